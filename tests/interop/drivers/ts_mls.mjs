@@ -1,0 +1,278 @@
+// The ts-mls implementation behind the line protocol of lines.mjs.
+
+import { readFileSync } from "node:fs";
+import {
+  acceptAll,
+  ciphersuites,
+  createApplicationMessage,
+  createCommit,
+  createGroup,
+  createGroupInfoWithExternalPubAndRatchetTree,
+  createProposal,
+  decodeMlsMessage,
+  defaultCapabilities,
+  defaultLifetime,
+  encodeMlsMessage,
+  generateKeyPackage,
+  generateKeyPackageWithKey,
+  getCiphersuiteFromName,
+  getCiphersuiteImpl,
+  joinGroup,
+  joinGroupExternal,
+  makePskIndex,
+  mlsExporter,
+  processPrivateMessage,
+  processPublicMessage,
+} from "ts-mls";
+import { base64, bytes, serve, Unsupported } from "./lines.mjs";
+
+const SUITES = [1, 2, 3, 4, 5, 6, 7];
+const { version } = JSON.parse(
+  readFileSync(new URL("../node_modules/ts-mls/package.json", import.meta.url)),
+);
+const names = new Map(Object.entries(ciphersuites).map(([name, number]) => [number, name]));
+const clients = new Map();
+
+const envelope = (content) => base64(encodeMlsMessage({ version: "mls10", ...content }));
+
+function open(text, wireformat) {
+  const data = bytes(text);
+  const decoded = decodeMlsMessage(data, 0);
+  if (decoded === undefined) throw new Error("not an MLS message");
+  const [message, length] = decoded;
+  if (length !== data.length) throw new Error(`${data.length - length} bytes after the message`);
+  if (wireformat !== undefined && message.wireformat !== wireformat)
+    throw new Error(`${message.wireformat} where ${wireformat} was expected`);
+  return message;
+}
+
+function member(name) {
+  const found = clients.get(name);
+  if (found === undefined) throw new Error(`no client ${name}`);
+  return found;
+}
+
+function leaves(state) {
+  const found = [];
+  for (let node = 0; node < state.ratchetTree.length; node += 2) {
+    const leaf = state.ratchetTree[node]?.leaf;
+    if (leaf) found.push({ leaf: node / 2, identity: base64(leaf.credential.identity) });
+  }
+  return found;
+}
+
+function leafOf(state, identity) {
+  const found = leaves(state).find((entry) => entry.identity === identity);
+  if (found === undefined) throw new Error("no member of that identity");
+  return found.leaf;
+}
+
+const psks = (me) => makePskIndex(me.state, me.psks);
+
+async function freshKeys(me) {
+  const capabilities = defaultCapabilities();
+  return generateKeyPackage(
+    { credentialType: "basic", identity: me.identity },
+    me.grease
+      ? capabilities
+      : { ...capabilities, ciphersuites: SUITES.map((suite) => names.get(suite)) },
+    defaultLifetime,
+    [],
+    me.suite,
+  );
+}
+
+function proposalOf(me, { kind, key_package, identity, psk_id }) {
+  switch (kind) {
+    case "add":
+      return {
+        proposalType: "add",
+        add: { keyPackage: open(key_package, "mls_key_package").keyPackage },
+      };
+    case "remove":
+      return { proposalType: "remove", remove: { removed: leafOf(me.state, identity) } };
+    case "psk":
+      return {
+        proposalType: "psk",
+        psk: {
+          preSharedKeyId: {
+            psktype: "external",
+            pskId: bytes(psk_id),
+            pskNonce: me.suite.rng.randomBytes(me.suite.kdf.size),
+          },
+        },
+      };
+    default:
+      throw new Unsupported(`${kind} proposals are outside ts-mls's public API`);
+  }
+}
+
+await serve({
+  hello: () => ({
+    implementation: "ts-mls",
+    version,
+    suites: SUITES,
+    // A member whose leaf is taken by somebody else in the commit that removes it gets an error.
+    cannot: ["update-proposal", "notice-replacement"],
+  }),
+
+  identity: ({ name }) => ({ identity: base64(Buffer.from(name)) }),
+
+  client: async ({ client, suite, identity, grease = false }) => {
+    const impl = await getCiphersuiteImpl(getCiphersuiteFromName(names.get(suite)));
+    clients.set(client, { suite: impl, identity: bytes(identity), grease, psks: {}, keys: [] });
+  },
+
+  key_package: async ({ client }) => {
+    const me = member(client);
+    const keys = await freshKeys(me);
+    me.keys.push(keys);
+    return {
+      key_package: envelope({ wireformat: "mls_key_package", keyPackage: keys.publicPackage }),
+    };
+  },
+
+  psk: ({ client, psk_id, psk }) => {
+    member(client).psks[psk_id] = bytes(psk);
+  },
+
+  create: async ({ client, group_id }) => {
+    const me = member(client);
+    const { publicPackage, privatePackage } = await freshKeys(me);
+    me.state = await createGroup(bytes(group_id), publicPackage, privatePackage, [], me.suite);
+  },
+
+  propose: async ({ client, public: open_ = false, ...proposal }) => {
+    const me = member(client);
+    const result = await createProposal(me.state, open_, proposalOf(me, proposal), me.suite);
+    me.state = result.newState;
+    return { message: base64(encodeMlsMessage(result.message)) };
+  },
+
+  commit: async ({ client, add = [], remove = [], psk = [], public: open_ = false }) => {
+    const me = member(client);
+    const extraProposals = [
+      ...remove.map((identity) => proposalOf(me, { kind: "remove", identity })),
+      ...add.map((key_package) => proposalOf(me, { kind: "add", key_package })),
+      ...psk.map((psk_id) => proposalOf(me, { kind: "psk", psk_id })),
+    ];
+    const result = await createCommit(
+      { state: me.state, cipherSuite: me.suite, pskIndex: psks(me) },
+      { wireAsPublicMessage: open_, ratchetTreeExtension: true, extraProposals },
+    );
+    me.state = result.newState;
+    return {
+      message: base64(encodeMlsMessage(result.commit)),
+      welcome: result.welcome
+        ? envelope({ wireformat: "mls_welcome", welcome: result.welcome })
+        : null,
+    };
+  },
+
+  process: async ({ client, message }) => {
+    const me = member(client);
+    const content = open(message);
+    if (content.wireformat === "mls_private_message") {
+      const result = await processPrivateMessage(
+        me.state,
+        content.privateMessage,
+        psks(me),
+        me.suite,
+        acceptAll,
+      );
+      me.state = result.newState;
+      if (result.kind === "applicationMessage")
+        return { kind: "application", data: base64(result.message) };
+    } else if (content.wireformat === "mls_public_message") {
+      const result = await processPublicMessage(
+        me.state,
+        content.publicMessage,
+        psks(me),
+        me.suite,
+        acceptAll,
+      );
+      me.state = result.newState;
+    } else throw new Error(`cannot process a ${content.wireformat}`);
+    return { kind: "handshake", active: me.state.groupActiveState.kind === "active" };
+  },
+
+  join: async ({ client, welcome }) => {
+    const me = member(client);
+    const { welcome: content } = open(welcome, "mls_welcome");
+    let failure = new Error("no key package was made");
+    // Every key package is tried: ts-mls leaves the choice to its caller.
+    for (const [index, { publicPackage, privatePackage }] of me.keys.entries()) {
+      try {
+        me.state = await joinGroup(content, publicPackage, privatePackage, psks(me), me.suite);
+      } catch (error) {
+        failure = error;
+        continue;
+      }
+      me.keys.splice(index, 1);
+      return {};
+    }
+    throw failure;
+  },
+
+  external_join: async ({ client, group_info, resync = false }) => {
+    const me = member(client);
+    const { groupInfo } = open(group_info, "mls_group_info");
+    let keys;
+    if (resync) {
+      // ts-mls finds the former leaf by its signature key, so that one has to stay.
+      const own = me.state.ratchetTree[2 * me.state.privatePath.leafIndex].leaf;
+      keys = await generateKeyPackageWithKey(
+        own.credential,
+        own.capabilities,
+        defaultLifetime,
+        [],
+        { signKey: me.state.signaturePrivateKey, publicKey: own.signaturePublicKey },
+        me.suite,
+      );
+    } else keys = await freshKeys(me);
+    const result = await joinGroupExternal(
+      groupInfo,
+      keys.publicPackage,
+      keys.privatePackage,
+      resync,
+      me.suite,
+    );
+    me.state = result.newState;
+    return {
+      message: envelope({
+        wireformat: "mls_public_message",
+        publicMessage: result.publicMessage,
+      }),
+    };
+  },
+
+  group_info: async ({ client }) => {
+    const me = member(client);
+    const groupInfo = await createGroupInfoWithExternalPubAndRatchetTree(me.state, [], me.suite);
+    return { group_info: envelope({ wireformat: "mls_group_info", groupInfo }) };
+  },
+
+  state: async ({ client, label, context, length }) => {
+    const { state, suite } = member(client);
+    const { exporterSecret, epochAuthenticator } = state.keySchedule;
+    return {
+      epoch: Number(state.groupContext.epoch),
+      members: leaves(state),
+      tree_hash: base64(state.groupContext.treeHash),
+      epoch_authenticator: base64(epochAuthenticator),
+      exporter: base64(await mlsExporter(exporterSecret, label, bytes(context), length, suite)),
+    };
+  },
+
+  encrypt: async ({ client, data }) => {
+    const me = member(client);
+    const result = await createApplicationMessage(me.state, bytes(data), me.suite);
+    me.state = result.newState;
+    return {
+      message: envelope({
+        wireformat: "mls_private_message",
+        privateMessage: result.privateMessage,
+      }),
+    };
+  },
+});
