@@ -86,7 +86,7 @@ def loads_bounded(data: bytes, max_depth: int = MAX_DEPTH) -> Any:
 
 
 def _fault_of(value: Any, depth: int) -> str | None:
-    kind: type[object] = type(value)
+    kind = cast("type[object]", type(value))
     if value is None or kind in (bool, str, bytes, float):
         return None
     if kind is int:
