@@ -1,0 +1,25 @@
+"""One encrypted SQLite database per profile, and the directory it lives in."""
+
+from lutra.store.documents import DocumentRow, SearchHit
+from lutra.store.drafts import Draft
+from lutra.store.groups import GroupRow, InviteRow, MemberRow
+from lutra.store.integrity import IntegrityReport
+from lutra.store.logs import Fork
+from lutra.store.operations import OperationState, StoredOperation
+from lutra.store.peers import AddressRow
+from lutra.store.store import Store
+
+__all__ = [
+    "AddressRow",
+    "DocumentRow",
+    "Draft",
+    "Fork",
+    "GroupRow",
+    "IntegrityReport",
+    "InviteRow",
+    "MemberRow",
+    "OperationState",
+    "SearchHit",
+    "Store",
+    "StoredOperation",
+]

@@ -1,0 +1,199 @@
+"""Operations as they were received, in log order and in arrival order."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from enum import IntEnum
+
+from lutra.operation import LogKey, Operation, decode_operation
+from lutra.store.connection import Connection, Row, Value
+from lutra.store.logs import LOG_NUMBER, intern_logs
+
+
+class OperationState(IntEnum):
+    """What became of a stored operation. The numbers are part of the database's format."""
+
+    APPLIED = 0
+    """Its effects are in documents, members and views."""
+    WAITING = 1
+    """Its body cannot be decrypted yet: the epoch's key is missing."""
+    REFUSED = 2
+    """It is kept and passed on, since its log needs it, but its content broke a rule."""
+
+
+@dataclass(frozen=True, slots=True)
+class StoredOperation:
+    """An operation as the store holds it; `decode` gives the whole of it.
+
+    Attributes:
+        number: place in the order of arrival.
+        id: the operation's id.
+        key: its log.
+        seq_num: its place in the log.
+        state: what became of it.
+        header: header bytes.
+        body: body as received (encrypted), or None if it was deleted or never came.
+    """
+
+    number: int
+    id: bytes
+    key: LogKey
+    seq_num: int
+    state: OperationState
+    header: bytes
+    body: bytes | None
+
+    def decode(self) -> Operation:
+        """Return the decoded operation; its signature was checked before it was stored."""
+        return decode_operation(self.header, self.body, check_signature=False)
+
+
+_SELECT = (
+    "SELECT o.number, o.id, l.author, l.log, o.seq_num, o.state, o.header, o.body "
+    "FROM operations o JOIN logs l ON l.number = o.log"
+)
+_INSERT = (
+    "INSERT INTO operations (log, seq_num, id, state, epoch, header, body) "  # noqa: S608
+    f"VALUES ({LOG_NUMBER}, ?, ?, ?, ?, ?, ?)"
+)
+_STATES: tuple[OperationState, ...] = tuple(OperationState)
+
+
+class Operations:
+    """All operations this device holds."""
+
+    def __init__(self, connection: Connection) -> None:
+        self._connection = connection
+
+    def insert(self, operation: Operation, *, group: bytes, state: OperationState) -> None:
+        """Store one verified operation; see `insert_many`."""
+        self.insert_many((operation,), group=group, state=state)
+
+    def insert_many(
+        self, operations: Sequence[Operation], *, group: bytes, state: OperationState
+    ) -> None:
+        """Store verified operations of one group in one transaction.
+
+        Control operations (their log is the group's own) reach the disk itself with the commit.
+
+        Raises:
+            StatementError: one of them, or another operation at its place of the log, is there.
+        """
+        if not operations:
+            return
+        keys = {operation.log_key for operation in operations}
+        rows = [_row_for(operation, int(state)) for operation in operations]
+        with self._connection.transaction():
+            intern_logs(self._connection, keys, group)
+            self._connection.run_many(_INSERT, rows)
+            if any(key.log == group for key in keys):
+                self._connection.request_full_sync()
+
+    def get(self, operation_id: bytes) -> StoredOperation | None:
+        """Return the operation with this id, or None."""
+        row = self._connection.row(f"{_SELECT} WHERE o.id = ?", (operation_id,))
+        return None if row is None else _stored(row)
+
+    def id_at(self, key: LogKey, seq_num: int) -> bytes | None:
+        """Return the id of the operation held at a place of a log, or None."""
+        row = self._connection.row(
+            f"SELECT id FROM operations WHERE log = {LOG_NUMBER} AND seq_num = ?",  # noqa: S608
+            (key.log, key.author, seq_num),
+        )
+        return None if row is None else row[0]
+
+    def contains(self, ids: Iterable[bytes]) -> set[bytes]:
+        """Return those of ``ids`` that are held, as operations or as evidence of a fork."""
+        row = self._connection.row
+        return {
+            operation_id
+            for operation_id in ids
+            if row("SELECT 1 FROM operations WHERE id = ?", (operation_id,)) is not None
+            or row("SELECT 1 FROM forks WHERE id = ?", (operation_id,)) is not None
+        }
+
+    def of_log(
+        self, key: LogKey, after_seq: int | None = None, max_bytes: int | None = None
+    ) -> list[StoredOperation]:
+        """Return a log's operations in order.
+
+        Args:
+            key: the log.
+            after_seq: start behind this place; None starts at the oldest one held.
+            max_bytes: stop before headers and bodies exceed this; at least one is returned.
+        """
+        found: list[StoredOperation] = []
+        size = 0
+        for row in self._connection.each(
+            f"{_SELECT} WHERE o.log = {LOG_NUMBER} AND o.seq_num > ? ORDER BY o.seq_num",
+            (key.log, key.author, -1 if after_seq is None else after_seq),
+        ):
+            size += len(row[6]) + len(row[7] or b"")
+            if max_bytes is not None and size > max_bytes and found:
+                break
+            found.append(_stored(row))
+        return found
+
+    def control(self, group: bytes) -> list[StoredOperation]:
+        """Return a group's control operations in the order they arrived."""
+        return self._list(f"{_SELECT} WHERE l.log = ? ORDER BY o.number", (group,))
+
+    def waiting(self, group: bytes, epoch: bytes | None = None) -> list[StoredOperation]:
+        """Return the operations of a group that wait for one epoch's key, or for any."""
+        condition = f"{_SELECT} WHERE o.state = 1 AND l.group_id = ?"
+        if epoch is None:
+            return self._list(f"{condition} ORDER BY o.number", (group,))
+        return self._list(f"{condition} AND o.epoch = ? ORDER BY o.number", (group, epoch))
+
+    def set_state(self, ids: Iterable[bytes], state: OperationState) -> None:
+        """Record what became of operations."""
+        with self._connection.transaction():
+            self._connection.run_many(
+                "UPDATE operations SET state = ? WHERE id = ?",
+                [(int(state), operation_id) for operation_id in ids],
+            )
+
+    def delete_before(self, key: LogKey, seq_num: int) -> int:
+        """Delete what a prune operation replaced; returns how many operations went."""
+        return self._connection.run(
+            f"DELETE FROM operations WHERE log = {LOG_NUMBER} AND seq_num < ?",  # noqa: S608
+            (key.log, key.author, seq_num),
+        )
+
+    def count(self, group: bytes | None = None) -> int:
+        """Return how many operations are held, of one group or altogether."""
+        if group is None:
+            row = self._connection.row("SELECT count(*) FROM operations")
+        else:
+            row = self._connection.row(
+                "SELECT count(*) FROM operations o JOIN logs l ON l.number = o.log "
+                "WHERE l.group_id = ?",
+                (group,),
+            )
+        return 0 if row is None else row[0]
+
+    def _list(self, sql: str, parameters: Sequence[Value]) -> list[StoredOperation]:
+        return [_stored(row) for row in self._connection.rows(sql, parameters)]
+
+
+def _row_for(operation: Operation, state: int) -> tuple[Value, ...]:
+    header = operation.header
+    extensions = header.extensions
+    return (
+        extensions.log,
+        header.public_key,
+        header.seq_num,
+        operation.id,
+        state,
+        extensions.epoch,
+        operation.header_bytes,
+        operation.body,
+    )
+
+
+def _stored(row: Row) -> StoredOperation:
+    number, operation_id, author, log, seq_num, state, header, body = row
+    return StoredOperation(
+        number, operation_id, LogKey(author, log), seq_num, _STATES[int(state)], header, body
+    )
