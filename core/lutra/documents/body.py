@@ -1,0 +1,71 @@
+"""The body of a document operation, before encryption.
+
+CBOR ``{"v": 1, "loro": update}``, or ``{"v": 1, "size": n, "zlib": compressed}`` where deflating
+pays: a checkpoint of a long text shrinks to less than half, a single keystroke would grow.
+"""
+
+from __future__ import annotations
+
+import zlib
+from typing import Any, cast
+
+from lutra.codec import decode, encode
+from lutra.errors import MalformedError
+
+VERSION = 1
+MAX_UPDATE_BYTES = 16 * 1024 * 1024
+_COMPRESS_FROM_BYTES = 512
+_COMPRESSION_LEVEL = 1
+
+
+def encode_body(update: bytes) -> bytes:
+    """Return the operation body that carries ``update``."""
+    if len(update) >= _COMPRESS_FROM_BYTES:
+        packed = zlib.compress(update, _COMPRESSION_LEVEL)
+        if len(packed) < len(update) * 9 // 10:
+            return encode({"v": VERSION, "size": len(update), "zlib": packed})
+    return encode({"v": VERSION, "loro": update})
+
+
+def decode_body(data: bytes) -> bytes:
+    """Return the Loro update inside an operation body.
+
+    Raises:
+        MalformedError: not a body of version 1, or one that unpacks to more or less than it says
+            or to more than `MAX_UPDATE_BYTES`.
+    """
+    value = decode(data)
+    if not isinstance(value, dict):
+        raise MalformedError("A document operation has no readable body.")
+    fields = cast(dict[Any, Any], value)
+    if fields.get("v") != VERSION:
+        raise MalformedError("A document operation has a body of an unknown version.")
+    match fields:
+        case {"loro": bytes(update)} if len(fields) == 2:
+            return update
+        case {"size": int(size), "zlib": bytes(packed)} if len(fields) == 3:
+            return _unpack(packed, size)
+        case _:
+            raise MalformedError("A document operation has no readable body.")
+
+
+def _unpack(packed: bytes, size: int) -> bytes:
+    if not 0 < size <= MAX_UPDATE_BYTES:
+        raise MalformedError(
+            "A document operation unpacks to more than is allowed.", limit=MAX_UPDATE_BYTES
+        )
+    inflater = zlib.decompressobj()
+    try:
+        update = inflater.decompress(packed, size)
+    except zlib.error as error:
+        raise MalformedError("A document operation has a damaged body.") from error
+    # The end marker of the stream may still be waiting when the output is exactly full.
+    if not inflater.eof and len(update) == size and inflater.unconsumed_tail:
+        try:
+            excess = inflater.decompress(inflater.unconsumed_tail, 1)
+        except zlib.error as error:
+            raise MalformedError("A document operation has a damaged body.") from error
+        update += excess
+    if len(update) != size or not inflater.eof or inflater.unused_data:
+        raise MalformedError("A document operation does not unpack to the size it states.")
+    return update

@@ -1,0 +1,115 @@
+"""The door to Loro: how Lutra sets its documents up, and what its failures become.
+
+Loro's Python binding raises plain ``BaseException`` for every refusal and ``PanicException`` for
+faults of its own; neither derives from ``Exception``. Whoever calls Loro therefore catches
+``BaseException`` and lets everything pass that `is_loro_failure` does not claim.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from types import TracebackType
+from typing import Final
+
+from loro import (
+    CounterSpan,
+    ExpandType,
+    ExportMode,
+    IdSpan,
+    LoroDoc,
+    StyleConfigMap,
+    VersionVector,
+)
+
+from lutra.documents.errors import EditRangeError
+from lutra.errors import BugError
+
+META: Final = "meta"
+TITLE: Final = "title"
+FIELDS: Final = "fields"
+BODY: Final = "body"
+
+INCLUSIVE_MARKS: Final = ("bold", "italic", "underline", "strike")
+EXCLUSIVE_MARKS: Final = ("code", "link", "comment", "embed")
+BLOCK_ATTRIBUTES: Final = ("block", "indent", "language")
+
+# One saved state of history spans at most this long without a pause in typing.
+_CHANGE_MERGE_SECONDS: Final = 60
+
+
+def new_loro_doc(peer: int) -> LoroDoc:
+    """Return an empty Loro document of ``peer`` with Lutra's text styles."""
+    doc = LoroDoc()
+    doc.peer_id = peer
+    styles = StyleConfigMap()
+    for name in INCLUSIVE_MARKS:
+        styles.insert(name, ExpandType.After)
+    for name in (*EXCLUSIVE_MARKS, *BLOCK_ATTRIBUTES):
+        styles.insert(name, ExpandType.Null)
+    doc.config_text_style(styles)
+    # A newer version may know marks that this one does not.
+    doc.config_default_text_style(ExpandType.Null)
+    doc.set_change_merge_interval(_CHANGE_MERGE_SECONDS)
+    return doc
+
+
+def is_loro_failure(error: BaseException) -> bool:
+    """Tell whether ``error`` comes from Loro itself (see the module's text)."""
+    return type(error) is BaseException or type(error).__name__ == "PanicException"
+
+
+def is_loro_panic(error: BaseException) -> bool:
+    """Tell whether Loro failed in a way that leaves its document unusable."""
+    return type(error).__name__ == "PanicException"
+
+
+class EditGuard:
+    """Context for calls that edit: turns Loro's refusals into Lutra's errors.
+
+    Attributes:
+        broken: a call failed in a way that leaves the Loro document unusable.
+    """
+
+    __slots__ = ("broken",)
+
+    def __init__(self) -> None:
+        self.broken = False
+
+    def __enter__(self) -> None:
+        """Enter; nothing is set up, so that an edit stays cheap."""
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        """Explain the failure of the call, if there was one."""
+        if error is not None:
+            self.explain(error)
+
+    def explain(self, error: BaseException) -> None:
+        """Raise what ``error`` means, or return if Loro has nothing to do with it.
+
+        Raises:
+            EditRangeError: positions outside the text, or text that is not valid Unicode.
+            BugError: Loro gave up; see `broken`.
+        """
+        if is_loro_panic(error):
+            self.broken = True
+            raise BugError("An edit could not be made; open the document again.") from error
+        if is_loro_failure(error) or isinstance(error, OverflowError):
+            raise EditRangeError("An edit reaches outside the text.") from error
+        if isinstance(error, UnicodeEncodeError):
+            raise EditRangeError("A text is not valid Unicode.") from error
+
+
+def counters(version: VersionVector) -> dict[int, int]:
+    """Return a version vector as peer id → number of its edits."""
+    return {peer: end for peer, (_, end) in version.to_spans().inner().items()}
+
+
+def export_ranges(doc: LoroDoc, ranges: Mapping[int, tuple[int, int]]) -> bytes:
+    """Export the edits of some peers: peer id → (first counter, counter after the last)."""
+    spans = [IdSpan(peer, CounterSpan(start, end)) for peer, (start, end) in sorted(ranges.items())]
+    return doc.export(ExportMode.UpdatesInRange(spans))

@@ -1,0 +1,400 @@
+"""The node's copy of one document.
+
+Not safe for several threads: the engine's thread owns every `Document`; an editor window works on
+its own `Replica` and exchanges updates with it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import TYPE_CHECKING
+
+from loro import ExportMode, VersionVector
+
+from lutra.documents import crdt
+from lutra.documents.errors import (
+    DamagedUpdateError,
+    DocumentStateError,
+)
+from lutra.documents.peers import SLOT_BITS, peer_id, peer_prefix
+from lutra.documents.updates import extend_known, read_ranges
+from lutra.errors import BugError
+
+if TYPE_CHECKING:
+    from loro import LoroDoc, LoroText, LoroValue
+
+Clock = Callable[[], int]
+"""Returns the time to date edits with, in whole seconds since 1970."""
+
+
+class Document:
+    """A Loro document bound to one device: edits, updates in and out, stored states.
+
+    Attributes:
+        document_id: 32 bytes.
+        device: public key of the device this copy belongs to.
+        peer: Loro peer id of the edits made through this object.
+        revision: grows whenever text, title or fields may have changed.
+    """
+
+    __slots__ = (
+        "_body",
+        "_body_delete",
+        "_body_insert",
+        "_clock",
+        "_doc",
+        "_edits",
+        "_known",
+        "_own_prefix",
+        "_prefixes",
+        "_taken",
+        "_title",
+        "_title_cache",
+        "device",
+        "document_id",
+        "peer",
+        "revision",
+    )
+
+    def __init__(
+        self, document_id: bytes, device: bytes, slot: int = 0, *, clock: Clock | None = None
+    ) -> None:
+        self.document_id = document_id
+        self.device = device
+        self.peer = peer_id(device, document_id, slot)
+        self._edits = crdt.EditGuard()
+        self.revision = 0
+        self._own_prefix = self.peer >> SLOT_BITS
+        self._prefixes: dict[bytes, int] = {device: self._own_prefix}
+        self._clock = clock
+        self._doc: LoroDoc = crdt.new_loro_doc(self.peer)
+        self._body: LoroText = self._doc.get_text(crdt.BODY)
+        self._title: LoroText = self._doc.get_text(crdt.TITLE)
+        self._body_insert = self._body.insert
+        self._body_delete = self._body.delete
+        self._known: dict[int, int] = {}
+        self._taken = 0
+        self._title_cache: str | None = ""
+
+    @classmethod
+    def create(
+        cls,
+        document_id: bytes,
+        device: bytes,
+        slot: int = 0,
+        *,
+        schema: str = "page",
+        created: int | None = None,
+        clock: Clock | None = None,
+    ) -> Document:
+        """Start a new document.
+
+        Args:
+            document_id: 32 bytes, also the id of its logs.
+            device: public key of this device.
+            slot: editing place on this device, see `peer_id`.
+            schema: kind of document, kept in its ``meta``.
+            created: time of creation in milliseconds since 1970, kept in its ``meta``.
+            clock: dates edits for `history`; without it they carry no time.
+        """
+        document = cls(document_id, device, slot, clock=clock)
+        meta = document._doc.get_map(crdt.META)
+        meta.insert("schema", schema)
+        if created is not None:
+            meta.insert("created", created)
+        return document
+
+    @classmethod
+    def load(
+        cls,
+        document_id: bytes,
+        device: bytes,
+        snapshot: bytes | None,
+        updates: Iterable[bytes],
+        slot: int = 0,
+        *,
+        clock: Clock | None = None,
+    ) -> Document:
+        """Open a stored document: its last snapshot and every update and draft since.
+
+        What comes in here was checked when it was stored. All drafts of this device must be among
+        ``updates``: without them their counters would be given out a second time.
+
+        Raises:
+            DocumentStateError: the stored bytes cannot be read.
+        """
+        document = cls(document_id, device, slot, clock=clock)
+        parts = [] if snapshot is None else [snapshot]
+        parts.extend(updates)
+        doc = document._doc
+        try:
+            if parts:
+                # A snapshot by itself opens without decoding its history.
+                waiting = doc.import_(parts[0]).pending
+                if len(parts) > 1:
+                    waiting = doc.import_batch(parts[1:]).pending
+                if waiting is not None:
+                    document._known.update(
+                        {peer: end for peer, (_, end) in waiting.inner().items()}
+                    )
+        except BaseException as error:
+            if crdt.is_loro_failure(error):
+                raise DocumentStateError(
+                    "A stored document cannot be read; its edits are still in the log."
+                ) from error
+            raise
+        for peer, end in crdt.counters(doc.oplog_vv).items():
+            document._known[peer] = max(end, document._known.get(peer, 0))
+        document._taken = document._end()
+        document._title_cache = None
+        return document
+
+    @property
+    def broken(self) -> bool:
+        """Loro failed halfway through an edit or update: load the document from the store again."""
+        return self._edits.broken
+
+    # Reading
+
+    @property
+    def title(self) -> str:
+        """The title; cheap, kept until it may have changed."""
+        if self._title_cache is None:
+            self._title_cache = self._title.to_string()
+        return self._title_cache
+
+    @property
+    def text(self) -> str:
+        """The body without formatting, built anew each time: ask when it is needed."""
+        return self._body.to_string()
+
+    def __len__(self) -> int:
+        """Return the length of the body in Unicode code points."""
+        return self._body.len_unicode
+
+    @property
+    def meta(self) -> dict[str, LoroValue]:
+        """Schema, time of creation and whatever newer versions put there."""
+        return self._values(crdt.META)
+
+    @property
+    def fields(self) -> dict[str, LoroValue]:
+        """The values of the document's fields."""
+        return self._values(crdt.FIELDS)
+
+    # Editing
+
+    def splice(self, position: int, delete: int, insert: str) -> None:
+        """Replace ``delete`` code points at ``position`` in the body by ``insert``.
+
+        Raises:
+            EditRangeError: outside the text, or ``insert`` holds lone surrogates; nothing changed.
+        """
+        try:  # the one place where a `with` would be felt
+            if not delete:
+                self._body_insert(position, insert)
+            elif not insert:
+                self._body_delete(position, delete)
+            else:
+                self._body.splice(position, delete, insert)
+        except BaseException as error:
+            self._edits.explain(error)
+            raise
+        self.revision += 1
+
+    def splice_title(self, position: int, delete: int, insert: str) -> None:
+        """Replace code points of the title; see `splice`."""
+        with self._edits:
+            self._title.splice(position, delete, insert)
+        self._title_cache = None
+        self.revision += 1
+
+    def replace_text(self, new: str) -> None:
+        """Turn the body into ``new`` with as few changes as can be found quickly."""
+        self._replace(self._body, new)
+
+    def replace_title(self, new: str) -> None:
+        """Turn the title into ``new`` with as few changes as can be found quickly."""
+        self._replace(self._title, new)
+        self._title_cache = None
+
+    def format(self, start: int, end: int, name: str, value: LoroValue) -> None:
+        """Set a mark or block attribute on a range of the body; ``None`` takes it away.
+
+        Raises:
+            EditRangeError: the range is empty or lies outside the text.
+        """
+        with self._edits:
+            if value is None:
+                self._body.unmark(start, end, name)
+            else:
+                self._body.mark(start, end, name, value)
+        self.revision += 1
+
+    def set_field(self, name: str, value: LoroValue) -> None:
+        """Set a field; ``None`` removes it."""
+        fields = self._doc.get_map(crdt.FIELDS)
+        with self._edits:
+            if value is None:
+                fields.delete(name)
+            else:
+                fields.insert(name, value)
+        self.revision += 1
+
+    # Updates
+
+    def apply_local(self, update: bytes) -> None:
+        """Take in edits made in an editor window of this device.
+
+        Raises:
+            ForeignPeerError: the edits are not of this device.
+            CounterGapError: edits of that window before these never arrived.
+            DamagedUpdateError: the update cannot be read.
+        """
+        self.import_batch([(self.device, update)])
+
+    def import_updates(self, updates: Sequence[bytes], author: bytes) -> None:
+        """Take in edits made by one device.
+
+        Edits that build on edits not known yet wait inside the document (`waiting`) and show once
+        those arrive.
+
+        Args:
+            updates: in the order of the author's log.
+            author: public key of the device that signed them.
+
+        Raises:
+            ForeignPeerError: an update holds edits of somebody else; nothing was imported.
+            CounterGapError: edits before an update are missing; nothing was imported.
+            DamagedUpdateError: an update cannot be read; nothing was imported, unless `broken`.
+        """
+        self.import_batch([(author, update) for update in updates])
+
+    def import_batch(self, updates: Sequence[tuple[bytes, bytes]]) -> None:
+        """Take in (author, update) pairs of several devices at once; see `import_updates`.
+
+        Much faster than one by one when a whole document arrives.
+        """
+        self._commit()
+        self._note_own()
+        changed: dict[int, int] = {}
+        for author, update in updates:
+            extend_known(changed, self._known, read_ranges(update), self._prefix(author))
+        self._import([update for _, update in updates])
+        self._known.update(changed)
+        if self.peer in changed:
+            self._taken = max(self._taken, changed[self.peer])
+        self._title_cache = None
+        self.revision += 1
+
+    def take_local(self) -> bytes | None:
+        """Return the edits made through this object since the last call, or None."""
+        self._commit()
+        end = self._end()
+        if end == self._taken:
+            return None
+        update = crdt.export_ranges(self._doc, {self.peer: (self._taken, end)})
+        self._taken = end
+        return update
+
+    @property
+    def own_counters(self) -> dict[int, int]:
+        """Own peer ids (all editing places of this device) → number of edits."""
+        self._commit()
+        self._note_own()
+        prefix = self._own_prefix
+        return {peer: end for peer, end in self._known.items() if peer >> SLOT_BITS == prefix}
+
+    def export_unpublished(self, published: Mapping[int, int]) -> tuple[bytes, dict[int, int]]:
+        """Return this device's edits beyond ``published``, and the counters reached with them.
+
+        Args:
+            published: own peer id → number of edits that are in operations already.
+
+        Returns:
+            The update (empty bytes when there is nothing new) and the new counters.
+        """
+        counters = self.own_counters
+        ranges = {
+            peer: (published.get(peer, 0), end)
+            for peer, end in counters.items()
+            if end > published.get(peer, 0)
+        }
+        return (crdt.export_ranges(self._doc, ranges) if ranges else b""), counters
+
+    def checkpoint(self) -> bytes:
+        """Return all edits of this device in compact form, as a `prune` operation carries them.
+
+        Always an update and never a snapshot: a snapshot holds a state besides the edits, and
+        nobody could tell whether they agree.
+        """
+        return self.export_unpublished({})[0]
+
+    # Stored states
+
+    def snapshot(self) -> bytes:
+        """Return history and state for the store and for new editor windows.
+
+        Edits in `waiting` are not part of it and must be stored beside it.
+        """
+        self._commit()
+        return self._doc.export(ExportMode.Snapshot())
+
+    def waiting(self) -> bytes | None:
+        """Return the imported edits that wait for others, as one update, or None."""
+        return self._doc.export_pending_updates()
+
+    @property
+    def version(self) -> bytes:
+        """Everything this copy knows, in a form for `updates_since` and `text_at`."""
+        self._commit()
+        return self._doc.oplog_vv.encode()
+
+    def updates_since(self, version: bytes) -> bytes:
+        """Return the edits of everybody that are not in ``version``."""
+        self._commit()
+        return self._doc.export(ExportMode.Updates(VersionVector.decode(version)))
+
+    def _commit(self) -> None:
+        if self._clock is None:
+            self._doc.commit()
+        else:
+            self._doc.commit_with(timestamp=self._clock())
+
+    def _end(self) -> int:
+        last = self._doc.oplog_vv.get_last(self.peer)
+        return 0 if last is None else last + 1
+
+    def _note_own(self) -> None:
+        end = self._end()
+        if end > self._known.get(self.peer, 0):
+            self._known[self.peer] = end
+
+    def _prefix(self, author: bytes) -> int:
+        prefix = self._prefixes.get(author)
+        if prefix is None:
+            prefix = self._prefixes[author] = peer_prefix(author, self.document_id)
+        return prefix
+
+    def _values(self, root: str) -> dict[str, LoroValue]:
+        value = self._doc.get_map(root).get_deep_value()
+        if not isinstance(value, dict):
+            raise BugError("A document's map is not a map.")
+        return value
+
+    def _replace(self, text: LoroText, new: str) -> None:
+        with self._edits:
+            text.update(new)
+        self.revision += 1
+
+    def _import(self, updates: Sequence[bytes]) -> None:
+        try:
+            if len(updates) == 1:
+                self._doc.import_(updates[0])
+            else:
+                self._doc.import_batch(updates)
+        except BaseException as error:
+            if not crdt.is_loro_failure(error):
+                raise
+            self._edits.broken |= len(updates) > 1 or crdt.is_loro_panic(error)
+            raise DamagedUpdateError("An edit is damaged and was refused.") from error
