@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import ExitStack, closing
 from typing import TYPE_CHECKING
 
 import pytest
@@ -21,9 +22,17 @@ def peer_packages() -> None:
         pytest.skip(f"no other MLS implementation to talk to: {error}")
 
 
-@pytest.fixture(scope="session", params=sorted(DRIVERS))
-def peer(request: pytest.FixtureRequest, peer_packages: None) -> Iterator[PeerMaker]:
+@pytest.fixture(scope="session")
+def peers(peer_packages: None) -> Iterator[dict[str, PeerMaker]]:
+    """Makes members of each of the other implementations, by its name."""
+    with ExitStack() as stack:
+        yield {
+            name: PeerMaker(stack.enter_context(closing(PeerProcess(name))))
+            for name in sorted(DRIVERS)
+        }
+
+
+@pytest.fixture(params=sorted(DRIVERS))
+def peer(request: pytest.FixtureRequest, peers: dict[str, PeerMaker]) -> PeerMaker:
     """Makes members of one of the other implementations."""
-    process = PeerProcess(request.param)
-    yield PeerMaker(process)
-    process.close()
+    return peers[request.param]

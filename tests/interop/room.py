@@ -42,6 +42,7 @@ class Room:
         self.pending = Pending()
         self.prefer_public = public
         self.last_committer: Party | None = None
+        self.excused = 0
         creator.create(group_id)
 
     @property
@@ -95,26 +96,53 @@ class Room:
             public=self.public,
         )
         self._arrived(committer, made.message, remove, replaced=bool(add))
-        self._welcome(made.welcome, add)
+        self._welcome(committer, made.welcome, add)
         self.agree()
 
-    def _welcome(self, welcome: bytes | None, newcomers: Sequence[Party]) -> None:
-        if newcomers:
-            assert welcome is not None
-            for newcomer in newcomers:
+    def _welcome(self, committer: Party, welcome: bytes | None, newcomers: Sequence[Party]) -> None:
+        """The newcomers join; those whose implementation cannot are removed again."""
+        if not newcomers:
+            return
+        assert welcome is not None
+        outside: list[Party] = []
+        for newcomer in newcomers:
+            try:
                 newcomer.join(welcome)
-            self.members += newcomers
+            except PeerError as error:
+                self._excuse(newcomer, error)
+                outside.append(newcomer)
+            else:
+                self.members.append(newcomer)
+        if outside:
+            made = committer.commit(
+                remove=[newcomer.identity for newcomer in outside], public=self.public
+            )
+            self._arrived(committer, made.message)
+
+    def _excuse(self, newcomer: Party, error: PeerError) -> None:
+        """Let pass what the newcomer's implementation is known to get wrong, nothing else."""
+        if "unmerged-leaves" not in newcomer.cannot or "unmerged_leaves" not in str(error):
+            raise error
+        self.excused += 1
 
     def enter(self, newcomer: Party, through: Party) -> None:
         """An external commit by somebody who has only the GroupInfo."""
-        commit = newcomer.external_join(through.group_info())
+        try:
+            commit = newcomer.external_join(through.group_info())
+        except PeerError as error:
+            self._excuse(newcomer, error)
+            return
         self._arrived(newcomer, commit)
         self.members.append(newcomer)
         self.agree()
 
     def resync(self, member: Party, through: Party) -> None:
         """An external commit that replaces the member's own leaf."""
-        commit = member.external_join(through.group_info(), resync=True)
+        try:
+            commit = member.external_join(through.group_info(), resync=True)
+        except PeerError as error:
+            self._excuse(member, error)
+            return
         self._arrived(member, commit)
         self.agree()
 
@@ -152,7 +180,7 @@ class Room:
         newcomers = self.pending.added
         made = committer.commit(pending=True, public=self.public)
         self._arrived(committer, made.message, gone, replaced=bool(newcomers))
-        self._welcome(made.welcome, newcomers)
+        self._welcome(committer, made.welcome, newcomers)
         self.agree()
 
 

@@ -34,7 +34,6 @@ await initWasmModule(`data:application/wasm;base64,${wasm.toString("base64")}`);
 
 const SUITES = [1, 2, 3, 5, 7];
 const WIRE_FORMATS = { group_info: 4, key_package: 5 };
-const DOMAIN = "lutra.example";
 const clients = new Map();
 
 function member(name) {
@@ -55,15 +54,10 @@ function extract(text, kind) {
   return data.subarray(4);
 }
 
-/** A client id: core-crypto accepts no other form of identity, from itself or from others. */
-function clientId(name) {
-  const hex = Buffer.from(name).toString("hex").padStart(32, "0").slice(-32);
-  const uuid = hex.replace(/^(.{8}).(.{3}).(.{3})(.{4})(.{12}).*$/, "$1-4$2-8$3-$4-$5");
-  return new ClientId(
-    new Uuid(uuid.padEnd(36, "0")),
-    new DeviceId(BigInt(`0x${hex.slice(-15)}`)),
-    DOMAIN,
-  );
+/** The only form of identity core-crypto accepts, from itself or from others. */
+function clientId(identity) {
+  const [user, device, domain] = Buffer.from(identity, "base64").toString().split(/[:@]/);
+  return new ClientId(new Uuid(user), new DeviceId(BigInt(`0x${device}`)), domain);
 }
 
 async function idOf(me, identity) {
@@ -108,10 +102,8 @@ await serve({
     ],
   }),
 
-  identity: ({ name }) => ({ identity: base64(clientId(name).copyBytes()) }),
-
-  client: async ({ client, suite, name }) => {
-    const id = clientId(name);
+  client: async ({ client, suite, identity }) => {
+    const id = clientId(identity);
     const me = { core: CoreCrypto.new(await Database.inMemory()), id, sent: [] };
     const transport = {
       sendCommitBundle: async (bundle) => {

@@ -7,11 +7,9 @@ import {
   createApplicationMessage,
   createCommit,
   createGroup,
-  createGroupInfoWithExternalPubAndRatchetTree,
   createProposal,
   decodeMlsMessage,
   defaultCapabilities,
-  defaultLifetime,
   encodeMlsMessage,
   generateKeyPackage,
   generateKeyPackageWithKey,
@@ -24,9 +22,11 @@ import {
   processPrivateMessage,
   processPublicMessage,
 } from "ts-mls";
+import { createGroupInfoWithRatchetTree } from "ts-mls/createCommit.js";
 import { base64, bytes, serve, Unsupported } from "./lines.mjs";
 
 const SUITES = [1, 2, 3, 4, 5, 6, 7];
+const DAY = 24n * 60n * 60n;
 const { version } = JSON.parse(
   readFileSync(new URL("../node_modules/ts-mls/package.json", import.meta.url)),
 );
@@ -67,7 +67,33 @@ function leafOf(state, identity) {
   return found.leaf;
 }
 
+// ts-mls takes the data of the external_pub extension for the key itself; RFC 9420 section
+// 12.4.3.2 has the key as a vector there. These two put the vector's header in and out.
+function asVector(key) {
+  const header = key.length < 64 ? [key.length] : [0x40 | (key.length >> 8), key.length & 0xff];
+  return new Uint8Array([...header, ...key]);
+}
+
+function withBareExternalPub(groupInfo) {
+  const found = groupInfo.extensions.find((entry) => entry.extensionType === "external_pub");
+  if (found === undefined) return groupInfo;
+  const bare = {
+    ...found,
+    extensionData: found.extensionData.subarray(found.extensionData[0] < 64 ? 1 : 2),
+  };
+  const extensions = [...groupInfo.extensions];
+  // Only the look-up sees the bare key: the signature covers the extensions as they came.
+  extensions.find = (test) => (test(bare) ? bare : Array.prototype.find.call(extensions, test));
+  return { ...groupInfo, extensions };
+}
+
 const psks = (me) => makePskIndex(me.state, me.psks);
+
+/** ts-mls's own default never ends, which others refuse. */
+function lifetime() {
+  const now = BigInt(Math.floor(Date.now() / 1000));
+  return { notBefore: now - DAY, notAfter: now + 28n * DAY };
+}
 
 async function freshKeys(me) {
   const capabilities = defaultCapabilities();
@@ -76,7 +102,7 @@ async function freshKeys(me) {
     me.grease
       ? capabilities
       : { ...capabilities, ciphersuites: SUITES.map((suite) => names.get(suite)) },
-    defaultLifetime,
+    lifetime(),
     [],
     me.suite,
   );
@@ -112,11 +138,12 @@ await serve({
     implementation: "ts-mls",
     version,
     suites: SUITES,
-    // A member whose leaf is taken by somebody else in the commit that removes it gets an error.
-    cannot: ["update-proposal", "notice-replacement"],
+    // "notice-replacement": a member whose leaf is taken by somebody else in the very commit that
+    // removes it gets an error. "unmerged-leaves": a joiner refuses trees where two nodes above
+    // an unmerged leaf do not list exactly the same leaves (RFC 9420 section 12.4.3.1 asks only
+    // that each lists this one).
+    cannot: ["update-proposal", "notice-replacement", "unmerged-leaves"],
   }),
-
-  identity: ({ name }) => ({ identity: base64(Buffer.from(name)) }),
 
   client: async ({ client, suite, identity, grease = false }) => {
     const impl = await getCiphersuiteImpl(getCiphersuiteFromName(names.get(suite)));
@@ -224,14 +251,14 @@ await serve({
       keys = await generateKeyPackageWithKey(
         own.credential,
         own.capabilities,
-        defaultLifetime,
+        lifetime(),
         [],
         { signKey: me.state.signaturePrivateKey, publicKey: own.signaturePublicKey },
         me.suite,
       );
     } else keys = await freshKeys(me);
     const result = await joinGroupExternal(
-      groupInfo,
+      withBareExternalPub(groupInfo),
       keys.publicPackage,
       keys.privatePackage,
       resync,
@@ -247,8 +274,17 @@ await serve({
   },
 
   group_info: async ({ client }) => {
-    const me = member(client);
-    const groupInfo = await createGroupInfoWithExternalPubAndRatchetTree(me.state, [], me.suite);
+    const { state, suite } = member(client);
+    const { publicKey } = await suite.hpke.deriveKeyPair(state.keySchedule.externalSecret);
+    const extensionData = asVector(await suite.hpke.exportPublicKey(publicKey));
+    const groupInfo = await createGroupInfoWithRatchetTree(
+      state.groupContext,
+      state.confirmationTag,
+      state,
+      state.ratchetTree,
+      [{ extensionType: "external_pub", extensionData }],
+      suite,
+    );
     return { group_info: envelope({ wireformat: "mls_group_info", groupInfo }) };
   },
 
