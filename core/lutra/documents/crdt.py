@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from types import TracebackType
-from typing import Final
+from typing import Final, Protocol, cast
 
 from loro import (
     CounterSpan,
@@ -17,11 +17,13 @@ from loro import (
     ExportMode,
     IdSpan,
     LoroDoc,
+    LoroText,
+    PositionType,
     StyleConfigMap,
     VersionVector,
 )
 
-from lutra.documents.errors import EditRangeError
+from lutra.documents.errors import DocumentStateError, EditRangeError
 from lutra.errors import BugError
 
 META: Final = "meta"
@@ -113,3 +115,29 @@ def export_ranges(doc: LoroDoc, ranges: Mapping[int, tuple[int, int]]) -> bytes:
     """Export the edits of some peers: peer id → (first counter, counter after the last)."""
     spans = [IdSpan(peer, CounterSpan(start, end)) for peer, (start, end) in sorted(ranges.items())]
     return doc.export(ExportMode.UpdatesInRange(spans))
+
+
+def version_of(data: bytes) -> VersionVector:
+    """Return the version vector that a document's ``version`` stands for.
+
+    Raises:
+        DocumentStateError: not a version.
+    """
+    try:
+        return VersionVector.decode(data)
+    except BaseException as error:
+        if is_loro_failure(error):
+            raise DocumentStateError("A stored version cannot be read.") from error
+        raise
+
+
+def convert_position(
+    text: LoroText, position: int, unit: PositionType, into: PositionType
+) -> int | None:
+    """Convert a position in ``text``; None if it lies outside."""
+    # Loro's type stubs list this method under another class.
+    return cast(_Converts, text).convert_pos(position, unit, into)
+
+
+class _Converts(Protocol):
+    def convert_pos(self, index: int, from_: PositionType, to: PositionType, /) -> int | None: ...

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING
 
-from loro import ExportMode, VersionVector
+from loro import ExportMode
 
 from lutra.documents import crdt
 from lutra.documents.errors import (
@@ -305,11 +305,14 @@ class Document:
         prefix = self._own_prefix
         return {peer: end for peer, end in self._known.items() if peer >> SLOT_BITS == prefix}
 
-    def export_unpublished(self, published: Mapping[int, int]) -> tuple[bytes, dict[int, int]]:
+    def export_unpublished(
+        self, published: Mapping[int, int], max_edits: int | None = None
+    ) -> tuple[bytes, dict[int, int]]:
         """Return this device's edits beyond ``published``, and the counters reached with them.
 
         Args:
             published: own peer id → number of edits that are in operations already.
+            max_edits: at most so many of each peer id; the rest stays for another call.
 
         Returns:
             The update (empty bytes when there is nothing new) and the new counters.
@@ -320,6 +323,10 @@ class Document:
             for peer, end in counters.items()
             if end > published.get(peer, 0)
         }
+        if max_edits is not None:
+            for peer, (start, end) in ranges.items():
+                ranges[peer] = (start, min(end, start + max_edits))
+                counters[peer] = ranges[peer][1]
         return (crdt.export_ranges(self._doc, ranges) if ranges else b""), counters
 
     def checkpoint(self) -> bytes:
@@ -353,7 +360,7 @@ class Document:
     def updates_since(self, version: bytes) -> bytes:
         """Return the edits of everybody that are not in ``version``."""
         self._commit()
-        return self._doc.export(ExportMode.Updates(VersionVector.decode(version)))
+        return self._doc.export(ExportMode.Updates(crdt.version_of(version)))
 
     def _commit(self) -> None:
         if self._clock is None:
