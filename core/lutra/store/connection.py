@@ -273,8 +273,10 @@ def _translate(error: dbapi2.Error, path: Path) -> LutraError:
         return DiskFullError("The disk is full, so the last change was not saved.")
     if name.startswith("SQLITE_READONLY"):
         return ReadOnlyError("The profile's folder cannot be written to.", path=str(path))
+    if name.startswith(("SQLITE_CANTOPEN", "SQLITE_IOERR")) and _is_read_only(path):
+        return ReadOnlyError("The profile's folder cannot be written to.", path=str(path))
     if name.startswith("SQLITE_CANTOPEN"):
-        return _cannot_open(path)
+        return StoreError("The database file cannot be opened.", path=str(path))
     if name.startswith("SQLITE_NOTADB"):
         return WrongKeyError("The key does not open the database, or its beginning is damaged.")
     if name.startswith("SQLITE_CORRUPT"):
@@ -292,8 +294,6 @@ def _translate(error: dbapi2.Error, path: Path) -> LutraError:
     return StatementError(f"A database statement is wrong: {text}.", reason=name)
 
 
-def _cannot_open(path: Path) -> StoreError:
-    folder = path.parent
-    if folder.is_dir() and not os.access(folder, os.W_OK):
-        return ReadOnlyError("The profile's folder cannot be written to.", path=str(path))
-    return StoreError("The database file cannot be opened.", path=str(path))
+def _is_read_only(path: Path) -> bool:
+    # On a read-only disk SQLite reports one of several failures, depending on what it tried first.
+    return any(file.exists() and not os.access(file, os.W_OK) for file in (path.parent, path))
