@@ -70,7 +70,8 @@ class X25519Group:
 class X448Group:
     """X448 through `cryptography`."""
 
-    private_bytes = public_bytes = secret_bytes = 56
+    private_bytes = public_bytes = 56
+    secret_bytes = 64
 
     def derive_private(self, suite: bytes, prk: bytes, hash_name: str) -> bytes:
         """See `DhGroup.derive_private`."""
@@ -98,12 +99,12 @@ class X448Group:
 class NistGroup:
     """P-256, P-384 or P-521 through `cryptography`; public keys are uncompressed points."""
 
-    def __init__(self, curve: ec.EllipticCurve, order: int, bitmask: int) -> None:
+    def __init__(self, curve: ec.EllipticCurve, bitmask: int) -> None:
         self.private_bytes = (curve.key_size + 7) // 8
         self.public_bytes = 1 + 2 * self.private_bytes
         self.secret_bytes = {32: 32, 48: 48, 66: 64}[self.private_bytes]
         self._curve = curve
-        self._order = order
+        self._order = curve.group_order
         self._bitmask = bitmask
 
     def derive_private(self, suite: bytes, prk: bytes, hash_name: str) -> bytes:
@@ -197,22 +198,8 @@ class DhKem:
         )
 
 
-def _order(hexadecimal: str) -> int:
-    return int(hexadecimal.replace(" ", ""), 16)
-
-
-_P256_ORDER = _order("ffffffff00000000ffffffffffffffffbce6faada7179e84f3b9cac2fc632551")
-_P384_ORDER = _order(
-    "ffffffffffffffffffffffffffffffffffffffffffffffff"
-    "c7634d81f4372ddf581a0db248b0a77aecec196accc52973"
-)
-_P521_ORDER = _order(
-    "01fffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffa"
-    "51868783bf2f966b7fcc0148f709a5d03bb5c9b8899c47aebb6fb71e91386409"
-)
-
-P256 = DhKem(0x0010, NistGroup(ec.SECP256R1(), _P256_ORDER, 0xFF), "sha256")
-P384 = DhKem(0x0011, NistGroup(ec.SECP384R1(), _P384_ORDER, 0xFF), "sha384")
-P521 = DhKem(0x0012, NistGroup(ec.SECP521R1(), _P521_ORDER, 0x01), "sha512")
+P256 = DhKem(0x0010, NistGroup(ec.SECP256R1(), 0xFF), "sha256")
+P384 = DhKem(0x0011, NistGroup(ec.SECP384R1(), 0xFF), "sha384")
+P521 = DhKem(0x0012, NistGroup(ec.SECP521R1(), 0x01), "sha512")
 X25519 = DhKem(0x0020, X25519Group(), "sha256")
 X448 = DhKem(0x0021, X448Group(), "sha512")

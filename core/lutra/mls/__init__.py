@@ -1,0 +1,1 @@
+"""Messaging Layer Security, RFC 9420."""
