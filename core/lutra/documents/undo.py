@@ -1,14 +1,15 @@
 """Undo and redo of one person's own edits.
 
-Each entry is the delta that takes a group of own edits back, always written against the text as
-it is now: edits of others rewrite all entries. That costs microseconds wherever the edit lies,
-while going back through a long document's history takes tens of milliseconds.
+Each entry is the delta that takes a group of own edits back. The newest is written against the
+text as it is now, the one below against the text after the newest was taken back, and so on. Edits
+of others wait beside the newest entry and rewrite it only when it is needed, passing on to the
+one below: receiving costs microseconds however long the stack is, and so does undo, while going
+back through a long document's history would take tens of milliseconds.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Final, Literal
 
 from lutra.documents.delta import Delta, compose, position_after, transform
@@ -18,6 +19,7 @@ EditKind = Literal["insert", "delete", "other"]
 
 GROUP_PAUSE_SECONDS: Final = 0.5
 MAX_ENTRIES: Final = 200
+MAX_JOINED_STEPS: Final = 2048
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,7 +50,7 @@ class Entry:
 
 
 class UndoStack:
-    """Entries to undo and redo, newest last.
+    """Entries to undo and redo.
 
     A group goes on while edits of one kind follow each other at one place with pauses under half
     a second, and ends where a new word begins.
@@ -57,8 +59,8 @@ class UndoStack:
     __slots__ = ("_last", "_last_time", "_redo", "_undo")
 
     def __init__(self) -> None:
-        self._undo: list[Entry] = []
-        self._redo: list[Entry] = []
+        self._undo = _Stack()
+        self._redo = _Stack()
         self._last: Edit | None = None
         self._last_time = 0.0
 
@@ -83,11 +85,13 @@ class UndoStack:
         self._redo.clear()
         if not way_back:
             return
-        if self._undo and self._continues(edit, now):
-            group = self._undo[-1]
-            self._undo[-1] = Entry(group.root, compose(way_back, group.delta))
+        group = self._undo.pop() if self._continues(edit, now) else None
+        if group is not None and group.root == edit.root:
+            self._undo.push(Entry(edit.root, compose(way_back, group.delta)))
         else:
-            self._push(self._undo, Entry(edit.root, way_back))
+            if group is not None:
+                self._undo.push(group)
+            self._undo.push(Entry(edit.root, way_back))
         self._last = edit
         self._last_time = now
 
@@ -98,31 +102,31 @@ class UndoStack:
     def pop_undo(self) -> Entry | None:
         """Take out the newest entry; give its own way back to `push_redo`."""
         self._last = None
-        return self._undo.pop() if self._undo else None
+        return self._undo.pop()
 
     def pop_redo(self) -> Entry | None:
         """Take out the newest undone entry; give its own way back to `push_undo`."""
         self._last = None
-        return self._redo.pop() if self._redo else None
+        return self._redo.pop()
 
     def push_undo(self, entry: Entry) -> None:
         """Note the way back from a redone entry."""
-        if entry.delta:
-            self._push(self._undo, entry)
+        self._undo.push(entry)
 
     def push_redo(self, entry: Entry) -> None:
         """Note the way back from an undone entry."""
-        if entry.delta:
-            self._push(self._redo, entry)
+        self._redo.push(entry)
 
     def rebase(self, root: Root, remote: Delta) -> None:
-        """Rewrite all entries after somebody else's edits."""
+        """Take somebody else's edits into account."""
         if not remote:
             return
-        self._undo = _rebased(self._undo, root, remote)
-        self._redo = _rebased(self._redo, root, remote)
-        if self._last is not None and self._last.root == root:
-            self._last = _moved(self._last, remote)
+        self._undo.rebase(root, remote)
+        self._redo.rebase(root, remote)
+        last = self._last
+        if last is not None and last.root == root:
+            start = position_after(last.start, remote)
+            self._last = replace(last, start=start, end=start + last.end - last.start)
 
     def _continues(self, edit: Edit, now: float) -> bool:
         last = self._last
@@ -136,27 +140,60 @@ class UndoStack:
         # Backspace ends where the last deletion began; the delete key stays at one place.
         return edit.kind == "delete" and last.start in {edit.start, edit.end}
 
-    @staticmethod
-    def _push(stack: list[Entry], entry: Entry) -> None:
-        stack.append(entry)
-        if len(stack) > MAX_ENTRIES:
-            del stack[0]
+
+@dataclass(slots=True)
+class _Level:
+    """An entry and the edits of others that came since it was the newest, oldest first."""
+
+    entry: Entry
+    remote: dict[Root, list[Delta]] = field(default_factory=lambda: {"body": [], "title": []})
+
+    def add(self, root: Root, delta: Delta) -> None:
+        waiting = self.remote[root]
+        waiting.append(delta)
+        # Joining equals first keeps the work per edit logarithmic, as in a binary counter.
+        while len(waiting) > 1 and len(waiting[-2]) <= len(waiting[-1]) <= MAX_JOINED_STEPS:
+            newer = waiting.pop()
+            waiting[-1] = compose(waiting[-1], newer)
 
 
-def _rebased(stack: Sequence[Entry], root: Root, remote: Delta) -> list[Entry]:
-    rebased: list[Entry] = []
-    for entry in reversed(stack):
-        if entry.root != root:
-            rebased.append(entry)
-            continue
-        delta = transform(remote, entry.delta, earlier_first=True)
-        remote = transform(entry.delta, remote, earlier_first=False)
-        if delta:
-            rebased.append(Entry(root, delta))
-    rebased.reverse()
-    return rebased
+class _Stack:
+    __slots__ = ("_levels",)
 
+    def __init__(self) -> None:
+        self._levels: list[_Level] = []
 
-def _moved(edit: Edit, remote: Delta) -> Edit:
-    start = position_after(edit.start, remote)
-    return replace(edit, start=start, end=start + edit.end - edit.start)
+    def __bool__(self) -> bool:
+        return bool(self._levels)
+
+    def clear(self) -> None:
+        self._levels.clear()
+
+    def push(self, entry: Entry) -> None:
+        if entry.delta:
+            self._levels.append(_Level(entry))
+            if len(self._levels) > MAX_ENTRIES:
+                del self._levels[0]
+
+    def rebase(self, root: Root, remote: Delta) -> None:
+        if self._levels:
+            self._levels[-1].add(root, remote)
+
+    def pop(self) -> Entry | None:
+        """Take out the newest entry that still does something, written against the text now."""
+        while self._levels:
+            level = self._levels.pop()
+            below = self._levels[-1] if self._levels else None
+            own = level.entry.root
+            delta = level.entry.delta
+            for root, waiting in level.remote.items():
+                for remote in waiting:
+                    passed = remote
+                    if root == own:
+                        passed = transform(delta, remote, earlier_first=False)
+                        delta = transform(remote, delta, earlier_first=True)
+                    if below is not None and passed:
+                        below.add(root, passed)
+            if delta:
+                return Entry(own, delta)
+        return None
