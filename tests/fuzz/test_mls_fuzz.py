@@ -1,0 +1,89 @@
+"""Hostile input to `lutra.mls`: typed errors only, no blow-up in time or memory."""
+
+from __future__ import annotations
+
+import time
+import tracemalloc
+from contextlib import suppress
+from random import Random
+from typing import TYPE_CHECKING
+
+import pytest
+
+from fuzz.mls_decoders import decoders
+from fuzz.mls_swollen import SWOLLEN
+from fuzz.mutation import Mutator
+from lutra.errors import RemoteError
+
+if TYPE_CHECKING:
+    from fuzz.mls_decoders import Decoder
+
+ROUNDS = 400
+
+
+@pytest.mark.parametrize("name", sorted(decoders()))
+def test_every_decoder_undoes_its_encoder(name: str) -> None:
+    decoder = decoders()[name]
+    for seed in decoder.seeds:
+        try:
+            value = decoder.decode(seed)
+        except RemoteError:
+            # The made-up tree is a tree, but nobody vouches for its keys.
+            assert name == "ratchet_tree_validity"
+        else:
+            assert decoder.encode is None or decoder.encode(value) == seed
+
+
+@pytest.mark.parametrize("name", sorted(decoders()))
+def test_a_decoder_refuses_with_typed_errors_only(name: str) -> None:
+    decoder = decoders()[name]
+    mutator = Mutator(Random(name), decoder.seeds)
+    refused = 0
+    for round_ in range(ROUNDS):
+        data = mutator.mutate(decoder.seeds[round_ % len(decoder.seeds)])
+        try:
+            value = decoder.decode(data)
+        except RemoteError:
+            refused += 1
+        else:
+            # What is accepted has one encoding only: the one that came.
+            assert decoder.encode is None or decoder.encode(value) == data
+    assert refused > 0
+
+
+def _cost(decoder: Decoder, data: bytes) -> float:
+    """CPU seconds of one decoding, the best of three."""
+    times: list[float] = []
+    for _ in range(3):
+        start = time.process_time()
+        with suppress(RemoteError):
+            decoder.decode(data)
+        times.append(time.process_time() - start)
+    return min(times)
+
+
+@pytest.mark.parametrize("what", sorted(SWOLLEN))
+def test_time_grows_with_the_input_and_no_faster(what: str) -> None:
+    name, make = SWOLLEN[what]
+    decoder = decoders()[name]
+    small, large = make(20_000), make(160_000)
+    growth = len(large) / len(small)
+    assert growth > 4
+    # Quadratic work would cost growth squared; three times linear leaves room for noise.
+    floor = 0.0005
+    assert _cost(decoder, large) < max(_cost(decoder, small), floor) * growth * 3
+
+
+@pytest.mark.parametrize("what", sorted(SWOLLEN))
+def test_memory_is_bounded_by_the_input(what: str) -> None:
+    name, make = SWOLLEN[what]
+    data = make(100_000)
+    tracemalloc.start()
+    try:
+        with suppress(RemoteError):
+            decoders()[name].decode(data)
+        peak = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+    # A list entry of one byte becomes a few pointers; 128 bytes per byte is room for those.
+    assert peak < 128 * len(data)
