@@ -8,7 +8,8 @@ Only one thread may use a `Replica`.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final, cast
 
@@ -108,9 +109,27 @@ class Replica:
         """The body without formatting, as it is now."""
         return self._texts["body"].to_string()
 
-    def body_spans(self) -> list[Span]:
-        """Return the body with its formatting."""
-        return _spans(self._texts["body"].to_delta())
+    @property
+    def body_length(self) -> int:
+        """The length of the body in UTF-16 units."""
+        return self._texts["body"].len_utf16
+
+    @property
+    def title_length(self) -> int:
+        """The length of the title in UTF-16 units."""
+        return self._texts["title"].len_utf16
+
+    def body_spans(self, start: int = 0, end: int | None = None) -> list[Span]:
+        """Return the body, or a stretch of it, with its formatting.
+
+        Raises:
+            EditRangeError: outside the text or inside a surrogate pair.
+        """
+        text = self._texts["body"]
+        if start == 0 and end is None:
+            return _spans(text.to_delta())
+        last = text.len_unicode if end is None else self._code_points(text, end)
+        return _reader_of(text)(self._code_points(text, start), last)
 
     @property
     def version(self) -> bytes:
@@ -230,6 +249,15 @@ class Replica:
         changes, way_back = self._apply(entry)
         self._undo.push_undo(way_back)
         return changes
+
+    @contextmanager
+    def undo_as_one(self) -> Iterator[None]:
+        """Make all edits of a `with` block one step of undo."""
+        self._undo.begin_joining()
+        try:
+            yield
+        finally:
+            self._undo.end_joining()
 
     def close_undo_group(self) -> None:
         """Let the next edit be undone by itself, as after the caret was moved."""

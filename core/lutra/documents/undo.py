@@ -56,13 +56,15 @@ class UndoStack:
     a second, and ends where a new word begins.
     """
 
-    __slots__ = ("_last", "_last_time", "_redo", "_undo")
+    __slots__ = ("_depth", "_joining", "_last", "_last_time", "_redo", "_undo")
 
     def __init__(self) -> None:
         self._undo = _Stack()
         self._redo = _Stack()
         self._last: Edit | None = None
         self._last_time = 0.0
+        self._depth = 0
+        self._joining = False
 
     @property
     def can_undo(self) -> bool:
@@ -94,6 +96,16 @@ class UndoStack:
             self._undo.push(Entry(edit.root, way_back))
         self._last = edit
         self._last_time = now
+        self._joining = self._depth > 0
+
+    def begin_joining(self) -> None:
+        """Let all edits until `end_joining` belong to one group, after the first one of them."""
+        self._depth += 1
+
+    def end_joining(self) -> None:
+        """End what `begin_joining` began."""
+        self._depth -= 1
+        self._joining = self._joining and self._depth > 0
 
     def close_group(self) -> None:
         """Let the next edit begin a group of its own."""
@@ -127,6 +139,9 @@ class UndoStack:
         if last is not None and last.root == root:
             start = position_after(last.start, remote)
             self._last = replace(last, start=start, end=start + last.end - last.start)
+
+    def _joins(self, edit: Edit) -> bool:
+        return self._joining and self._undo[-1].root == edit.root
 
     def _continues(self, edit: Edit, now: float) -> bool:
         last = self._last
