@@ -8,7 +8,7 @@ Only one thread may use a `Replica`.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Generator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final, cast
@@ -251,7 +251,7 @@ class Replica:
         return changes
 
     @contextmanager
-    def undo_as_one(self) -> Iterator[None]:
+    def undo_as_one(self) -> Generator[None]:
         """Make all edits of a `with` block one step of undo."""
         self._undo.begin_joining()
         try:

@@ -87,7 +87,8 @@ class UndoStack:
         self._redo.clear()
         if not way_back:
             return
-        group = self._undo.pop() if self._continues(edit, now) else None
+        joins = self._joining or self._continues(edit, now)
+        group = self._undo.pop() if joins else None
         if group is not None and group.root == edit.root:
             self._undo.push(Entry(edit.root, compose(way_back, group.delta)))
         else:
@@ -139,9 +140,6 @@ class UndoStack:
         if last is not None and last.root == root:
             start = position_after(last.start, remote)
             self._last = replace(last, start=start, end=start + last.end - last.start)
-
-    def _joins(self, edit: Edit) -> bool:
-        return self._joining and self._undo[-1].root == edit.root
 
     def _continues(self, edit: Edit, now: float) -> bool:
         last = self._last
