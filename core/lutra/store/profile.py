@@ -12,7 +12,6 @@ Layout::
 
 from __future__ import annotations
 
-import hashlib
 import json
 import os
 import tempfile
@@ -22,7 +21,7 @@ from typing import Any, cast
 
 import platformdirs
 
-from lutra.crypto.hashing import blake3_keyed, equal_constant_time
+from lutra.crypto.hashing import blake3_hash, blake3_keyed, equal_constant_time
 from lutra.crypto.random import Random, system_random
 from lutra.store.connection import KEY_BYTES
 from lutra.store.custody import (
@@ -156,17 +155,16 @@ class Profile:
         """Where the running Lutra answers.
 
         Operating systems cap such a path at about 100 bytes; a deeper profile has its socket in
-        the user's runtime folder instead.
+        a private folder among the temporary files instead, the same one every time.
         """
-        path = self.directory / "socket"
-        if len(os.fsencode(path.absolute())) <= _MOST_SOCKET_BYTES:
+        path = self.directory.absolute() / "socket"
+        if len(os.fsencode(path)) <= _MOST_SOCKET_BYTES:
             return path
-        name = hashlib.sha256(os.fsencode(path.absolute())).hexdigest()[:24]
-        runtime = platformdirs.user_runtime_path("lutra", appauthor=False)
-        if not runtime.parent.is_dir():
-            runtime = Path(tempfile.gettempdir()) / f"lutra-{self.id}"
-        make_private_directory(runtime)
-        return runtime / name
+        # The profile's random id keeps other users from guessing the name and taking it.
+        name = blake3_hash(os.fsencode(path) + self.id.encode()).hex()[:24]
+        folder = Path(tempfile.gettempdir()) / f"lutra-{name}"
+        make_private_directory(folder)
+        return folder / "socket"
 
     def lock(self) -> ProfileLock:
         """Return the profile's lock, not yet taken."""
