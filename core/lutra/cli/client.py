@@ -1,0 +1,150 @@
+"""The client of a running node's control socket (see `lutra.node.control`).
+
+Plain blocking sockets and nothing of the library imported: a command that only asks the running
+node starts in a moment.
+"""
+
+from __future__ import annotations
+
+import json
+import socket
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any, cast
+
+from lutra.errors import EnvironmentalError, LutraError
+
+_CONNECT_SECONDS = 5.0
+_CHUNK = 1 << 16
+
+
+class NodeError(LutraError):
+    """The running node answered with an error; `to_dict` gives it, code included, as it came."""
+
+    def __init__(self, values: Mapping[str, object]) -> None:
+        super().__init__(str(values.get("message", "The running node reported an error.")))
+        self.values = dict(values)
+
+    def to_dict(self) -> dict[str, object]:
+        """Return what the node sent."""
+        return self.values
+
+
+class NodeGoneError(EnvironmentalError):
+    """The running node closed the connection before it answered."""
+
+    code = "control.gone"
+
+
+class ControlClient:
+    """One connection to a running node."""
+
+    def __init__(self, connection: socket.socket) -> None:
+        self._connection = connection
+        self._buffer = bytearray()
+        self._number = 0
+
+    @classmethod
+    def connect(cls, profile: Path) -> ControlClient | None:
+        """Connect to the node running on a profile; None if there is none."""
+        endpoint = profile / "socket.json"
+        if endpoint.is_file():
+            return cls._connect_port(endpoint)
+        if not hasattr(socket, "AF_UNIX"):
+            return None
+        path = profile / "socket"
+        if not path.exists():
+            path = _distant_socket(profile)
+        connection = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+        connection.settimeout(_CONNECT_SECONDS)
+        try:
+            connection.connect(str(path))
+        except OSError:
+            connection.close()
+            return None
+        connection.settimeout(None)
+        return cls(connection)
+
+    @classmethod
+    def _connect_port(cls, endpoint: Path) -> ControlClient | None:
+        try:
+            values = cast("dict[str, Any]", json.loads(endpoint.read_text("ascii")))
+            address = ("127.0.0.1", int(values["port"]))
+            connection = socket.create_connection(address, timeout=_CONNECT_SECONDS)
+        except (OSError, ValueError, KeyError):
+            return None
+        connection.settimeout(None)
+        connection.sendall(str(values["token"]).encode() + b"\n")
+        return cls(connection)
+
+    def call(self, verb: str, **arguments: object) -> Any:
+        """Carry out one verb and return its result; arguments that are None are left out.
+
+        Raises:
+            NodeError: the node refused or failed.
+            NodeGoneError: the node went away.
+        """
+        number = self._send(verb, arguments)
+        while True:
+            reply = self._receive()
+            if reply.get("id") in (number, None) and "event" not in reply:
+                return _result_of(reply)
+
+    def watch(self) -> Iterator[dict[str, Any]]:
+        """Yield the node's events until it goes away.
+
+        Raises:
+            NodeError: the node refused.
+        """
+        self.call("watch")
+        while True:
+            try:
+                reply = self._receive()
+            except NodeGoneError:
+                return
+            if "event" in reply:
+                yield reply["event"]
+
+    def close(self) -> None:
+        """End the connection."""
+        self._connection.close()
+
+    def _send(self, verb: str, arguments: Mapping[str, object]) -> int:
+        self._number += 1
+        given = {name: value for name, value in arguments.items() if value is not None}
+        request = {"id": self._number, "verb": verb, "arguments": given}
+        try:
+            self._connection.sendall(json.dumps(request).encode() + b"\n")
+        except OSError:
+            raise NodeGoneError("The running Lutra has gone away.") from None
+        return self._number
+
+    def _receive(self) -> dict[str, Any]:
+        searched = 0
+        while (end := self._buffer.find(b"\n", searched)) < 0:
+            searched = len(self._buffer)
+            try:
+                data = self._connection.recv(_CHUNK)
+            except OSError:
+                data = b""
+            if not data:
+                raise NodeGoneError("The running Lutra has gone away.")
+            self._buffer += data
+        line = bytes(self._buffer[:end])
+        del self._buffer[: end + 1]
+        return cast("dict[str, Any]", json.loads(line))
+
+
+def _result_of(reply: Mapping[str, Any]) -> Any:
+    if "error" in reply:
+        raise NodeError(reply["error"])
+    return reply["result"]
+
+
+def _distant_socket(profile: Path) -> Path:
+    """Return the socket of a profile whose path is too long to hold it."""
+    from lutra.store.profile import Profile
+
+    if not Profile.exists(profile):
+        return profile / "socket"
+    return Profile.open(profile).socket

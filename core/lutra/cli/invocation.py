@@ -1,0 +1,81 @@
+"""What every command shares: `--profile`, `--json`, and how results are shown."""
+
+from __future__ import annotations
+
+import functools
+import json
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, TypeVar, cast
+
+import click
+import platformdirs
+
+_Command = TypeVar("_Command", bound=Callable[..., Any])
+
+
+@dataclass(frozen=True, slots=True)
+class Invocation:
+    """The options of one call.
+
+    Attributes:
+        profile: the profile directory.
+        json: show results as JSON instead of text.
+    """
+
+    profile: Path
+    json: bool
+
+    def show(self, value: object, text: str) -> None:
+        """Print a result: `value` with `--json`, otherwise `text`."""
+        click.echo(to_json(value) if self.json else text)
+
+
+def default_profile() -> Path:
+    """Return the default profile directory (the store's own answer, without importing it)."""
+    return platformdirs.user_data_path("lutra", appauthor=False)
+
+
+def to_json(value: object) -> str:
+    """Write plain values as one line of JSON."""
+    return json.dumps(value, ensure_ascii=False, default=str)
+
+
+def common(command: _Command) -> _Command:
+    """Give a command `--profile` and `--json`; it receives them as its `invocation`.
+
+    An option given before the command's name (`lutra --json status`) counts too.
+    """
+
+    @click.option(
+        "--profile",
+        type=click.Path(path_type=Path, file_okay=False),
+        envvar="LUTRA_PROFILE",
+        help="Directory of the profile (default: the user's data directory).",
+    )
+    @click.option("--json", "as_json", is_flag=True, help="Show results as JSON.")
+    @functools.wraps(command)
+    def wrapper(*args: Any, profile: Path | None, as_json: bool, **kwargs: Any) -> Any:
+        outer = click.get_current_context().find_object(Invocation)
+        directory = profile or (outer.profile if outer else default_profile())
+        asked = as_json or (outer is not None and outer.json)
+        return command(*args, invocation=Invocation(directory.absolute(), asked), **kwargs)
+
+    return cast("_Command", wrapper)
+
+
+def read_text() -> str:
+    """Return standard input as text; line ends become `\\n`.
+
+    Raises:
+        click.ClickException: it is not UTF-8.
+    """
+    if sys.stdin.isatty():
+        click.echo("Type the text; Ctrl-D ends it.", err=True)
+    data = sys.stdin.buffer.read()
+    try:
+        return data.decode("utf-8").replace("\r\n", "\n")
+    except UnicodeDecodeError:
+        raise click.ClickException("The text on standard input is not UTF-8.") from None
