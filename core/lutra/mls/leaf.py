@@ -143,13 +143,13 @@ class Capabilities:
             reader.u16_items(),
         )
 
-    def has_extension(self, extension_type: int) -> bool:
-        """Tell whether an extension type is supported."""
-        return extension_type in DEFAULT_EXTENSIONS or extension_type in self.extensions
+    def supported_extensions(self) -> frozenset[int]:
+        """Return all extension types supported, those of RFC 9420 included."""
+        return DEFAULT_EXTENSIONS.union(self.extensions)
 
-    def has_proposal(self, proposal_type: int) -> bool:
-        """Tell whether a proposal type is supported."""
-        return proposal_type in DEFAULT_PROPOSALS or proposal_type in self.proposals
+    def supported_proposals(self) -> frozenset[int]:
+        """Return all proposal types supported, those of RFC 9420 included."""
+        return DEFAULT_PROPOSALS.union(self.proposals)
 
 
 @dataclass(frozen=True, slots=True)
