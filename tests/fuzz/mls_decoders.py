@@ -29,6 +29,7 @@ from lutra.mls.leaf import (
     external_senders_extension,
     sign_leaf,
 )
+from lutra.mls.leaf_validation import check_capabilities, check_key_package
 from lutra.mls.messages import (
     EncryptedGroupSecrets,
     GroupInfo,
@@ -57,6 +58,7 @@ from lutra.mls.proposals import (
 )
 from lutra.mls.ratchet_tree import ParentNode, RatchetTree
 from lutra.mls.secret_tree import SecretTree
+from lutra.mls.services import Policy, Services
 from lutra.mls.suites import suite_for
 from lutra.mls.tree_validation import check_keys, check_parent_hashes, check_unmerged_leaves
 
@@ -65,6 +67,7 @@ if TYPE_CHECKING:
 
 SUITE = suite_for(3)
 SIGNING_KEY = bytes(range(32))
+ANY_AGE = Policy(max_lifetime=None)
 
 
 @dataclass(frozen=True, slots=True)
@@ -136,6 +139,16 @@ def _check_tree(data: bytes) -> RatchetTree:
     for check in (check_unmerged_leaves, check_keys, check_parent_hashes):
         check(tree)
     return tree
+
+
+def _check_offer(data: bytes) -> KeyPackage:
+    """Do what somebody does who is about to add the owner of a key package."""
+    key_package = codec.decode_whole(KeyPackage.decode, data)
+    check_key_package(
+        key_package, SUITE, Services(clock=lambda: 1e9, policy=ANY_AGE), is_sending=True
+    )
+    check_capabilities(key_package.leaf, SUITE, key_package.leaf.extensions)
+    return key_package
 
 
 def _whole(decode: Callable[[codec.Reader], Any]) -> Callable[[bytes], Any]:
@@ -229,6 +242,7 @@ def decoders() -> dict[str, Decoder]:
             _encoded,
             (key_package.encode(), certified.key_package.encode()),
         ),
+        "key_package_validity": Decoder(_check_offer, _encoded, (key_package.encode(),)),
         "key_package_bundle": Decoder(
             KeyPackageBundle.from_bytes, KeyPackageBundle.to_bytes, (bundle.to_bytes(),)
         ),

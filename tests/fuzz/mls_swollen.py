@@ -4,9 +4,17 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from fuzz.mls_decoders import SUITE, decoders
+from fuzz.mls_decoders import SIGNING_KEY, SUITE, decoders
 from lutra.mls.codec import u16, u32, u32_vector, vector
-from lutra.mls.leaf import LeafNode
+from lutra.mls.key_package import create_key_package
+from lutra.mls.leaf import (
+    Capabilities,
+    Credential,
+    Extension,
+    LeafNode,
+    Lifetime,
+    RequiredCapabilities,
+)
 from lutra.mls.ratchet_tree import ParentNode, RatchetTree
 
 if TYPE_CHECKING:
@@ -96,6 +104,22 @@ def _secret_tree(size: int) -> bytes:
     return u32(4) + vector(b"\x00\x00\x00\x01\x00" * (size // 5)) + vector(b"")
 
 
+def _busy_key_package(size: int) -> bytes:
+    """Thousands of extensions, each listed in as many capabilities, the last ones first."""
+    types = tuple(range(100, 100 + min(size // 8, 0xFF00)))
+    required = RequiredCapabilities(types)
+    bundle = create_key_package(
+        3,
+        Credential.basic(b"busy"),
+        SIGNING_KEY,
+        lifetime=Lifetime(0, 1 << 40),
+        capabilities=Capabilities(cipher_suites=(3,), extensions=types[::-1]),
+        extensions=tuple(Extension(kind, b"") for kind in types),
+        leaf_extensions=(required.extension(),),
+    )
+    return bundle.key_package.encode()
+
+
 SWOLLEN: dict[str, tuple[str, Callable[[int], bytes]]] = {
     "commit of references": ("commit", _commit_of_references),
     "commit of custom proposals": ("commit", _commit_of_proposals),
@@ -105,6 +129,7 @@ SWOLLEN: dict[str, tuple[str, Callable[[int], bytes]]] = {
     "extensions of every type": ("proposal", _extensions),
     "extensions of one type": ("proposal", _duplicate_extensions),
     "long capabilities": ("required_capabilities", _capabilities),
+    "key package of many extensions": ("key_package_validity", _busy_key_package),
     "welcome for many": ("message", _welcome),
     "group secrets of many keys": ("group_secrets", _group_secrets),
     "tree of blank nodes": ("ratchet_tree_validity", _blank_tree),
