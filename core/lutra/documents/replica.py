@@ -356,7 +356,8 @@ class Replica:
     def _imported(self) -> dict[Root, Delta]:
         deltas: dict[Root, Delta] = {}
         for event in self._events:
-            if event.triggered_by != EventTriggerKind.Import:
+            # A batch of updates announces itself as a checkout.
+            if event.triggered_by == EventTriggerKind.Local:
                 continue
             for change in event.events:
                 root = _root_of(change.target)
