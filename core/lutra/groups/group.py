@@ -160,13 +160,16 @@ class Group:
             if len(self._waiting) < MAX_WAITING:
                 self._waiting[operation.id] = operation
             return Reception.WAITING
+        if self._is_foreign(operation):
+            return Reception.FOREIGN
         reception = self._accept(operation)
         progress = True
         while progress:
             ready = [item for item in self._waiting.values() if not self._history.missing(item)]
             for item in ready:
                 del self._waiting[item.id]
-                self._accept(item)
+                if not self._is_foreign(item):
+                    self._accept(item)
             progress = bool(ready)
         return reception
 
@@ -208,6 +211,11 @@ class Group:
         card = self._cards.get(self._device)
         return card is not None and card[1] == Card(name, device_name)
 
+    def require_membership(self) -> None:
+        """Raise `NotAMemberError` unless this device is in the group."""
+        if not self.is_member(self._device):
+            raise NotAMemberError("This device is not in the group any more.")
+
     def add(self, signer: ControlSigner, device: bytes, sealing_key: bytes) -> list[Operation]:
         """Add a device and give it the keys.
 
@@ -215,7 +223,7 @@ class Group:
             NotAMemberError: this device is not in the group.
             AlreadyMemberError: the other one is in already.
         """
-        self._require_membership()
+        self.require_membership()
         if self.is_member(device):
             raise AlreadyMemberError("This device is in the group already.")
         added = self._issue(signer, ADD, encode_control(Add(device, sealing_key)))
@@ -227,7 +235,7 @@ class Group:
         Raises:
             NotAMemberError: this device, or the one to remove, is not in the group.
         """
-        self._require_membership()
+        self.require_membership()
         if not self.is_member(device):
             raise NotAMemberError("This device is not in the group.")
         removed = self._issue(signer, REMOVE, encode_control(Remove(device)))
@@ -269,6 +277,13 @@ class Group:
 
     # Receiving
 
+    def _is_foreign(self, operation: Operation) -> bool:
+        """Tell whether an operation's author was no member when it was made: final as well."""
+        past = self._history.past_of(operation)
+        if not past:
+            return operation.kind != CREATE
+        return operation.author not in self._membership.roster(past)
+
     def _accept(self, operation: Operation) -> Reception:
         """Apply an operation whose predecessors are known; whatever is wrong with it is final."""
         index = self._history.add(operation)
@@ -281,9 +296,6 @@ class Group:
         return Reception.ACCEPTED
 
     def _apply(self, operation: Operation, index: int) -> None:
-        past = self._history.past(index)
-        if operation.kind != CREATE and operation.author not in self._membership.roster(past):
-            raise ControlError("A group message comes from somebody who was not in the group.")
         if operation.kind in (CARD, SETTINGS):
             self._sealed_names.append(_SealedNames(operation, index))
             self._read_names()
@@ -423,10 +435,6 @@ class Group:
         return {epoch: secret for epoch, secret in self._secrets.items() if epoch not in reachable}
 
     # Issuing
-
-    def _require_membership(self) -> None:
-        if not self.is_member(self._device):
-            raise NotAMemberError("This device is not in the group any more.")
 
     def _issue(self, signer: ControlSigner, kind: str, body: bytes) -> Operation:
         operation = signer.sign_control(kind, body, epoch=None, secret=None, previous=self.heads())

@@ -40,13 +40,18 @@ class ControlHistory:
         """Return the ids of predecessors that are not known yet."""
         return [item for item in _predecessors(operation) if item not in self._index]
 
-    def add(self, operation: Operation) -> int:
-        """Add an operation whose predecessors are all known; returns its index."""
+    def past_of(self, operation: Operation) -> int:
+        """Return the bit set of what happened before an operation whose predecessors are known."""
         past = 0
         for item in _predecessors(operation):
             index = self._index[item]
             past |= self._past[index] | (1 << index)
-            self._heads.discard(item)
+        return past
+
+    def add(self, operation: Operation) -> int:
+        """Add an operation whose predecessors are all known; returns its index."""
+        past = self.past_of(operation)
+        self._heads.difference_update(_predecessors(operation))
         index = len(self._ids)
         self._index[operation.id] = index
         self._ids.append(operation.id)

@@ -51,6 +51,8 @@ class Reception(Enum):
     """Operations it follows have not arrived yet."""
     REFUSED = "refused"
     """It breaks a rule; it has no effect, for everyone alike."""
+    FOREIGN = "foreign"
+    """Its author was not in the group when it was made; it is not even kept."""
 
 
 class ControlSigner(Protocol):

@@ -10,11 +10,14 @@ from typing import Any, cast
 
 from lutra.node.ids import ID_BYTES, format_id
 
+_BINARY = frozenset({"updates", "anchor", "head"})
+"""Fields that hold data of any length, so that 32 bytes of it are no id."""
+
 
 def plain(value: object) -> Any:
     """Turn a view into dicts, lists, text and numbers.
 
-    Ids (32 bytes) become their text form, other bytes base64.
+    Ids (32 bytes) become their text form, other bytes and the fields of `_BINARY` base64.
 
     Raises:
         TypeError: the value has no plain form.
@@ -35,6 +38,14 @@ def plain(value: object) -> Any:
     if isinstance(value, PurePath):
         return str(value)
     raise TypeError(f"{type(value).__name__} has no plain form")
+
+
+def _plain_field(name: str, value: object) -> Any:
+    if name not in _BINARY or value is None:
+        return plain(value)
+    if isinstance(value, bytes):
+        return base64.b64encode(value).decode()
+    return [base64.b64encode(item).decode() for item in cast("Sequence[bytes]", value)]
 
 
 def plain_event(event: object) -> dict[str, Any]:

@@ -1,0 +1,403 @@
+"""All documents of this device: opening, editing, publishing, taking in what others wrote."""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import TypeVar
+
+from lutra.documents.body import encode_body
+from lutra.documents.checkpoint import CheckpointPolicy
+from lutra.documents.document import Document
+from lutra.documents.peers import MAX_SLOT, peer_id
+from lutra.errors import LocalError, NotFoundError, RemoteError
+from lutra.node.context import Context
+from lutra.node.events import DocumentChanged
+from lutra.node.group_registry import GroupRegistry
+from lutra.node.log_keeper import LogKeeper
+from lutra.operation import LogKey
+from lutra.store.documents import DocumentRow
+
+KIND = "document"
+MAX_LOADED = 128
+"""Documents kept in memory; those with open editors do not count."""
+MAX_EDITS = 200_000
+"""Single edits that one operation carries; more are split into several operations."""
+MAX_CHECKPOINT_BYTES = 3 * 1024 * 1024
+"""A larger history of one device is not compacted into one operation."""
+_COMPACT_FROM_BYTES = 64 * 1024
+
+Result = TypeVar("Result")
+
+
+class EditorLimitError(LocalError):
+    """No more editor windows can be opened on one document."""
+
+    code = "document.editors"
+
+
+@dataclass(slots=True)
+class OpenDocument:
+    """A document in memory, and what the store knows of it.
+
+    Attributes:
+        document: its content.
+        row: what lists show of it, and the sizes of its stored parts.
+        published: own peer id → number of edits that are in operations already.
+        drafts: id of the newest draft in the store, 0 if there is none.
+        editors: editing places in use by windows.
+        snapshot_bytes, tail_bytes: sizes of the stored snapshot and of the updates after it.
+        policy: decides when this device's log of it is compacted; None until first needed.
+    """
+
+    document: Document
+    row: DocumentRow
+    published: dict[int, int]
+    drafts: int = 0
+    editors: set[int] = field(default_factory=set[int])
+    snapshot_bytes: int = 0
+    tail_bytes: int = 0
+    policy: CheckpointPolicy | None = None
+
+
+class DocumentRegistry:
+    """Loads documents when they are needed and keeps the most recent ones in memory."""
+
+    def __init__(self, context: Context, logs: LogKeeper, groups: GroupRegistry) -> None:
+        self._context = context
+        self._logs = logs
+        self._groups = groups
+        self._loaded: OrderedDict[bytes, OpenDocument] = OrderedDict()
+
+    def forget(self) -> None:
+        """Drop what is in memory, after a transaction was undone; editor places stay taken."""
+        editors = {
+            identity: opened.editors for identity, opened in self._loaded.items() if opened.editors
+        }
+        self._loaded.clear()
+        for identity, slots in editors.items():
+            if self._context.store.documents.get(identity) is not None:
+                self.get(identity).editors = slots
+
+    def get(self, identity: bytes) -> OpenDocument:
+        """Return a document, loading it if need be.
+
+        Raises:
+            NotFoundError: it is not on this device.
+        """
+        opened = self._loaded.get(identity)
+        if opened is not None and not opened.document.broken:
+            self._loaded.move_to_end(identity)
+            return opened
+        editors: set[int] = opened.editors if opened is not None else set()
+        opened = self._load(identity)
+        opened.editors = editors
+        self._keep(identity, opened)
+        return opened
+
+    def create(self, group: bytes, title: str, text: str) -> bytes:
+        """Make a document with a title and text, and publish it if a key may be used.
+
+        Raises:
+            NotFoundError: there is no such group here.
+            NotAMemberError: this device has left it.
+        """
+        context = self._context
+        self._groups.get(group).require_membership()
+        identity = context.random(32)
+        now = context.now()
+        document = Document.create(identity, context.device, created=now, clock=self._seconds)
+        if title:
+            document.splice_title(0, 0, title)
+        if text:
+            document.splice(0, 0, text)
+        row = DocumentRow(identity, group, title, now, now)
+        context.store.documents.upsert(row)
+        opened = OpenDocument(document, row, {})
+        self._keep(identity, opened)
+        self._save_draft(opened, 0)
+        context.outbox.documents_changed(group, identity)
+        return identity
+
+    def edit(self, identity: bytes, change: Callable[[Document], Result]) -> Result:
+        """Let ``change`` edit a document in the node's own place; durable with the transaction."""
+        opened = self.get(identity)
+        result = change(opened.document)
+        self._save_draft(opened, 0)
+        return result
+
+    def apply_local(self, identity: bytes, slot: int, update: bytes) -> None:
+        """Take in edits of an editor window of this device.
+
+        Raises:
+            ForeignPeerError, CounterGapError, DamagedUpdateError: the update cannot be right.
+        """
+        opened = self.get(identity)
+        opened.document.apply_local(update)
+        opened.drafts = self._context.store.drafts.add(identity, update)
+        self._note_change(opened, [(self._context.device, update)], slot, self._context.now())
+
+    def apply_remote(
+        self,
+        group: bytes,
+        identity: bytes,
+        updates: Sequence[tuple[bytes, bytes]],
+        time: int,
+    ) -> list[int]:
+        """Take in other devices' edits, in log order; keeps them in the store.
+
+        Args:
+            group: the group they came in.
+            identity: the document.
+            updates: (author, update) pairs.
+            time: display time of the newest.
+
+        Returns:
+            Indexes of the updates that broke a rule and were left out.
+        """
+        opened = self._find_or_start(group, identity, time)
+        if opened is None:
+            return list(range(len(updates)))
+        refused: list[int] = []
+        try:
+            opened.document.import_batch(updates)
+            good = list(updates)
+        except RemoteError:
+            opened = self._reload_if_broken(identity, opened)
+            good, refused = self._one_by_one(opened, updates)
+        if good:
+            store = self._context.store.documents
+            store.append_tail_many(identity, [update for _, update in good])
+            self._note_change(opened, good, None, time)
+            self._compact(opened, sum(len(update) for _, update in good))
+        return refused
+
+    def publish(self, identity: bytes) -> bool:
+        """Put unpublished edits of this device into signed operations.
+
+        Returns:
+            False if there are some that must wait for the send gate.
+        """
+        opened = self.get(identity)
+        if not opened.drafts:
+            return True
+        row = opened.row
+        group = self._groups.get(row.group)
+        epoch = group.current_epoch()
+        if epoch is None:
+            return False
+        store = self._context.store
+        document = opened.document
+        counters = document.own_counters
+        size = 0
+        while opened.published != counters:
+            update, reached = document.export_unpublished(opened.published, MAX_EDITS)
+            operation = self._logs.sign_next(
+                row.group,
+                identity,
+                kind=KIND,
+                body=encode_body(update),
+                epoch=epoch.id,
+                secret=epoch.secret,
+                previous=group.heads(),
+            )
+            store.documents.append_tail(identity, update)
+            opened.published = reached
+            size += len(update)
+            self._policy(opened).appended(len(operation.body or b""))
+        store.drafts.delete_through(identity, opened.drafts)
+        opened.drafts = 0
+        self._context.outbox.status_changed(row.group, identity)
+        self._compact(opened, size)
+        self._checkpoint(opened)
+        return True
+
+    def drafted(self) -> list[bytes]:
+        """Return the documents with edits that are not in operations yet."""
+        return self._context.store.drafts.documents_with_drafts()
+
+    def open_editor(self, identity: bytes) -> tuple[int, int, bytes]:
+        """Take an editing place; returns slot, Loro peer id, and the state to start from.
+
+        Raises:
+            NotFoundError: the document is not on this device.
+            EditorLimitError: all places are taken.
+        """
+        opened = self.get(identity)
+        free = [slot for slot in range(1, MAX_SLOT + 1) if slot not in opened.editors]
+        if not free:
+            raise EditorLimitError("This page is open in too many windows.")
+        opened.editors.add(free[0])
+        peer = peer_id(self._context.device, identity, free[0])
+        return free[0], peer, opened.document.snapshot()
+
+    def close_editor(self, identity: bytes, slot: int) -> None:
+        """Give an editing place back."""
+        opened = self._loaded.get(identity)
+        if opened is not None:
+            opened.editors.discard(slot)
+            self._evict()
+
+    def open_in(self, group: bytes) -> list[bytes]:
+        """Return the documents of a group that are open in editors."""
+        return [
+            identity
+            for identity, opened in self._loaded.items()
+            if opened.editors and opened.row.group == group
+        ]
+
+    # Inside
+
+    def _seconds(self) -> int:
+        return self._context.now() // 1000
+
+    def _load(self, identity: bytes) -> OpenDocument:
+        store = self._context.store
+        row = store.documents.get(identity)
+        if row is None or row.deleted:
+            raise NotFoundError("There is no such page on this device.")
+        document = Document.load(
+            identity,
+            self._context.device,
+            store.documents.snapshot(identity),
+            store.documents.tail(identity),
+            clock=self._seconds,
+        )
+        published = document.own_counters
+        drafts = store.drafts.list(identity)
+        for draft in drafts:
+            document.apply_local(draft.update)
+        return OpenDocument(
+            document,
+            row,
+            published,
+            drafts[-1].id if drafts else 0,
+            snapshot_bytes=row.snapshot_bytes,
+            tail_bytes=row.tail_bytes,
+        )
+
+    def _find_or_start(self, group: bytes, identity: bytes, time: int) -> OpenDocument | None:
+        """Return the document an operation belongs to; None if another group has claimed the id."""
+        row = self._context.store.documents.get(identity)
+        if row is not None:
+            return self.get(identity) if row.group == group and not row.deleted else None
+        document = Document(identity, self._context.device, clock=self._seconds)
+        row = DocumentRow(identity, group, "", time, time)
+        self._context.store.documents.upsert(row)
+        opened = OpenDocument(document, row, {})
+        self._keep(identity, opened)
+        return opened
+
+    def _reload_if_broken(self, identity: bytes, opened: OpenDocument) -> OpenDocument:
+        return self.get(identity) if opened.document.broken else opened
+
+    def _one_by_one(
+        self, opened: OpenDocument, updates: Sequence[tuple[bytes, bytes]]
+    ) -> tuple[list[tuple[bytes, bytes]], list[int]]:
+        """Import updates singly, to find those that break a rule."""
+        good: list[tuple[bytes, bytes]] = []
+        refused: list[int] = []
+        for index, pair in enumerate(updates):
+            try:
+                opened.document.import_batch([pair])
+                good.append(pair)
+            except RemoteError:
+                refused.append(index)
+        return good, refused
+
+    def _save_draft(self, opened: OpenDocument, slot: int) -> None:
+        update = opened.document.take_local()
+        if update is None:
+            return
+        identity = opened.row.id
+        opened.drafts = self._context.store.drafts.add(identity, update)
+        self._note_change(opened, [(self._context.device, update)], slot, self._context.now())
+
+    def _note_change(
+        self,
+        opened: OpenDocument,
+        updates: Sequence[tuple[bytes, bytes]],
+        slot: int | None,
+        time: int,
+    ) -> None:
+        """Bring the list entry up to date and tell listeners."""
+        context = self._context
+        row = opened.row
+        title = opened.document.title
+        changed = max(row.changed, time)
+        if title != row.title or changed - row.changed > _LIST_GRAIN or not row.changed:
+            opened.row = DocumentRow(row.id, row.group, title, row.created, changed)
+            context.store.documents.upsert(opened.row)
+            context.outbox.documents_changed(row.group, row.id)
+        by_author: dict[bytes, list[bytes]] = {}
+        for author, update in updates:
+            by_author.setdefault(author, []).append(update)
+        for author, items in by_author.items():
+            own = slot if author == context.device else None
+            context.outbox.emit(DocumentChanged(row.id, tuple(items), author, own))
+        context.outbox.status_changed(row.group, row.id)
+
+    def _compact(self, opened: OpenDocument, added: int) -> None:
+        """Put a snapshot in the place of a long tail; amortised constant work for each edit."""
+        store = self._context.store.documents
+        identity = opened.row.id
+        opened.tail_bytes += added
+        # A snapshot would swallow drafts, and what is published could not be told any more.
+        if opened.drafts or opened.tail_bytes < max(_COMPACT_FROM_BYTES, opened.snapshot_bytes):
+            return
+        waiting = opened.document.waiting()
+        snapshot = opened.document.snapshot()
+        store.set_snapshot(identity, snapshot)
+        opened.snapshot_bytes, opened.tail_bytes = len(snapshot), 0
+        if waiting is not None:
+            store.append_tail(identity, waiting)
+            opened.tail_bytes = len(waiting)
+
+    def _policy(self, opened: OpenDocument) -> CheckpointPolicy:
+        if opened.policy is None:
+            key = LogKey(self._context.device, opened.row.id)
+            checkpoint, tail = self._context.store.operations.sizes_of_log(key)
+            opened.policy = CheckpointPolicy(checkpoint, tail)
+        return opened.policy
+
+    def _checkpoint(self, opened: OpenDocument) -> None:
+        """Replace this device's log of the document by one operation, when that pays."""
+        policy = self._policy(opened)
+        group = self._groups.get(opened.row.group)
+        epoch = group.current_epoch()
+        if not policy.due or epoch is None:
+            return
+        body = encode_body(opened.document.checkpoint())
+        if len(body) > MAX_CHECKPOINT_BYTES:
+            policy.postpone(len(body))
+            return
+        self._logs.sign_next(
+            opened.row.group,
+            opened.row.id,
+            kind=KIND,
+            body=body,
+            epoch=epoch.id,
+            secret=epoch.secret,
+            previous=group.heads(),
+            prune=True,
+        )
+        policy.checkpointed(len(body))
+
+    def _keep(self, identity: bytes, opened: OpenDocument) -> None:
+        self._loaded[identity] = opened
+        self._loaded.move_to_end(identity)
+        self._evict()
+
+    def _evict(self) -> None:
+        if len(self._loaded) <= MAX_LOADED:
+            return
+        for identity, opened in list(self._loaded.items()):
+            if len(self._loaded) <= MAX_LOADED:
+                return
+            if not opened.editors:
+                del self._loaded[identity]
+
+
+_LIST_GRAIN = 1000
+"""Milliseconds: lists show when a page changed no finer than this."""

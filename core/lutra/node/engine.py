@@ -1,0 +1,367 @@
+"""The synchronous heart of a node: every call is one transaction, its effects come out after it.
+
+One thread owns an engine. It does no network input or output and reads no clock of its own, so
+that a simulator drives the same code as the desktop.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import TypeVar
+
+from lutra.crypto.random import Random, system_random
+from lutra.crypto.signing import SigningKey
+from lutra.documents.document import Document
+from lutra.errors import NotFoundError
+from lutra.groups.data_keys import BodyCipher
+from lutra.groups.epochs import SealingKey
+from lutra.groups.invite import InviteSecret, Inviter, Welcome
+from lutra.node.acknowledgements import Acknowledgements
+from lutra.node.context import Context, Outbox
+from lutra.node.document_registry import DocumentRegistry
+from lutra.node.events import Event, GroupsChanged, PeersChanged, PresenceChanged
+from lutra.node.group_registry import GroupRegistry, checked_name
+from lutra.node.ingest import Ingest
+from lutra.node.log_keeper import LogKeeper
+from lutra.node.publishing import Deadlines
+from lutra.node.queries import Queries
+from lutra.node.replica import StoredReplica
+from lutra.node.session_hub import SessionHub, Traffic
+from lutra.node.views import Identity
+from lutra.store.peers import AddressRow
+from lutra.store.store import Store
+from lutra.sync.replica import WireOperation
+
+Result = TypeVar("Result")
+DEFAULT_INVITE_USES = 1
+
+
+@dataclass(frozen=True, slots=True)
+class Reach:
+    """Whom this device looks for and lets in.
+
+    Attributes:
+        devices: members of its groups, itself included.
+        secrets: group id → discovery secret.
+        invites: invites that can still be used.
+    """
+
+    devices: frozenset[bytes]
+    secrets: Mapping[bytes, bytes] = field(repr=False)
+    invites: Sequence[InviteSecret]
+
+
+@dataclass(frozen=True, slots=True)
+class Effects:
+    """What a call caused, for the node to carry out.
+
+    Attributes:
+        events: for listeners, in order.
+        traffic: for connections.
+        deadline: monotonic time of the next `Engine.tick`, or None if nothing is due.
+        reach: whom to look for and let in, if that may have changed.
+    """
+
+    events: Sequence[Event]
+    traffic: Traffic
+    deadline: float | None
+    reach: Reach | None
+
+
+def create_identity(
+    store: Store, name: str, device_name: str, random: Random = system_random
+) -> None:
+    """Give a new profile its keys and names.
+
+    Raises:
+        UsageError: a name is empty or too long.
+    """
+    name, device_name = checked_name(name), checked_name(device_name)
+    with store.transaction(full_sync=True):
+        store.keys.put("device", SigningKey.generate(random).seed())
+        store.keys.put("sealing", SealingKey.generate(random).private_bytes())
+        store.settings.set("person_name", name)
+        store.settings.set("device_name", device_name)
+
+
+class Engine:
+    """Groups, documents and sync sessions over one store.
+
+    Args:
+        store: opened by the thread that will use the engine.
+        now: clock in milliseconds since 1970.
+        monotonic: clock in seconds for deadlines.
+        random: source of randomness.
+
+    Raises:
+        NotFoundError: the profile has no identity yet; see `create_identity`.
+    """
+
+    def __init__(
+        self,
+        store: Store,
+        *,
+        now: Callable[[], int],
+        monotonic: Callable[[], float],
+        random: Random = system_random,
+    ) -> None:
+        seed, sealing = store.keys.get("device"), store.keys.get("sealing")
+        if seed is None or sealing is None:
+            raise NotFoundError("This profile has not been set up yet: run “lutra init”.")
+        context = Context(
+            store=store,
+            key=SigningKey(seed),
+            sealing_key=SealingKey(sealing),
+            random=random,
+            now=now,
+            cipher=BodyCipher(random),
+            outbox=Outbox(),
+        )
+        self._context = context
+        self._monotonic = monotonic
+        self._logs = LogKeeper(context)
+        self._groups = GroupRegistry(context, self._logs)
+        self._documents = DocumentRegistry(context, self._logs, self._groups)
+        self._ingest = Ingest(context, self._logs, self._groups, self._documents)
+        self._acknowledgements = Acknowledgements(context, self._logs)
+        self._replica = StoredReplica(
+            context,
+            self._logs,
+            self._groups,
+            self._documents,
+            self._ingest,
+            self._acknowledgements,
+        )
+        self._deadlines = Deadlines()
+        self._reach_moved = False
+        self.sessions = SessionHub(self._replica, context.device, monotonic)
+        self.queries = Queries(
+            context, self._groups, self._documents, self._acknowledgements, self.sessions
+        )
+
+    @property
+    def signing_key(self) -> SigningKey:
+        """This device's key, for the network's handshake."""
+        return self._context.key
+
+    def run(self, call: Callable[[], Result]) -> tuple[Result, Effects]:
+        """Run one call of this engine as one transaction; returns its result and its effects.
+
+        If it raises, the store and everything in memory are as before.
+        """
+        try:
+            with self._context.store.transaction():
+                result = call()
+        except BaseException:
+            self._forget()
+            raise
+        return result, self._effects()
+
+    # Starting and time
+
+    def start(self) -> None:
+        """Pick up what an earlier run left: drafts become operations, keys are reconciled."""
+        self._reach_moved = True
+        now = self._monotonic()
+        for document in self._documents.drafted():
+            self._deadlines.publish_now(document, now)
+        for group in self._groups.ids():
+            self._deadlines.reconcile(group, self._groups.reconcile_rank(group), now)
+
+    def tick(self) -> None:
+        """Do what is due."""
+        now = self._monotonic()
+        documents, groups = self._deadlines.due(now)
+        for group in groups:
+            self._groups.reconcile(group)
+            self._gate_moved(group)
+        for document in documents:
+            self._publish(document)
+        self.sessions.tick()
+
+    def close(self) -> None:
+        """Close the store; the engine cannot be used afterwards."""
+        self._context.store.close()
+
+    # Groups
+
+    def create_group(self, name: str) -> bytes:
+        """Start a group; returns its id."""
+        return self._groups.create(name)
+
+    def rename_group(self, group: bytes, name: str) -> None:
+        """Change a group's name."""
+        self._groups.rename(group, name)
+
+    def remove_device(self, group: bytes, device: bytes) -> None:
+        """Remove a device from a group and change the keys."""
+        self._groups.remove(group, device)
+        self._gate_moved(group)
+
+    def invite(self, group: bytes, uses: int = DEFAULT_INVITE_USES) -> tuple[InviteSecret, int]:
+        """Make an invite; returns its secret and until when it is good (milliseconds)."""
+        self._reach_moved = True
+        return self._groups.invite(group, uses=uses)
+
+    def inviter(self, peer: bytes, handshake_hash: bytes) -> Inviter:
+        """Return the inviting side of a joining exchange with ``peer``."""
+        return Inviter(
+            self._context.device,
+            peer,
+            handshake_hash,
+            self._groups.find_invite,
+            self._groups.admit,
+        )
+
+    def sealing_public_key(self) -> bytes:
+        """Return the public key that secrets are sealed to."""
+        return self._context.sealing_key.public
+
+    def accept_welcome(self, welcome: Welcome) -> None:
+        """Take in a group this device was invited into.
+
+        Raises:
+            NotFoundError: what came does not make this device a member.
+        """
+        self._groups.adopt(welcome.group)
+        wire = [WireOperation(header, body) for header, body in welcome.operations]
+        self._ingest.ingest(welcome.group, wire, None)
+        if not self._groups.get(welcome.group).is_member(self._context.device):
+            raise NotFoundError(
+                "The other device sent a group that this device is not a member of."
+            )
+
+    # Documents
+
+    def create_document(self, group: bytes, title: str, text: str) -> bytes:
+        """Make a document; returns its id."""
+        document = self._documents.create(group, title, text)
+        self._edited(document, at_once=True)
+        return document
+
+    def edit(self, document: bytes, change: Callable[[Document], Result]) -> Result:
+        """Let ``change`` edit a document; durable when the transaction has committed."""
+        result = self._documents.edit(document, change)
+        self._edited(document)
+        return result
+
+    def apply_local(self, document: bytes, slot: int, update: bytes) -> None:
+        """Take in edits of an editor window."""
+        self._documents.apply_local(document, slot, update)
+        self._edited(document)
+
+    def publish(self, document: bytes) -> None:
+        """Put a document's drafts into operations now."""
+        self._publish(document)
+
+    def publish_all(self) -> None:
+        """Put all drafts into operations now, as far as keys allow."""
+        for document in self._documents.drafted():
+            self._publish(document)
+
+    def open_editor(self, document: bytes) -> tuple[int, int, bytes]:
+        """Take an editing place; returns slot, Loro peer id and the state to start from."""
+        return self._documents.open_editor(document)
+
+    def close_editor(self, document: bytes, slot: int) -> None:
+        """Give an editing place back."""
+        self._documents.close_editor(document, slot)
+
+    def presence(self, document: bytes, anchor: bytes | None, head: bytes | None) -> None:
+        """Tell connected members where this person's caret is; None means gone."""
+        group = self.queries.document(document).group
+        self.sessions.send_presence(group, document, anchor, head)
+
+    # Addresses
+
+    def addresses(self) -> list[AddressRow]:
+        """Return where devices were met, last met first."""
+        return self._context.store.addresses.list()
+
+    def remember_address(self, row: AddressRow) -> None:
+        """Keep where a device was met."""
+        self._context.store.addresses.remember(row)
+
+    # Inside
+
+    def _edited(self, document: bytes, at_once: bool = False) -> None:
+        group = self._documents.get(document).row.group
+        connected = bool(self.sessions.connected(group))
+        if self._deadlines.edited(document, self._monotonic(), connected) or at_once:
+            self._publish(document)
+
+    def _publish(self, document: bytes) -> None:
+        if self._documents.publish(document):
+            self._deadlines.published(document, self._monotonic())
+        else:
+            self._deadlines.postpone(document)
+
+    def _gate_moved(self, group: bytes) -> None:
+        """Try again to publish what the send gate held back, and plan the next reconciliation."""
+        now = self._monotonic()
+        self._deadlines.reconcile(group, self._groups.reconcile_rank(group), now)
+        for document in self._documents.drafted():
+            if self.queries.document(document).group == group:
+                self._deadlines.publish_now(document, now)
+
+    def _effects(self) -> Effects:
+        """Hand new operations to the sessions and gather what is to be sent and told."""
+        events, fresh = self._context.outbox.take()
+        for item in fresh:
+            self.sessions.push(item)
+        changed = {event.group for event in events if isinstance(event, GroupsChanged)}
+        if changed:
+            self.sessions.groups_changed()
+            for group in changed:
+                self._gate_moved(group)
+        traffic = self.sessions.take()
+        for presence in traffic.presence:
+            events.append(
+                PresenceChanged(
+                    presence.document,
+                    presence.device,
+                    self.queries.name_of(presence.group, presence.device),
+                    presence.anchor,
+                    presence.head,
+                )
+            )
+        if traffic.peers_changed:
+            events.append(PeersChanged())
+            self._publish_soon()
+        times = [at for at in (self._deadlines.next(), self.sessions.next_tick()) if at is not None]
+        reach = self.reach() if changed or self._reach_moved else None
+        self._reach_moved = False
+        return Effects(events, traffic, min(times, default=None), reach)
+
+    def reach(self) -> Reach:
+        """Return whom this device looks for and lets in."""
+        return Reach(
+            self.queries.known_devices(),
+            self.queries.discovery_secrets(),
+            self._groups.open_invites(),
+        )
+
+    def _publish_soon(self) -> None:
+        """Do not wait for typing to rest when somebody has just connected."""
+        now = self._monotonic()
+        for document in self._documents.drafted():
+            self._deadlines.publish_now(document, now)
+
+    def _forget(self) -> None:
+        """Drop all state in memory that the undone transaction may have changed."""
+        self._context.outbox.clear()
+        self._logs.forget()
+        self._groups.forget()
+        self._acknowledgements.forget()
+        self._documents.forget()
+
+    @property
+    def identity(self) -> Identity:
+        """This device and its person."""
+        settings = self._context.store.settings
+        return Identity(
+            self._context.device,
+            str(settings.get("person_name") or ""),
+            str(settings.get("device_name") or ""),
+        )

@@ -1,0 +1,127 @@
+"""What the node tells its listeners: frozen values, one class an event."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class GroupsChanged:
+    """A group was created, joined, renamed, or its members changed.
+
+    Attributes:
+        group: which one.
+    """
+
+    group: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class DocumentsChanged:
+    """The list of a group's pages changed: a new page, a title, an order.
+
+    Attributes:
+        group: which group.
+        documents: the pages concerned.
+    """
+
+    group: bytes
+    documents: tuple[bytes, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class DocumentChanged:
+    """New edits of a document.
+
+    Attributes:
+        document: which one.
+        updates: Loro updates to import, in order.
+        author: device that made them.
+        slot: the author's editing place if it is this device (0: the node itself), else None.
+    """
+
+    document: bytes
+    updates: tuple[bytes, ...]
+    author: bytes
+    slot: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class DocumentStatusChanged:
+    """Where documents are held has changed; ask for `DocumentStatus` of those shown.
+
+    Attributes:
+        group: which group.
+        documents: the documents concerned; empty means any of the group.
+    """
+
+    group: bytes
+    documents: tuple[bytes, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class PeersChanged:
+    """A device connected, disconnected, or became known."""
+
+
+@dataclass(frozen=True, slots=True)
+class PresenceChanged:
+    """Where somebody's caret is.
+
+    Attributes:
+        document: in which document.
+        device: whose.
+        name: that person's name.
+        anchor: Loro cursor of the selection's fixed end; None when the person has left the page.
+        head: Loro cursor of its moving end.
+    """
+
+    document: bytes
+    device: bytes
+    name: str
+    anchor: bytes | None
+    head: bytes | None
+
+
+@dataclass(frozen=True, slots=True)
+class MemberJoined:
+    """Somebody used an invite of this device.
+
+    Attributes:
+        group: into which group.
+        device: the new member's device.
+    """
+
+    group: bytes
+    device: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Trouble:
+    """Something a person should know.
+
+    Attributes:
+        code: for programs.
+        message: one plain sentence.
+    """
+
+    code: str
+    message: str
+
+
+@dataclass(frozen=True, slots=True)
+class RaiseRequested:
+    """The program was started a second time: show the window."""
+
+
+Event = (
+    GroupsChanged
+    | DocumentsChanged
+    | DocumentChanged
+    | DocumentStatusChanged
+    | PeersChanged
+    | PresenceChanged
+    | MemberJoined
+    | Trouble
+    | RaiseRequested
+)

@@ -1,0 +1,99 @@
+"""Runs the engine on its own thread and hands its effects to the node's event loop in order."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Callable
+from typing import TypeVar
+
+from lutra.crypto.random import Random, system_random
+from lutra.node.engine import Effects, Engine
+from lutra.store.profile import Profile
+from lutra.store.thread import StoreThread
+
+Result = TypeVar("Result")
+
+
+def wall_clock() -> int:
+    """Return milliseconds since 1970."""
+    return time.time_ns() // 1_000_000
+
+
+class EngineHost:
+    """The engine's thread, and the timer that makes it do what is due.
+
+    Args:
+        on_effects: called on the event loop with the effects of every call, in their order.
+    """
+
+    def __init__(self, on_effects: Callable[[Effects], None]) -> None:
+        self._on_effects = on_effects
+        self._loop = asyncio.get_running_loop()
+        self._thread = StoreThread("lutra-engine")
+        self._engine: Engine | None = None
+        self._timer: asyncio.TimerHandle | None = None
+        self._closed = False
+
+    async def open(self, profile: Profile, key: bytes, random: Random = system_random) -> None:
+        """Open the profile's store and engine on the thread.
+
+        Raises:
+            StoreError: a subclass says what is wrong with disk, file or key.
+            NotFoundError: the profile has no identity yet.
+        """
+        await self._thread.run(self._open, profile, key, random)
+
+    async def call(self, function: Callable[[Engine], Result]) -> Result:
+        """Run ``function`` as one transaction; its effects are carried out even if the caller
+        is cancelled meanwhile.
+        """
+        return await self._thread.run(self._run, function)
+
+    async def close(self) -> None:
+        """Finish what is queued, and close the store."""
+        self._closed = True
+        if self._timer is not None:
+            self._timer.cancel()
+        await self._thread.run(self._close)
+        await self._thread.aclose()
+
+    # On the engine's thread
+
+    def _open(self, profile: Profile, key: bytes, random: Random) -> None:
+        store = profile.open_store(key)
+        try:
+            self._engine = Engine(store, now=wall_clock, monotonic=time.monotonic, random=random)
+        except BaseException:
+            store.close()
+            raise
+
+    def _run(self, function: Callable[[Engine], Result]) -> Result:
+        engine = self._engine
+        assert engine is not None
+        result, effects = engine.run(lambda: function(engine))
+        self._loop.call_soon_threadsafe(self._deliver, effects)
+        return result
+
+    def _close(self) -> None:
+        engine, self._engine = self._engine, None
+        if engine is not None:
+            engine.close()
+
+    # On the event loop
+
+    def _deliver(self, effects: Effects) -> None:
+        if self._closed:
+            return
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+        if effects.deadline is not None:
+            delay = max(0.0, effects.deadline - time.monotonic())
+            self._timer = self._loop.call_later(delay, self._tick)
+        self._on_effects(effects)
+
+    def _tick(self) -> None:
+        self._timer = None
+        if not self._closed:
+            self._thread.submit(self._run, Engine.tick)

@@ -1,0 +1,257 @@
+"""Taking in operations from others: checked, placed, stored and applied in one transaction."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+from lutra.documents.body import decode_body
+from lutra.errors import DecryptionError, MalformedError, RemoteError
+from lutra.groups.keys import GroupKeys, Reception
+from lutra.log import LogHead, Placement, advance, place
+from lutra.node.context import Context
+from lutra.node.document_registry import KIND, DocumentRegistry
+from lutra.node.events import Trouble
+from lutra.node.group_registry import GroupRegistry
+from lutra.node.log_keeper import LogKeeper, Placed
+from lutra.operation import LogKey, Operation, decode_operation
+from lutra.store.operations import OperationState
+from lutra.sync.replica import ForkEvidence, IngestReport, Refusal, RefusalReason, WireOperation
+
+_REFUSALS = {Placement.GAP: RefusalReason.GAP, Placement.FORK: RefusalReason.FORK}
+
+
+@dataclass(slots=True)
+class _Batch:
+    """What one call to `Ingest.ingest` has gathered so far."""
+
+    group: GroupKeys
+    refused: list[Refusal] = field(default_factory=list[Refusal])
+    forks: list[ForkEvidence] = field(default_factory=list[ForkEvidence])
+    heads: dict[LogKey, LogHead] = field(default_factory=dict[LogKey, LogHead])
+    ids: dict[tuple[LogKey, int], bytes] = field(default_factory=dict[tuple[LogKey, int], bytes])
+    placed: list[Placed] = field(default_factory=list[Placed])
+    control: bool = False
+
+
+class Ingest:
+    """Receives other devices' operations, and this device's own from before a restore."""
+
+    def __init__(
+        self,
+        context: Context,
+        logs: LogKeeper,
+        groups: GroupRegistry,
+        documents: DocumentRegistry,
+    ) -> None:
+        self._context = context
+        self._logs = logs
+        self._groups = groups
+        self._documents = documents
+
+    def ingest(
+        self, group_id: bytes, operations: Sequence[WireOperation], source: bytes | None
+    ) -> IngestReport:
+        """Verify, store and apply operations of one group; never raises for a peer's fault.
+
+        Args:
+            group_id: the group.
+            operations: in log order for each log.
+            source: the device that sent them; None for a bundle or welcome.
+        """
+        group = self._groups.find(group_id)
+        if group is None:
+            return IngestReport(
+                [Refusal(i, RefusalReason.NOT_PERMITTED) for i in range(len(operations))]
+            )
+        batch = _Batch(group)
+        for index, wire in enumerate(operations):
+            reason = self._take(batch, group_id, wire)
+            if reason is not None:
+                batch.refused.append(Refusal(index, reason))
+        self._store(batch, group_id, source)
+        if batch.control:
+            self._after_control(group_id)
+        return IngestReport(batch.refused, batch.forks)
+
+    def ingest_forks(
+        self, group: bytes, evidence: Sequence[ForkEvidence], source: bytes | None
+    ) -> bool:
+        """Check and keep proofs of equivocation; False if one is no proof."""
+        for pair in evidence:
+            try:
+                first = decode_operation(pair.first, None)
+                second = decode_operation(pair.second, None)
+            except RemoteError:
+                return False
+            same_place = (first.log_key, first.seq_num) == (second.log_key, second.seq_num)
+            if first.id == second.id or not same_place:
+                return False
+            if first.header.extensions.group != group:
+                return False
+            self._keep_fork(first, second)
+        return True
+
+    # One operation
+
+    def _take(self, batch: _Batch, group_id: bytes, wire: WireOperation) -> RefusalReason | None:
+        """Check and place one operation; returns why it was refused, or None."""
+        try:
+            operation = decode_operation(wire.header, wire.body)
+        except RemoteError:
+            return RefusalReason.INVALID
+        extensions = operation.header.extensions
+        is_control = extensions.log == group_id
+        if extensions.group != group_id or (extensions.kind == KIND) == is_control:
+            return RefusalReason.INVALID
+        key = operation.log_key
+        if self._logs.is_frozen(key):
+            return RefusalReason.FROZEN
+        head = batch.heads.get(key) or self._logs.head(group_id, key)
+        held = self._held_id(batch, key, head, operation)
+        placement = place(head, operation, held)
+        if placement is Placement.KNOWN:
+            return None
+        if placement is Placement.FORK and held is not None:
+            self._catch_fork(batch, held, operation)
+        if placement in _REFUSALS:
+            return _REFUSALS[placement]
+        if is_control:
+            return self._take_control(batch, operation, placement, head)
+        return self._take_data(batch, operation, placement, head)
+
+    def _take_control(
+        self, batch: _Batch, operation: Operation, placement: Placement, head: LogHead | None
+    ) -> RefusalReason | None:
+        if placement is Placement.PRUNE or operation.body is None:
+            return RefusalReason.INVALID
+        reception = batch.group.receive(operation)
+        if reception is Reception.FOREIGN:
+            return RefusalReason.NOT_PERMITTED
+        batch.control = True
+        state = OperationState.REFUSED if reception is Reception.REFUSED else OperationState.APPLIED
+        self._append(batch, operation, placement, head, state)
+        return None
+
+    def _take_data(
+        self, batch: _Batch, operation: Operation, placement: Placement, head: LogHead | None
+    ) -> RefusalReason | None:
+        header = operation.header
+        if not batch.group.was_member(operation.author, header.extensions.previous):
+            return RefusalReason.NOT_PERMITTED
+        if header.extensions.epoch is None:
+            return RefusalReason.INVALID
+        self._append(batch, operation, placement, head, OperationState.WAITING)
+        return None
+
+    def _append(
+        self,
+        batch: _Batch,
+        operation: Operation,
+        placement: Placement,
+        head: LogHead | None,
+        state: OperationState,
+    ) -> None:
+        key = operation.log_key
+        batch.heads[key] = advance(head, operation, placement)
+        batch.ids[key, operation.seq_num] = operation.id
+        batch.placed.append(Placed(operation, placement, state))
+
+    def _held_id(
+        self, batch: _Batch, key: LogKey, head: LogHead | None, operation: Operation
+    ) -> bytes | None:
+        """Return the id of what is held at the operation's place, if anything."""
+        if head is None or operation.seq_num > head.seq_num:
+            return None
+        if operation.seq_num == head.seq_num:
+            return head.id
+        in_batch = batch.ids.get((key, operation.seq_num))
+        return in_batch or self._context.store.operations.id_at(key, operation.seq_num)
+
+    # A whole batch
+
+    def _store(self, batch: _Batch, group_id: bytes, source: bytes | None) -> None:
+        """Apply what can be read, then store everything with what became of it."""
+        states = self._apply(group_id, batch.group, [item.operation for item in batch.placed])
+        placed = [
+            item._replace(state=states.get(item.operation.id, item.state)) for item in batch.placed
+        ]
+        self._logs.append(group_id, placed)
+        self._context.outbox.publish(group_id, [item.operation for item in placed], source)
+
+    def _apply(
+        self, group_id: bytes, group: GroupKeys, operations: Sequence[Operation]
+    ) -> dict[bytes, OperationState]:
+        """Decrypt document operations and hand them to their documents.
+
+        Returns:
+            Operation id → what became of it, for document operations whose key is held.
+        """
+        states: dict[bytes, OperationState] = {}
+        by_document: dict[bytes, list[tuple[Operation, bytes]]] = {}
+        for operation in operations:
+            header = operation.header
+            if header.extensions.log == group_id:
+                continue
+            secret = group.secret(header.extensions.epoch or b"")
+            if secret is None:
+                continue
+            states[operation.id] = OperationState.APPLIED
+            if operation.body is None:
+                continue
+            try:
+                update = decode_body(self._context.cipher.open(secret, header, operation.body))
+            except (DecryptionError, MalformedError):
+                states[operation.id] = OperationState.REFUSED
+                continue
+            by_document.setdefault(operation.log, []).append((operation, update))
+        for document, items in by_document.items():
+            time = max(item.header.extensions.time for item, _ in items)
+            pairs = [(item.author, update) for item, update in items]
+            for index in self._documents.apply_remote(group_id, document, pairs, time):
+                states[items[index][0].id] = OperationState.REFUSED
+        return states
+
+    def _after_control(self, group_id: bytes) -> None:
+        """Write the group back, and read what waited for keys that have come."""
+        store = self._context.store
+        group = self._groups.get(group_id)
+        for epoch in self._groups.settle(group_id):
+            waiting = [item.decode() for item in store.operations.waiting(group_id, epoch)]
+            states = self._apply(group_id, group, waiting)
+            for state in (OperationState.APPLIED, OperationState.REFUSED):
+                ids = [identity for identity, value in states.items() if value is state]
+                if ids:
+                    store.operations.set_state(ids, state)
+
+    # Forks
+
+    def _catch_fork(self, batch: _Batch, held: bytes, operation: Operation) -> None:
+        stored = self._context.store.operations.get(held)
+        if stored is not None:
+            other = stored.decode()
+        else:
+            other = next(item.operation for item in batch.placed if item.operation.id == held)
+        batch.forks.append(ForkEvidence(other.header_bytes, operation.header_bytes))
+        self._keep_fork(other, operation)
+
+    def _keep_fork(self, first: Operation, second: Operation) -> None:
+        """Keep both operations as evidence, freeze the log, and tell the person."""
+        context = self._context
+        key = first.log_key
+        context.store.forks.add(first)
+        context.store.forks.add(second)
+        if self._logs.is_frozen(key):
+            return
+        self._logs.freeze(key)
+        own = key.author == context.device
+        context.outbox.emit(
+            Trouble(
+                "log.fork",
+                "Two histories of this device exist, probably because its profile was copied. "
+                "Set this device up anew to go on writing."
+                if own
+                else "A device in a group has signed two different histories. Its new changes "
+                "are not taken in any more.",
+            )
+        )

@@ -1,0 +1,180 @@
+"""Connections and what happens on them: a sync session, or somebody joining by an invite.
+
+The device that dialled says in the first frame what it wants. A device that shares no group with
+this one gets no further than the joining exchange.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+from collections.abc import Callable
+from typing import Protocol, TypeVar
+
+from lutra.errors import LutraError
+from lutra.groups.invite import Inviter
+from lutra.net.connection import Connection, Role
+from lutra.net.frames import CloseReason
+from lutra.node.engine import Engine
+from lutra.node.session_hub import Traffic
+
+Result = TypeVar("Result")
+SYNC = b"lutra sync 1"
+JOIN = b"lutra join 1"
+_FRAMES_AT_ONCE = 64
+_PURPOSE_SECONDS = 10.0
+
+
+class EngineCalls(Protocol):
+    """Runs calls on the engine."""
+
+    async def call(self, function: Callable[[Engine], Result]) -> Result:
+        """Run ``function`` as one transaction."""
+        ...
+
+
+class _Link:
+    """One connection: a task that reads, and one that writes."""
+
+    def __init__(self, number: int, connection: Connection) -> None:
+        self.number = number
+        self.connection = connection
+        self.outgoing: asyncio.Queue[bytes | None] = asyncio.Queue()
+
+
+class Links:
+    """All connections of a node.
+
+    Args:
+        engine: runs calls on the engine.
+    """
+
+    def __init__(self, engine: EngineCalls) -> None:
+        self._engine = engine
+        self._numbers = itertools.count(1)
+        self._links: dict[int, _Link] = {}
+        self._served: set[Connection] = set()
+        self._tasks: set[asyncio.Task[None]] = set()
+
+    def serve(self, connection: Connection, *, member: bool) -> None:
+        """Serve a connection until it ends; serving it already changes nothing.
+
+        Args:
+            connection: to a proven device, dialled by either side.
+            member: the device shares a group with this one; others may only join by an invite.
+        """
+        if connection in self._served:
+            return
+        self._served.add(connection)
+        task = asyncio.ensure_future(self._serve(connection, member))
+        self._tasks.add(task)
+        task.add_done_callback(self._done)
+
+    def carry_out(self, traffic: Traffic) -> None:
+        """Send what sessions want sent, and end the connections of ended sessions."""
+        for number, frame in traffic.frames:
+            link = self._links.get(number)
+            if link is not None:
+                link.outgoing.put_nowait(frame)
+        for number, _ in traffic.closed:
+            link = self._links.get(number)
+            if link is not None:
+                link.outgoing.put_nowait(None)
+
+    def traffic_bytes(self) -> tuple[int, int]:
+        """Return the encrypted bytes sent and received on the connections that are open."""
+        links = self._links.values()
+        return (
+            sum(link.connection.bytes_sent for link in links),
+            sum(link.connection.bytes_received for link in links),
+        )
+
+    async def close(self) -> None:
+        """End all connections."""
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+
+    # Inside
+
+    def _done(self, task: asyncio.Task[None]) -> None:
+        """Hand a defect of ours to the event loop's handler instead of losing it with the task."""
+        self._tasks.discard(task)
+        if not task.cancelled() and (error := task.exception()) is not None:
+            context = {"message": "serving a connection failed", "exception": error}
+            task.get_loop().call_exception_handler(context)
+
+    async def _serve(self, connection: Connection, member: bool) -> None:
+        try:
+            if connection.role is Role.INITIATOR:
+                await connection.send(SYNC)
+                await self._sync(connection)
+                return
+            async with asyncio.timeout(_PURPOSE_SECONDS):
+                purpose = await connection.receive()
+            if purpose == SYNC and member:
+                await self._sync(connection)
+            elif purpose == JOIN:
+                await self._invite(connection)
+            else:
+                connection.close(CloseReason.NOT_ADMITTED)
+        except (LutraError, TimeoutError):
+            # The connection is over or worth nothing; whoever dialled will try again.
+            connection.close(CloseReason.VIOLATION)
+        finally:
+            connection.close()
+            self._served.discard(connection)
+
+    async def _sync(self, connection: Connection) -> None:
+        """Run a session until connection or session end."""
+        number = next(self._numbers)
+        link = _Link(number, connection)
+        self._links[number] = link
+        writer = asyncio.ensure_future(self._write(link))
+        device, handshake_hash = connection.peer_device, connection.handshake_hash
+        initiator = connection.role is Role.INITIATOR
+        try:
+            await self._engine.call(
+                lambda engine: engine.sessions.open(
+                    number, device, handshake_hash, initiator=initiator
+                )
+            )
+            await self._read(link)
+        finally:
+            writer.cancel()
+            del self._links[number]
+            await self._engine.call(lambda engine: engine.sessions.close(number))
+
+    async def _read(self, link: _Link) -> None:
+        while True:
+            frames = await link.connection.receive_many()
+            for start in range(0, len(frames), _FRAMES_AT_ONCE):
+                batch = frames[start : start + _FRAMES_AT_ONCE]
+                await self._engine.call(
+                    lambda engine, batch=batch: engine.sessions.receive(link.number, batch)
+                )
+
+    async def _write(self, link: _Link) -> None:
+        try:
+            while (frame := await link.outgoing.get()) is not None:
+                await link.connection.send(frame)
+            link.connection.close()
+        except LutraError:
+            # The reading side notices the same end and cleans up.
+            return
+
+    async def _invite(self, connection: Connection) -> None:
+        """Answer a device that joins by an invite of this one."""
+        peer, handshake_hash = connection.peer_device, connection.handshake_hash
+        inviter: Inviter = await self._engine.call(
+            lambda engine: engine.inviter(peer, handshake_hash)
+        )
+        while not inviter.done:
+            async with asyncio.timeout(_PURPOSE_SECONDS):
+                frame = await connection.receive()
+            await connection.send(
+                await self._engine.call(lambda _, frame=frame: inviter.receive(frame))
+            )
+        # The newcomer leaves this connection and dials anew, as a member.
+        async with asyncio.timeout(_PURPOSE_SECONDS):
+            await connection.wait_closed()

@@ -1,0 +1,186 @@
+"""Appending to logs: the heads in memory, the sets that sync compares, and signing one's own."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+from lutra.errors import LocalError
+from lutra.log import LogHead, Placement, advance, next_time
+from lutra.node.context import Context
+from lutra.operation import Extensions, LogKey, Operation, sign_operation
+from lutra.store.operations import OperationState
+from lutra.sync.heads import HeadSet
+
+
+class LogFrozenError(LocalError):
+    """This device's log was forked, so nothing may be appended to it."""
+
+    code = "log.frozen"
+
+
+class Placed(NamedTuple):
+    """An operation, where it goes, and what became of its content."""
+
+    operation: Operation
+    placement: Placement
+    state: OperationState
+
+
+class LogKeeper:
+    """All logs of all groups, as the store has them."""
+
+    def __init__(self, context: Context) -> None:
+        self._context = context
+        self._heads: dict[LogKey, LogHead] = {}
+        self._by_log: dict[bytes, list[LogKey]] = {}
+        self._complete: set[bytes] = set()
+        self._head_sets: dict[tuple[bytes, bool], HeadSet] = {}
+        self._frozen: set[LogKey] | None = None
+
+    def forget(self) -> None:
+        """Drop what is in memory, after a transaction was undone."""
+        self._heads.clear()
+        self._by_log.clear()
+        self._complete.clear()
+        self._head_sets.clear()
+        self._frozen = None
+
+    def head(self, group: bytes, key: LogKey) -> LogHead | None:
+        """Return where a log of ``group`` stands."""
+        self._load(group)
+        return self._heads.get(key)
+
+    def head_set(self, group: bytes, control: bool) -> HeadSet:
+        """Return the live set of heads that sync compares."""
+        self._load(group)
+        return self._head_sets[group, control]
+
+    def is_frozen(self, key: LogKey) -> bool:
+        """Tell whether a log's author was caught forking it."""
+        return key in self._frozen_logs()
+
+    def freeze(self, key: LogKey) -> None:
+        """Append nothing to this log any more."""
+        self._context.store.logs.freeze(key)
+        self._frozen_logs().add(key)
+
+    def of_log(self, group: bytes, log: bytes) -> list[tuple[LogKey, LogHead]]:
+        """Return all devices' logs with one id: a document's, or a group's control logs."""
+        self._load(group)
+        return [(key, self._heads[key]) for key in self._by_log.get(log, ())]
+
+    def append(self, group: bytes, placed: Sequence[Placed]) -> None:
+        """Store operations that continue their logs, in order, and move the heads.
+
+        What a prune operation replaces is deleted.
+        """
+        self._load(group)
+        store = self._context.store
+        changed: dict[LogKey, LogHead] = {}
+        by_state: dict[OperationState, dict[LogKey, list[Operation]]] = {}
+        prunes: dict[LogKey, int] = {}
+        for operation, placement, state in placed:
+            key = operation.log_key
+            changed[key] = advance(changed.get(key) or self._heads.get(key), operation, placement)
+            logs = by_state.setdefault(state, {})
+            if placement is Placement.PRUNE:
+                prunes[key] = operation.seq_num
+                for waiting in by_state.values():
+                    waiting.pop(key, None)
+            logs.setdefault(key, []).append(operation)
+        for state, logs in by_state.items():
+            operations = [item for items in logs.values() for item in items]
+            store.operations.insert_many(operations, group=group, state=state)
+        for key, seq_num in prunes.items():
+            store.operations.delete_before(key, seq_num)
+        store.logs.set_heads(list(changed.items()), group=group)
+        for key, head in changed.items():
+            self._remember(key, head)
+            self._head_sets[group, key.log == group].update(key, head.seq_num, head.id)
+
+    def sign_next(
+        self,
+        group: bytes,
+        log: bytes,
+        *,
+        kind: str,
+        body: bytes,
+        epoch: bytes | None,
+        secret: bytes | None,
+        previous: tuple[bytes, ...],
+        prune: bool = False,
+    ) -> Operation:
+        """Sign this device's next operation in a log, and append it.
+
+        Args:
+            group: the group.
+            log: the document's id, or the group's for a control operation.
+            kind: what it is.
+            body: the content; encrypted here if ``secret`` is given.
+            epoch: id of the epoch the secret belongs to.
+            secret: the epoch's data secret, or None for content in the open.
+            previous: the control heads known.
+            prune: it replaces everything before it in the log.
+
+        Raises:
+            LogFrozenError: two histories of this device exist (a copied profile).
+            OperationLimitError: the content is too large.
+        """
+        context = self._context
+        key = LogKey(context.device, log)
+        if self.is_frozen(key):
+            raise LogFrozenError(
+                "Two histories of this device exist, probably because its profile was copied. "
+                "Set this device up anew to go on writing."
+            )
+        head = self.head(group, key)
+        extensions = Extensions(
+            log=log,
+            kind=kind,
+            group=group,
+            epoch=epoch,
+            previous=previous,
+            time=next_time(head, context.now()),
+            prune=prune,
+        )
+        seq_num = 0 if head is None else head.seq_num + 1
+        backlink = None if head is None else head.id
+        if secret is not None:
+            body = context.cipher.seal(
+                secret,
+                body,
+                author=context.device,
+                seq_num=seq_num,
+                backlink=backlink,
+                extensions=extensions,
+            )
+        operation = sign_operation(
+            context.key, seq_num=seq_num, backlink=backlink, body=body, extensions=extensions
+        )
+        placement = Placement.PRUNE if prune and head is not None else Placement.APPEND
+        self.append(group, [Placed(operation, placement, OperationState.APPLIED)])
+        context.outbox.publish(group, [operation], None)
+        return operation
+
+    def _load(self, group: bytes) -> None:
+        if group in self._complete:
+            return
+        control: list[tuple[LogKey, int, bytes]] = []
+        documents: list[tuple[LogKey, int, bytes]] = []
+        for key, head in self._context.store.logs.heads(group):
+            self._remember(key, head)
+            (control if key.log == group else documents).append((key, head.seq_num, head.id))
+        self._head_sets[group, True] = HeadSet(control)
+        self._head_sets[group, False] = HeadSet(documents)
+        self._complete.add(group)
+
+    def _remember(self, key: LogKey, head: LogHead) -> None:
+        if key not in self._heads:
+            self._by_log.setdefault(key.log, []).append(key)
+        self._heads[key] = head
+
+    def _frozen_logs(self) -> set[LogKey]:
+        if self._frozen is None:
+            self._frozen = set(self._context.store.logs.frozen())
+        return self._frozen

@@ -1,0 +1,74 @@
+"""When drafts become operations, and when keys are reconciled: deadlines, no timers of its own."""
+
+from __future__ import annotations
+
+ALONE_SECONDS = 1.0
+"""While nobody is connected, edits are collected until typing rests for so long."""
+ALONE_LIMIT_SECONDS = 10.0
+"""But never longer than this."""
+MIN_INTERVAL_SECONDS = 0.02
+"""While somebody is connected, a document is published at most 50 times a second."""
+RECONCILE_STEP_SECONDS = 3.0
+"""Between one member's turn to reconcile keys and the next one's (GROUPS §2.5.3)."""
+
+
+class Deadlines:
+    """Which documents are to be published and which groups reconciled, and when.
+
+    Times are seconds of a monotonic clock.
+    """
+
+    def __init__(self) -> None:
+        self._publish: dict[bytes, float] = {}
+        self._first: dict[bytes, float] = {}
+        self._last: dict[bytes, float] = {}
+        self._reconcile: dict[bytes, float] = {}
+
+    def edited(self, document: bytes, now: float, connected: bool) -> bool:
+        """Note an edit; returns True if it is to be published right now."""
+        if connected:
+            due = self._last.get(document, now - MIN_INTERVAL_SECONDS) + MIN_INTERVAL_SECONDS
+            if due <= now:
+                return True
+            self._publish[document] = due
+            return False
+        first = self._first.setdefault(document, now)
+        self._publish[document] = min(now + ALONE_SECONDS, first + ALONE_LIMIT_SECONDS)
+        return False
+
+    def published(self, document: bytes, now: float) -> None:
+        """Note that a document has been published."""
+        self._publish.pop(document, None)
+        self._first.pop(document, None)
+        self._last[document] = now
+        if len(self._last) > 1000:
+            self._last = {item: at for item, at in self._last.items() if now - at < 1}
+
+    def publish_now(self, document: bytes, now: float) -> None:
+        """Make a document due."""
+        self._publish[document] = now
+
+    def postpone(self, document: bytes) -> None:
+        """Take a document off the list: something else will put it back (the send gate)."""
+        self._publish.pop(document, None)
+
+    def reconcile(self, group: bytes, rank: int | None, now: float) -> None:
+        """Set or clear a group's turn to reconcile."""
+        if rank is None:
+            self._reconcile.pop(group, None)
+        else:
+            self._reconcile.setdefault(group, now + rank * RECONCILE_STEP_SECONDS)
+
+    def due(self, now: float) -> tuple[list[bytes], list[bytes]]:
+        """Return, and take off the list, the documents and groups whose time has come."""
+        documents = [item for item, at in self._publish.items() if at <= now]
+        groups = [item for item, at in self._reconcile.items() if at <= now]
+        for item in documents:
+            del self._publish[item]
+        for item in groups:
+            del self._reconcile[item]
+        return documents, groups
+
+    def next(self) -> float | None:
+        """Return the earliest time at which something is due."""
+        return min((*self._publish.values(), *self._reconcile.values()), default=None)

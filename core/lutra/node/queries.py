@@ -1,0 +1,210 @@
+"""Reading the engine's state as views; changes nothing."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Protocol
+
+from lutra.documents.document import Document
+from lutra.errors import NotFoundError
+from lutra.node.acknowledgements import Acknowledgements
+from lutra.node.context import Context
+from lutra.node.document_registry import DocumentRegistry
+from lutra.node.group_registry import GroupRegistry
+from lutra.node.views import (
+    ChangeView,
+    DocumentStatus,
+    DocumentView,
+    GroupView,
+    MemberView,
+    PeerView,
+)
+from lutra.store.documents import DocumentRow, SearchHit
+from lutra.store.groups import GroupRow
+from lutra.store.peers import AddressRow
+
+
+class Online(Protocol):
+    """Who is connected right now."""
+
+    def connected(self, group: bytes) -> Sequence[bytes]:
+        """Return the connected devices that share a group."""
+        ...
+
+
+class Queries:
+    """Views of groups, documents and peers."""
+
+    def __init__(
+        self,
+        context: Context,
+        groups: GroupRegistry,
+        documents: DocumentRegistry,
+        acknowledgements: Acknowledgements,
+        online: Online,
+    ) -> None:
+        self._context = context
+        self._groups = groups
+        self._documents = documents
+        self._acknowledgements = acknowledgements
+        self._online = online
+
+    def groups(self) -> list[GroupView]:
+        """Return all groups by name."""
+        return [self._group_view(row) for row in self._context.store.groups.list()]
+
+    def group(self, group: bytes) -> GroupView:
+        """Return one group.
+
+        Raises:
+            NotFoundError: there is no such group here.
+        """
+        return self._group_view(self._groups.row(group))
+
+    def documents(self, group: bytes | None = None) -> list[DocumentView]:
+        """Return the pages of one group or of all, last changed first."""
+        return [_document_view(row) for row in self._context.store.documents.list(group)]
+
+    def document(self, document: bytes) -> DocumentView:
+        """Return one page.
+
+        Raises:
+            NotFoundError: it is not on this device.
+        """
+        row = self._context.store.documents.get(document)
+        if row is None or row.deleted:
+            raise NotFoundError("There is no such page on this device.")
+        return _document_view(row)
+
+    def text(self, document: bytes) -> str:
+        """Return a page's text without formatting."""
+        return self._documents.get(document).document.text
+
+    def content(self, document: bytes) -> Document:
+        """Return a document to read from; use it in the same call only, and do not edit it."""
+        return self._documents.get(document).document
+
+    def history(self, document: bytes) -> list[ChangeView]:
+        """Return who changed a document when, oldest first."""
+        opened = self._documents.get(document)
+        members = {item.device: item.name for item in self._members(opened.row.group)}
+        changes = opened.document.history(members)
+        return [
+            ChangeView(
+                change.device,
+                members.get(change.device or b"", ""),
+                (change.time or 0) * 1000,
+                change.edits,
+            )
+            for change in changes
+        ]
+
+    def status(self, document: bytes) -> DocumentStatus:
+        """Return where a document's content is."""
+        row = self.document(document)
+        return self._acknowledgements.status(
+            self._groups.get(row.group),
+            document,
+            bool(self._context.store.drafts.list(document)),
+            self._online.connected(row.group),
+        )
+
+    def peers(self) -> list[PeerView]:
+        """Return every other device this one shares a group with or has met."""
+        own = self._context.device
+        shared: dict[bytes, list[bytes]] = {}
+        names: dict[bytes, tuple[str, str]] = {}
+        connected: set[bytes] = set()
+        for group in self._groups.ids():
+            connected.update(self._online.connected(group))
+            for member in self._groups.get(group).members():
+                if member.present and member.device != own:
+                    shared.setdefault(member.device, []).append(group)
+                    if member.name or member.device not in names:
+                        names[member.device] = (member.name, member.device_name)
+        addresses: dict[bytes, AddressRow] = {}
+        for row in self._context.store.addresses.list():
+            addresses.setdefault(row.device, row)
+        return [
+            PeerView(
+                device=device,
+                name=names.get(device, ("", ""))[0],
+                device_name=names.get(device, ("", ""))[1],
+                address=f"{addresses[device].host}:{addresses[device].port}"
+                if device in addresses
+                else "",
+                connected=device in connected,
+                groups=tuple(shared.get(device, ())),
+            )
+            for device in sorted({*shared, *addresses})
+        ]
+
+    def search(self, query: str, group: bytes | None, limit: int) -> list[SearchHit]:
+        """Find pages that contain every word of a query."""
+        return self._context.store.documents.search(query, group, limit)
+
+    def counts(self) -> tuple[int, int, int, int, int, int]:
+        """Return the numbers of groups, pages, operations, drafted pages, waiting, forks."""
+        store = self._context.store
+        groups = self._groups.ids()
+        return (
+            len(groups),
+            store.documents.count(),
+            store.operations.count(),
+            len(store.drafts.documents_with_drafts()),
+            sum(len(store.operations.waiting(group)) for group in groups),
+            len({fork.key for fork in store.forks.list()}),
+        )
+
+    def name_of(self, group: bytes, device: bytes) -> str:
+        """Return what a member's person is called; empty while unknown."""
+        row = self._context.store.members.get(group, device)
+        return "" if row is None else row.person_name
+
+    def discovery_secrets(self) -> dict[bytes, bytes]:
+        """Return group id → secret by which members find each other's devices on the network."""
+        return {
+            row.id: row.discovery_secret
+            for row in self._context.store.groups.list()
+            if row.discovery_secret and not row.left
+        }
+
+    def known_devices(self) -> frozenset[bytes]:
+        """Return the devices that are in a group that this device is in."""
+        return frozenset(
+            member.device
+            for row in self._context.store.groups.list()
+            if not row.left
+            for member in self._groups.get(row.id).members()
+            if member.present
+        )
+
+    def _members(self, group: bytes) -> Sequence[MemberView]:
+        online = set(self._online.connected(group))
+        return [
+            MemberView(
+                item.device,
+                item.name,
+                item.device_name,
+                item.present,
+                item.device == self._context.device,
+                item.device in online,
+            )
+            for item in self._groups.get(group).members()
+        ]
+
+    def _group_view(self, row: GroupRow) -> GroupView:
+        replica = self._groups.get(row.id)
+        return GroupView(
+            id=row.id,
+            name=row.name,
+            created=row.created,
+            member=not row.left,
+            members=tuple(self._members(row.id)),
+            documents=self._context.store.documents.count(row.id),
+            ready=replica.current_epoch() is not None,
+        )
+
+
+def _document_view(row: DocumentRow) -> DocumentView:
+    return DocumentView(row.id, row.group, row.title, row.created, row.changed)

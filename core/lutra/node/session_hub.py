@@ -1,0 +1,171 @@
+"""All sync sessions of a node: runs them on the engine's thread and gathers what they send."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import Any, cast
+
+from lutra.codec import decode, encode
+from lutra.errors import MalformedError
+from lutra.node.context import Fresh
+from lutra.sync.events import (
+    Closed,
+    GroupShared,
+    GroupWithdrawn,
+    PresenceReceived,
+    Send,
+)
+from lutra.sync.replica import SyncReplica
+from lutra.sync.session import Session
+from lutra.sync.states import Role
+
+_MAX_CURSOR_BYTES = 512
+
+
+@dataclass(frozen=True, slots=True)
+class PresenceIn:
+    """Somebody's caret, as it arrived."""
+
+    group: bytes
+    document: bytes
+    device: bytes
+    anchor: bytes | None
+    head: bytes | None
+
+
+@dataclass(slots=True)
+class Traffic:
+    """What the sessions want done.
+
+    Attributes:
+        frames: (connection, frame) in order.
+        closed: (connection, why) of sessions that have ended.
+        presence: carets that arrived.
+        peers_changed: a device began or ceased to share groups.
+    """
+
+    frames: list[tuple[int, bytes]] = field(default_factory=list[tuple[int, bytes]])
+    closed: list[tuple[int, Closed]] = field(default_factory=list[tuple[int, Closed]])
+    presence: list[PresenceIn] = field(default_factory=list[PresenceIn])
+    peers_changed: bool = False
+
+
+@dataclass(slots=True)
+class _Entry:
+    session: Session
+    device: bytes
+    shared: set[bytes] = field(default_factory=set[bytes])
+
+
+class SessionHub:
+    """The sessions of all connections, by the connection's number."""
+
+    def __init__(self, replica: SyncReplica, device: bytes, monotonic: Callable[[], float]) -> None:
+        self._replica = replica
+        self._device = device
+        self._monotonic = monotonic
+        self._entries: dict[int, _Entry] = {}
+        self._peers_changed = False
+
+    def open(
+        self, connection: int, device: bytes, handshake_hash: bytes, *, initiator: bool
+    ) -> None:
+        """Begin a session on a connection to a proven device."""
+        session = Session(
+            self._replica,
+            role=Role.INITIATOR if initiator else Role.RESPONDER,
+            peer_device=device,
+            handshake_hash=handshake_hash,
+            clock=self._monotonic,
+        )
+        self._entries[connection] = _Entry(session, device)
+
+    def receive(self, connection: int, frames: Sequence[bytes]) -> None:
+        """Give a session what arrived; frames after its end are dropped."""
+        entry = self._entries.get(connection)
+        if entry is None:
+            return
+        for frame in frames:
+            entry.session.receive(frame)
+
+    def close(self, connection: int) -> None:
+        """Forget a session whose connection is gone."""
+        entry = self._entries.pop(connection, None)
+        if entry is not None and entry.shared:
+            self._peers_changed = True
+
+    def push(self, fresh: Fresh) -> None:
+        """Offer new operations to every device but the one they came from."""
+        for entry in self._entries.values():
+            if entry.device != fresh.source:
+                entry.session.push(fresh.group, fresh.operations)
+
+    def groups_changed(self) -> None:
+        """Let all sessions look again at which groups they share."""
+        for entry in self._entries.values():
+            entry.session.groups_changed()
+
+    def tick(self) -> None:
+        """Let time pass in all sessions."""
+        for entry in self._entries.values():
+            entry.session.tick(self._monotonic())
+
+    def send_presence(
+        self, group: bytes, document: bytes, anchor: bytes | None, head: bytes | None
+    ) -> None:
+        """Tell the connected members of a group where this person's caret is."""
+        data = encode([anchor, head])
+        for entry in self._entries.values():
+            if group in entry.shared:
+                entry.session.presence(group, document, data)
+
+    def connected(self, group: bytes) -> Sequence[bytes]:
+        """Return the connected devices that share a group."""
+        return sorted({entry.device for entry in self._entries.values() if group in entry.shared})
+
+    def next_tick(self) -> float | None:
+        """Return when a session wants `tick`, or None."""
+        times = [
+            at for entry in self._entries.values() if (at := entry.session.deadline) is not None
+        ]
+        return min(times, default=None)
+
+    def take(self) -> Traffic:
+        """Return what all sessions want done, and forget ended ones."""
+        traffic = Traffic(peers_changed=self._peers_changed)
+        self._peers_changed = False
+        for connection, entry in list(self._entries.items()):
+            for output in entry.session.outputs():
+                match output:
+                    case Send(frame):
+                        traffic.frames.append((connection, frame))
+                    case GroupShared(group):
+                        entry.shared.add(group)
+                        traffic.peers_changed = True
+                    case GroupWithdrawn(group):
+                        entry.shared.discard(group)
+                        traffic.peers_changed = True
+                    case PresenceReceived():
+                        traffic.presence.extend(_presence_of(output, entry.device))
+                    case Closed():
+                        traffic.closed.append((connection, output))
+                        traffic.peers_changed |= bool(entry.shared)
+                        del self._entries[connection]
+                    case _:
+                        pass
+        return traffic
+
+
+def _presence_of(received: PresenceReceived, device: bytes) -> list[PresenceIn]:
+    """Read a caret message; one that has not its form is as good as none."""
+    try:
+        value = decode(received.data, max_bytes=4096)
+    except MalformedError:
+        return []
+    fields = cast("list[Any]", value) if type(value) is list else []
+    if len(fields) != 2 or not all(
+        item is None or (type(item) is bytes and len(item) <= _MAX_CURSOR_BYTES) for item in fields
+    ):
+        return []
+    return [PresenceIn(received.group, received.document, device, fields[0], fields[1])]

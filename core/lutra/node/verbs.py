@@ -1,0 +1,289 @@
+"""The node's verbs with plain arguments and plain results, for the socket and the command line."""
+
+from __future__ import annotations
+
+import base64
+import binascii
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from typing import Any
+
+from lutra.errors import NotFoundError, UsageError
+from lutra.node.ids import ID_LETTERS, parse_id, resolve_id
+from lutra.node.node import EditorSession, Node
+from lutra.node.plain import plain, plain_event
+
+
+class Arguments:
+    """A verb's named arguments, checked as they are taken."""
+
+    def __init__(self, verb: str, values: Mapping[str, object]) -> None:
+        self._verb = verb
+        self._values = dict(values)
+
+    def text(self, name: str, default: str | None = None) -> str:
+        """Take a text; without a default it must be there.
+
+        Raises:
+            UsageError: it is missing, or is no proper text.
+        """
+        value = self._values.pop(name, default)
+        if not isinstance(value, str):
+            raise UsageError(f"“{self._verb}” needs the text “{name}”.")
+        try:
+            value.encode()
+        except UnicodeEncodeError:
+            raise UsageError(f"“{name}” of “{self._verb}” is not proper Unicode.") from None
+        return value
+
+    def optional_text(self, name: str) -> str | None:
+        """Take a text, or None if it is not there.
+
+        Raises:
+            UsageError: it is no proper text.
+        """
+        return None if self._values.get(name) is None else self.text(name)
+
+    def number(self, name: str, default: int | None = None) -> int:
+        """Take a whole number that is not negative.
+
+        Raises:
+            UsageError: it is missing or something else.
+        """
+        value = self._values.pop(name, default)
+        if not isinstance(value, int) or isinstance(value, bool) or value < 0:
+            raise UsageError(f"“{self._verb}” needs the number “{name}”, 0 or more.")
+        return value
+
+    def base64(self, name: str) -> bytes:
+        """Take bytes written as base64.
+
+        Raises:
+            UsageError: they are missing or written wrongly.
+        """
+        try:
+            return base64.b64decode(self.text(name), validate=True)
+        except binascii.Error:
+            raise UsageError(f"“{name}” of “{self._verb}” is not base64.") from None
+
+    def finish(self) -> None:
+        """Refuse arguments nobody has taken.
+
+        Raises:
+            UsageError: there are some.
+        """
+        if self._values:
+            name = sorted(self._values)[0]
+            raise UsageError(f"“{self._verb}” does not know “{name}”.")
+
+
+class ControlHandler:
+    """Serves one connection of the control socket, or one command without a running node.
+
+    Editing places that a connection opened are given back when it ends.
+    """
+
+    def __init__(self, node: Node) -> None:
+        self._node = node
+        self._editors: dict[int, EditorSession] = {}
+        self._editors_opened = 0
+
+    async def perform(self, verb: str, values: Mapping[str, object]) -> Any:
+        """Carry out one verb and return its result as plain values.
+
+        Raises:
+            UsageError: there is no such verb, or its arguments are wrong.
+            LutraError: the verb failed.
+        """
+        arguments = Arguments(verb, values)
+        if verb in _EDITOR_VERBS:
+            return plain(await _EDITOR_VERBS[verb](self, arguments))
+        if verb in _VERBS:
+            return plain(await _VERBS[verb](self._node, arguments))
+        raise UsageError(f"There is no verb “{verb}”.")
+
+    async def watch(self) -> AsyncIterator[object]:
+        """Yield the node's events as plain values."""
+        async for event in self._node.events():
+            yield plain_event(event)
+
+    async def close(self) -> None:
+        """Give editing places back."""
+        for editor in self._editors.values():
+            await editor.close()
+        self._editors.clear()
+
+    async def open_editor(self, arguments: Arguments) -> object:
+        """Take an editing place: its number, the Loro peer id to edit as, and the snapshot."""
+        wanted = arguments.text("document")
+        arguments.finish()
+        document = await _document_id(self._node, wanted)
+        editor = await self._node.open_editor(document)
+        self._editors_opened += 1
+        self._editors[self._editors_opened] = editor
+        return {
+            "editor": self._editors_opened,
+            "document": document,
+            "peer": str(editor.peer),
+            "slot": editor.slot,
+            "snapshot": base64.b64encode(editor.snapshot).decode(),
+        }
+
+    async def apply(self, arguments: Arguments) -> object:
+        """Take in edits of an editing place; they are durable when the answer comes."""
+        editor, update = self._editor(arguments), arguments.base64("update")
+        arguments.finish()
+        await editor.apply(update)
+        return {"saved": True}
+
+    async def close_editor(self, arguments: Arguments) -> object:
+        """Give one editing place back."""
+        number = arguments.number("editor")
+        arguments.finish()
+        editor = self._editors.pop(number, None)
+        if editor is not None:
+            await editor.close()
+        return {"closed": editor is not None}
+
+    def _editor(self, arguments: Arguments) -> EditorSession:
+        number = arguments.number("editor")
+        try:
+            return self._editors[number]
+        except KeyError:
+            raise NotFoundError("This connection has no such editor open.") from None
+
+
+async def _group_id(node: Node, text: str) -> bytes:
+    if len(text) == ID_LETTERS:
+        return parse_id(text)
+    return resolve_id(text, [group.id for group in await node.groups()], "group")
+
+
+async def _document_id(node: Node, text: str) -> bytes:
+    if len(text) == ID_LETTERS:
+        return parse_id(text)
+    return resolve_id(text, [page.id for page in await node.documents()], "page")
+
+
+async def _status(node: Node, arguments: Arguments) -> object:
+    arguments.finish()
+    return await node.status()
+
+
+async def _peers(node: Node, arguments: Arguments) -> object:
+    arguments.finish()
+    return await node.peers()
+
+
+async def _groups(node: Node, arguments: Arguments) -> object:
+    arguments.finish()
+    return await node.groups()
+
+
+async def _group(node: Node, arguments: Arguments) -> object:
+    group = arguments.text("group")
+    arguments.finish()
+    return await node.group(await _group_id(node, group))
+
+
+async def _create_group(node: Node, arguments: Arguments) -> object:
+    name = arguments.text("name")
+    arguments.finish()
+    return await node.create_group(name)
+
+
+async def _invite(node: Node, arguments: Arguments) -> object:
+    group = arguments.text("group")
+    arguments.finish()
+    return await node.invite(await _group_id(node, group))
+
+
+async def _join(node: Node, arguments: Arguments) -> object:
+    code, address = arguments.text("code"), arguments.optional_text("address")
+    arguments.finish()
+    return await node.join(code, address)
+
+
+async def _documents(node: Node, arguments: Arguments) -> object:
+    group = arguments.optional_text("group")
+    arguments.finish()
+    return await node.documents(None if group is None else await _group_id(node, group))
+
+
+async def _create_document(node: Node, arguments: Arguments) -> object:
+    group = arguments.text("group")
+    title, text = arguments.text("title", ""), arguments.text("text", "")
+    arguments.finish()
+    return await node.create_document(await _group_id(node, group), title, text)
+
+
+async def _document(node: Node, arguments: Arguments) -> object:
+    wanted = arguments.text("document")
+    arguments.finish()
+    document = await _document_id(node, wanted)
+    view = next(page for page in await node.documents() if page.id == document)
+    status = await node.document_status(document)
+    return {**plain(view), "text": await node.text(document), "status": plain(status)}
+
+
+async def _splice(node: Node, arguments: Arguments) -> object:
+    wanted = arguments.text("document")
+    position, delete = arguments.number("position"), arguments.number("delete", 0)
+    insert = arguments.text("insert", "")
+    arguments.finish()
+    document = await _document_id(node, wanted)
+    await node.splice(document, position, delete, insert)
+    return {"document": document, "length": len(await node.text(document))}
+
+
+async def _append(node: Node, arguments: Arguments) -> object:
+    wanted, text = arguments.text("document"), arguments.text("text")
+    arguments.finish()
+    document = await _document_id(node, wanted)
+    await node.append(document, text)
+    return {"document": document, "length": len(await node.text(document))}
+
+
+async def _replace_text(node: Node, arguments: Arguments) -> object:
+    wanted, text = arguments.text("document"), arguments.text("text")
+    arguments.finish()
+    document = await _document_id(node, wanted)
+    await node.replace_text(document, text)
+    return {"document": document, "length": len(await node.text(document))}
+
+
+async def _history(node: Node, arguments: Arguments) -> object:
+    wanted = arguments.text("document")
+    arguments.finish()
+    return await node.history(await _document_id(node, wanted))
+
+
+async def _export(node: Node, arguments: Arguments) -> object:
+    wanted = arguments.text("document")
+    arguments.finish()
+    document = await _document_id(node, wanted)
+    return {"document": document, "markdown": await node.export(document)}
+
+
+_VERBS: dict[str, Callable[[Node, Arguments], Awaitable[object]]] = {
+    "append": _append,
+    "create_document": _create_document,
+    "create_group": _create_group,
+    "document": _document,
+    "documents": _documents,
+    "export": _export,
+    "group": _group,
+    "groups": _groups,
+    "history": _history,
+    "invite": _invite,
+    "join": _join,
+    "peers": _peers,
+    "replace_text": _replace_text,
+    "splice": _splice,
+    "status": _status,
+}
+
+_EDITOR_VERBS: dict[str, Callable[[ControlHandler, Arguments], Awaitable[object]]] = {
+    "apply": ControlHandler.apply,
+    "close_editor": ControlHandler.close_editor,
+    "open_editor": ControlHandler.open_editor,
+}

@@ -1,0 +1,195 @@
+"""What the node tells about its state: frozen values, free of keys."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class Identity:
+    """This device and its person.
+
+    Attributes:
+        device: the device's public key.
+        name: what the person is called.
+        device_name: what the device is called.
+    """
+
+    device: bytes
+    name: str
+    device_name: str
+
+
+@dataclass(frozen=True, slots=True)
+class MemberView:
+    """A device in a group.
+
+    Attributes:
+        device: its public key.
+        name: its person's name; empty while unknown.
+        device_name: its own name; empty while unknown.
+        present: False once removed.
+        me: it is this device.
+        online: it is connected right now.
+    """
+
+    device: bytes
+    name: str
+    device_name: str
+    present: bool
+    me: bool
+    online: bool
+
+
+@dataclass(frozen=True, slots=True)
+class GroupView:
+    """A group.
+
+    Attributes:
+        id: the group's id.
+        name: its name.
+        created: when this device created or joined it, in milliseconds.
+        member: this device is in it.
+        members: everybody who is or was in it.
+        documents: how many pages it has.
+        ready: new text can be encrypted now (the send gate is open).
+    """
+
+    id: bytes
+    name: str
+    created: int
+    member: bool
+    members: tuple[MemberView, ...]
+    documents: int
+    ready: bool
+
+
+@dataclass(frozen=True, slots=True)
+class DocumentView:
+    """A page in a list.
+
+    Attributes:
+        id: the document's id.
+        group: its group.
+        title: its title, possibly empty.
+        created: when it was made, in milliseconds.
+        changed: when it last changed, in milliseconds.
+    """
+
+    id: bytes
+    group: bytes
+    title: str
+    created: int
+    changed: int
+
+
+@dataclass(frozen=True, slots=True)
+class DocumentStatus:
+    """Where a document's content is; every number is backed by an acknowledgement.
+
+    Attributes:
+        document: its id.
+        unpublished: edits are safe on this device and not yet in an operation.
+        devices: number of devices in the group, this one included.
+        holders: devices that hold everything this device holds of it, this one included.
+        connected: members connected right now, this device not counted.
+        waiting: operations of this device that some member lacks, at most.
+        waiting_for: names of the devices that lack something.
+    """
+
+    document: bytes
+    unpublished: bool
+    devices: int
+    holders: int
+    connected: int
+    waiting: int
+    waiting_for: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class InviteView:
+    """An invite to hand to somebody.
+
+    Attributes:
+        group: where it leads.
+        code: to read out or type.
+        link: to send or show as a QR code; carries this device's addresses.
+        expires: until when it is good, in milliseconds.
+        uses: how many devices may use it.
+    """
+
+    group: bytes
+    code: str
+    link: str
+    expires: int
+    uses: int
+
+    def __repr__(self) -> str:
+        return f"InviteView(expires={self.expires}, uses={self.uses})"
+
+
+@dataclass(frozen=True, slots=True)
+class PeerView:
+    """Another device, as the network sees it.
+
+    Attributes:
+        device: its public key.
+        name: its person's name; empty while unknown.
+        device_name: its own name; empty while unknown.
+        address: where it is connected, or where it was last met; empty if nowhere.
+        connected: it is connected right now.
+        groups: ids of the groups shared with it.
+    """
+
+    device: bytes
+    name: str
+    device_name: str
+    address: str
+    connected: bool
+    groups: tuple[bytes, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class ChangeView:
+    """One step of a document's history.
+
+    Attributes:
+        device: whose edits they are; None where it cannot be told any more.
+        name: that person's name; empty while unknown.
+        time: when, in milliseconds by that device's clock; 0 if unknown.
+        edits: how many single edits it holds.
+    """
+
+    device: bytes | None
+    name: str
+    time: int
+    edits: int
+
+
+@dataclass(frozen=True, slots=True)
+class StatusView:
+    """The node as a whole.
+
+    Attributes:
+        identity: this device.
+        running: the network part is running.
+        listening: addresses other devices can dial.
+        connected: number of connected devices.
+        groups: number of groups.
+        documents: number of pages.
+        operations: number of operations held.
+        drafts: pages with edits that are not yet in an operation.
+        waiting_for_keys: operations that cannot be read yet.
+        forks: logs whose author was caught signing two histories.
+    """
+
+    identity: Identity
+    running: bool
+    listening: tuple[str, ...]
+    connected: int
+    groups: int
+    documents: int
+    operations: int
+    drafts: int
+    waiting_for_keys: int
+    forks: int
