@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from lutra.errors import NotFoundError
@@ -158,19 +159,27 @@ class Documents:
         Raises:
             NotFoundError: the document is not here.
         """
+        return self.append_tail_many(document, (update,))
+
+    def append_tail_many(self, document: bytes, updates: Sequence[bytes]) -> int:
+        """Store several updates in order; returns the number of the last one.
+
+        Raises:
+            NotFoundError: the document is not here.
+        """
         number = self._number(document)
         row = self._connection.row("SELECT max(number) FROM tails WHERE document = ?", (number,))
-        place = 1 if row is None or row[0] is None else row[0] + 1
+        first = 1 if row is None or row[0] is None else row[0] + 1
         with self._connection.transaction():
-            self._connection.run(
+            self._connection.run_many(
                 "INSERT INTO tails (document, number, loro) VALUES (?, ?, ?)",
-                (number, place, update),
+                [(number, place, update) for place, update in enumerate(updates, first)],
             )
             self._connection.run(
                 "UPDATE documents SET tail_bytes = tail_bytes + ? WHERE number = ?",
-                (len(update), number),
+                (sum(map(len, updates)), number),
             )
-        return place
+        return first + len(updates) - 1
 
     def tail(self, document: bytes) -> list[bytes]:
         """Return the updates stored after the snapshot, in order."""

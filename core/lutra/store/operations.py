@@ -161,6 +161,18 @@ class Operations:
             (key.log, key.author, seq_num),
         )
 
+    def sizes_of_log(self, key: LogKey) -> tuple[int, int]:
+        """Return the bytes of a log's oldest body held, and of all bodies after it.
+
+        Behind a prune point the oldest one is the checkpoint.
+        """
+        rows = self._connection.rows(
+            "SELECT coalesce(length(body), 0) FROM operations "  # noqa: S608
+            f"WHERE log = {LOG_NUMBER} ORDER BY seq_num",
+            (key.log, key.author),
+        )
+        return (rows[0][0] if rows else 0), sum(row[0] for row in rows[1:])
+
     def count(self, group: bytes | None = None) -> int:
         """Return how many operations are held, of one group or altogether."""
         if group is None:
