@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 import pytest
 
 from core.net.channels import ALICE, BOB, MALLORY
+from core.net.proxies import proxying
 from core.net.waiting import until
 from lutra.crypto.signing import SigningKey
 from lutra.net import transport
@@ -64,46 +65,6 @@ async def serving(
         await listener.close()
         while not arrived.empty():
             arrived.get_nowait().close()
-
-
-@dataclass
-class Proxy:
-    """A TCP relay that can swallow everything without closing, as a pulled cable does."""
-
-    port: int = 0
-    cut: bool = False
-    seen: bytearray = field(default_factory=bytearray)
-    _writers: list[asyncio.StreamWriter] = field(default_factory=list)
-
-    async def carry(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        self._writers.append(writer)
-        with contextlib.suppress(ConnectionError):
-            while data := await reader.read(65536):
-                if not self.cut:
-                    self.seen += data
-                    writer.write(data)
-        writer.close()
-
-
-@contextlib.asynccontextmanager
-async def proxying(target: Address) -> AsyncIterator[Proxy]:
-    proxy = Proxy()
-    tasks: set[asyncio.Task[None]] = set()
-
-    async def accept(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        back, forth = await asyncio.open_connection(target.host, target.port)
-        tasks.add(asyncio.ensure_future(proxy.carry(reader, forth)))
-        tasks.add(asyncio.ensure_future(proxy.carry(back, writer)))
-
-    server = await asyncio.start_server(accept, "127.0.0.1", 0)
-    proxy.port = server.sockets[0].getsockname()[1]
-    try:
-        yield proxy
-    finally:
-        server.close()
-        for writer in proxy._writers:
-            writer.close()
-        await asyncio.gather(*tasks)
 
 
 async def test_frames_travel_both_ways_and_both_know_each_other() -> None:

@@ -1,0 +1,292 @@
+"""Peers that find, dial, lose and meet each other again, over real TCP on loopback."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator, Callable
+from dataclasses import dataclass, field
+
+import pytest
+
+from core.net.channels import ALICE, BOB, MALLORY
+from core.net.proxies import proxying
+from core.net.waiting import until
+from lutra.crypto.signing import SigningKey
+from lutra.net.connection import Address, Connection, Role, Timing
+from lutra.net.discovery import Found, Gone, NetworkChanged
+from lutra.net.mdns import ServiceKind
+from lutra.net.peers import (
+    Admission,
+    AdmissionChanged,
+    PeerConnected,
+    PeerDisconnected,
+    PeerEvent,
+    PeerManager,
+    survivor,
+)
+from lutra.net.transport import dial
+
+HASTY = Timing(connect=2, handshake=1, keep_alive=0.1, silence=0.4, tick=0.05, linger=0.2)
+
+
+@dataclass
+class Peer:
+    manager: PeerManager
+    events: list[PeerEvent] = field(default_factory=list)
+
+    @property
+    def address(self) -> Address:
+        return Address("127.0.0.1", self.manager.port)
+
+    @property
+    def only(self) -> Connection:
+        (connection,) = self.manager.connections()
+        return connection
+
+    @property
+    def kinds(self) -> list[str]:
+        return [type(event).__name__ for event in self.events]
+
+
+def member(_device: bytes) -> Admission:
+    return Admission.MEMBER
+
+
+@contextlib.asynccontextmanager
+async def running(
+    key: SigningKey,
+    *,
+    admit: Callable[[bytes], Admission] = member,
+    timing: Timing = HASTY,
+    port: int = 0,
+) -> AsyncIterator[Peer]:
+    events: list[PeerEvent] = []
+    manager = PeerManager(
+        key, on_event=events.append, admit=admit, timing=timing, jitter=lambda: 0.0
+    )
+    await manager.open("127.0.0.1", port)
+    try:
+        yield Peer(manager, events)
+    finally:
+        await manager.close()
+
+
+def agree(one: Peer, other: Peer) -> bool:
+    """Both hold exactly one connection, and it is the same one."""
+    mine, theirs = one.manager.connections(), other.manager.connections()
+    return (
+        len(mine) == len(theirs) == 1
+        and mine[0].is_open
+        and theirs[0].is_open
+        and mine[0].handshake_hash == theirs[0].handshake_hash
+    )
+
+
+async def open_sockets_settle(*peers: Peer) -> None:
+    """Wait until no dial is under way and no surplus connection is left."""
+    await until(lambda: all(peer.manager._dials == 0 for peer in peers))
+
+
+@pytest.mark.parametrize("attempt", range(10))
+async def test_both_dial_at_once_and_one_connection_survives(attempt: int) -> None:
+    keys = [SigningKey(bytes([attempt + 1]) * 32), SigningKey(bytes([attempt + 101]) * 32)]
+    async with running(keys[0]) as one, running(keys[1]) as other:
+        one.manager.add_typed(other.address)
+        other.manager.add_typed(one.address)
+        await until(lambda: agree(one, other))
+        await open_sockets_settle(one, other)
+        await until(lambda: agree(one, other))
+        await one.only.send(b"after all that")
+        assert await other.only.receive() == b"after all that"
+
+
+async def test_two_finished_dials_leave_the_one_of_the_smaller_key() -> None:
+    small, large = sorted((ALICE, BOB), key=lambda key: key.public)
+    async with running(small) as one, running(large) as other:
+        other.manager.add_typed(one.address)
+        await until(lambda: agree(one, other))
+        first = one.only
+        assert first.role is Role.RESPONDER
+        # The address is not known to be that device's: it is dialled, and the new one stays.
+        one.manager.add_typed(other.address)
+        await until(lambda: agree(one, other) and one.only is not first)
+        assert one.only.role is Role.INITIATOR
+        assert one.kinds == ["PeerConnected", "PeerDisconnected", "PeerConnected"]
+        gone = one.events[1]
+        assert isinstance(gone, PeerDisconnected)
+        assert gone.replaced
+        # The other way round the new one is dropped without anybody noticing.
+        events = list(one.events), list(other.events)
+        extra = await dial(one.address, large, admit=lambda _: True)
+        await extra.wait_closed()
+        assert extra.ending is not None
+        assert extra.ending.details["reason"] == "DUPLICATE"
+        assert events == (one.events, other.events)
+
+
+async def test_survivor_does_not_depend_on_the_side_or_the_order() -> None:
+    @dataclass
+    class End:
+        role: Role
+        peer_device: bytes
+        handshake_hash: bytes
+
+    small, large = b"\x01" * 32, b"\x02" * 32
+    for dialler_1 in (small, large):
+        for dialler_2 in (small, large):
+            chosen: set[bytes] = set()
+            for own, peer in ((small, large), (large, small)):
+                ends = [
+                    End(Role.INITIATOR if dialler == own else Role.RESPONDER, peer, name)
+                    for dialler, name in ((dialler_1, b"1"), (dialler_2, b"2"))
+                ]
+                for first, second in (ends, ends[::-1]):
+                    chosen.add(survivor(own, first, second).handshake_hash)  # type: ignore[arg-type]
+            assert len(chosen) == 1
+            if dialler_1 != dialler_2:
+                assert chosen == {b"1" if dialler_1 == small else b"2"}
+
+
+async def test_a_lost_peer_is_met_again_when_it_returns() -> None:
+    async with running(ALICE) as one:
+        async with running(BOB) as other:
+            port = other.manager.port
+            one.manager.add_typed(other.address)
+            await until(lambda: agree(one, other))
+        await until(lambda: not one.manager.connections())
+        assert one.kinds == ["PeerConnected", "PeerDisconnected"]
+        async with running(BOB, port=port) as other:
+            await until(lambda: agree(one, other), seconds=20)
+
+
+async def test_a_pulled_cable_is_noticed_and_mended() -> None:
+    async with running(ALICE) as one, running(BOB) as other, proxying(other.address) as proxy:
+        one.manager.add_typed(Address("127.0.0.1", proxy.port))
+        await until(lambda: agree(one, other))
+        proxy.cut = True
+        await until(lambda: not one.manager.connections() and not other.manager.connections())
+        proxy.cut = False
+        await until(lambda: agree(one, other), seconds=20)
+
+
+async def test_a_restarted_peer_replaces_its_own_dead_connection() -> None:
+    """The new process dials, while here the old connection still looks open."""
+    patient = Timing(keep_alive=0.1, silence=60, tick=0.05)
+    async with running(ALICE, timing=patient) as one, proxying(one.address) as proxy:
+        before = await dial(Address("127.0.0.1", proxy.port), BOB, admit=lambda _: True)
+        await until(one.manager.connections)
+        proxy.cut = True
+        await until(lambda: one.manager._is_stale(one.only))
+        after = await dial(one.address, BOB, admit=lambda _: True)
+        await until(lambda: one.only.handshake_hash == after.handshake_hash)
+        before.close()
+        after.close()
+
+
+async def test_found_remembered_and_typed_addresses_are_dialled_at_once() -> None:
+    keys = [SigningKey(bytes([number]) * 32) for number in range(1, 4)]
+    async with (
+        running(ALICE) as one,
+        running(keys[0]) as found,
+        running(keys[1]) as remembered,
+        running(keys[2]) as typed,
+    ):
+        # Nothing answers here: it must not hold the others up.
+        one.manager.add_typed(Address("127.0.0.2", 9))
+        service = Found(ServiceKind.GROUPS, "x", (found.address,), frozenset({b"g"}))
+        one.manager.discovered(service)
+        one.manager.remember(remembered.address, keys[1].public)
+        one.manager.add_typed(typed.address)
+        await until(lambda: len(one.manager.connections()) == 3)
+        facts = one.manager.facts()
+        (failed,) = [attempt for attempt in facts.attempts if attempt.error is not None]
+        assert failed.address == Address("127.0.0.2", 9)
+        assert failed.failures >= 1
+        assert set(facts.connected) == {key.public for key in keys}
+        one.manager.discovered(Gone("x"))
+        assert found.address in {attempt.address for attempt in one.manager.facts().attempts}
+        one.manager.disconnect(keys[0].public)
+        await until(lambda: found.address not in {one.address for one in one_facts(one.manager)})
+
+
+def one_facts(manager: PeerManager):
+    return manager.facts().attempts
+
+
+async def test_finding_oneself_is_not_tried_again() -> None:
+    async with running(ALICE) as one:
+        one.manager.add_typed(one.address)
+        await until(lambda: one.manager.facts().incoming == 1)
+        await until(lambda: not one_facts(one.manager))
+        assert not one.events
+
+
+async def test_refused_devices_never_appear() -> None:
+    def only_bob(device: bytes) -> Admission:
+        return Admission.MEMBER if device == BOB.public else Admission.REFUSED
+
+    async with running(ALICE, admit=only_bob) as one, running(MALLORY) as stranger:
+        stranger.manager.add_typed(one.address)
+        await until(lambda: any(attempt.error for attempt in one_facts(stranger.manager)))
+        assert not one.events
+        assert not stranger.events
+
+
+async def test_guests_are_marked_and_can_become_members_or_be_turned_out() -> None:
+    admissions = {BOB.public: Admission.GUEST}
+    async with running(ALICE, admit=admissions.__getitem__) as one, running(BOB) as guest:
+        guest.manager.add_typed(one.address)
+        await until(lambda: agree(one, guest))
+        (event,) = one.events
+        assert event == PeerConnected(one.only, Admission.GUEST)
+        admissions[BOB.public] = Admission.MEMBER
+        one.manager.readmit()
+        assert one.events[-1] == AdmissionChanged(one.only, Admission.MEMBER)
+        admissions[BOB.public] = Admission.REFUSED
+        one.manager.readmit()
+        assert isinstance(one.events[-1], PeerDisconnected)
+        await until(lambda: guest.kinds[-1] == "PeerDisconnected")
+
+
+async def test_a_changed_network_makes_it_try_again_at_once() -> None:
+    async with running(ALICE) as one:
+        async with running(BOB) as other:
+            address = other.address
+        one.manager.add_typed(address)
+        await until(lambda: [a.failures for a in one_facts(one.manager)] >= [3], seconds=20)
+        async with running(BOB, port=address.port) as other:
+            one.manager.discovered(NetworkChanged(()))
+            await until(lambda: agree(one, other), seconds=2)
+
+
+async def test_waking_from_suspend_is_noticed(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("lutra.net.peers.WATCH_SECONDS", 0.05)
+    wall = [1000.0]
+    resumed = asyncio.Event()
+    manager = PeerManager(
+        ALICE,
+        on_event=lambda _: None,
+        admit=member,
+        wall_clock=lambda: wall[0],
+        on_resume=resumed.set,
+    )
+    await manager.open("127.0.0.1")
+    await asyncio.sleep(0.2)
+    assert not resumed.is_set()
+    wall[0] += 3600
+    async with asyncio.timeout(5):
+        await resumed.wait()
+    await manager.close()
+
+
+async def test_closing_says_goodbye() -> None:
+    async with running(ALICE) as one, running(BOB) as other:
+        one.manager.add_typed(other.address)
+        await until(lambda: agree(one, other))
+        connection = other.only
+        await one.manager.close()
+        await until(lambda: connection.ending is not None)
+        assert connection.ending is not None
+        assert connection.ending.details["reason"] == "GOING_AWAY"
+        assert one.kinds == ["PeerConnected", "PeerDisconnected"]
