@@ -8,6 +8,8 @@ and ``log`` is the first key of the extensions.
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 from lutra.errors import MalformedError
 from lutra.operation import LogKey
 
@@ -18,8 +20,16 @@ _LOG_KEY = b"\x63log\x58\x20"
 _WIDTHS = {24: 1, 25: 2, 26: 4}
 
 
-def position(header: bytes) -> tuple[LogKey, int]:
-    """Return the log and the sequence number an operation claims.
+class Place(NamedTuple):
+    """Where an operation claims to stand, and the size of its body in bytes."""
+
+    key: LogKey
+    seq_num: int
+    body_bytes: int
+
+
+def place_of(header: bytes) -> Place:
+    """Return the log, sequence number and body size that an operation claims.
 
     Raises:
         MalformedError: the bytes cannot be an operation's header.
@@ -37,7 +47,7 @@ def position(header: bytes) -> tuple[LogKey, int]:
     log = header[log_at : log_at + 32]
     if header[place + 1 : log_at] != _LOG_KEY or len(log) != 32:
         raise MalformedError("An operation's header does not name its log.")
-    return LogKey(header[4:36], log), seq_num
+    return Place(LogKey(header[4:36], log), seq_num, size)
 
 
 def _number(header: bytes, place: int) -> tuple[int, int]:

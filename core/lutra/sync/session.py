@@ -1,0 +1,522 @@
+"""One sync session: everything two devices say to each other over one channel.
+
+Sans-IO. The owner passes received frames to `Session.receive` and new local or foreign operations
+to `Session.push`, then takes `Session.outputs`; whenever `Session.has_work` is true it calls
+`Session.work` (one bounded slice: ingesting or producing bulk operations) at low priority, and
+takes the outputs again. `Session.deadline` says when to call `Session.tick` at the latest. All
+calls come from one thread. A fault of the peer never raises: it ends the session with `Closed`.
+An exception from the replica passes through; the session is unusable afterwards.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+from lutra.crypto.random import Random, system_random
+from lutra.operation import LogKey
+from lutra.sync import events as e
+from lutra.sync import frames as f
+from lutra.sync import limits as bounds
+from lutra.sync.errors import SyncViolationError, beyond_limit
+from lutra.sync.events import CloseReason
+from lutra.sync.flow import Outflow
+from lutra.sync.group import GroupSync
+from lutra.sync.intersection import group_handle, group_tag, padded_tags
+from lutra.sync.limits import Limits
+from lutra.sync.presence import PresenceIn, PresenceOut
+from lutra.sync.receiver import Receiver
+from lutra.sync.reconcile import Outcome, Turn
+from lutra.sync.replica import ForkEvidence, SyncReplica, WireOperation
+from lutra.sync.sender import Sender
+from lutra.sync.states import (
+    Role,
+    SessionState,
+    Stage,
+    StageEvent,
+    check_session_frame,
+    next_stage,
+    out_of_state,
+)
+
+_MAX_PROOFS_RECEIVED = 4 * bounds.MAX_GROUP_FORKS
+
+
+@dataclass(slots=True)
+class Statistics:
+    """Counters of one session; bytes are those of frames."""
+
+    frames_sent: int = 0
+    bytes_sent: int = 0
+    frames_received: int = 0
+    bytes_received: int = 0
+    operations_sent: int = 0
+    operations_received: int = 0
+    violations: int = 0
+    presence_dropped: int = 0
+
+
+class Session:
+    """Synchronises all groups shared with one peer.
+
+    Args:
+        replica: this device's data.
+        role: which side of the channel this is.
+        peer_device: the peer's key, proven by the channel's handshake.
+        handshake_hash: the channel's unique hash, equal on both sides.
+        clock: monotonic seconds.
+        random: for padding.
+        limits: this device's choices.
+    """
+
+    def __init__(
+        self,
+        replica: SyncReplica,
+        *,
+        role: Role,
+        peer_device: bytes,
+        handshake_hash: bytes,
+        clock: Callable[[], float],
+        random: Random = system_random,
+        limits: Limits | None = None,
+    ) -> None:
+        self._replica = replica
+        self._role = role
+        self.peer_device = peer_device
+        self._handshake_hash = handshake_hash
+        self._clock = clock
+        self._limits = limits or Limits()
+        self._padding_key = random(32)
+        self._state = SessionState.GREETING
+        self._out: list[e.Output] = []
+        self._announced: dict[bytes, bytes] = {}
+        self._peer_tags: frozenset[bytes] = frozenset()
+        self._groups: dict[bytes, GroupSync] = {}
+        self._handles: dict[bytes, GroupSync | None] = {}
+        self._withdrawn: set[bytes] = set()
+        self._groups_dirty = False
+        self._proofs_received = 0
+        self._ingest_turn = True
+        self._sender: Sender | None = None
+        self._outflow: Outflow | None = None
+        self._receiver = Receiver(
+            replica,
+            peer_device,
+            limits=self._limits,
+            clock=clock,
+            emit=self._emit,
+            finished=self._peer_done,
+        )
+        self._greeting_deadline = clock() + self._limits.greeting_seconds
+        self._presence_out = PresenceOut(self._limits.presence_seconds)
+        self._presence_in = PresenceIn(self._limits.presence_per_second, clock())
+        self._statistics = Statistics()
+        self.close_reason: CloseReason | None = None
+        self._handlers: dict[type[f.Frame], Callable[..., None]] = {
+            f.Hello: self._on_hello,
+            f.Announce: self._on_announce,
+            f.Round: self._on_round,
+            f.Done: self._on_done,
+            f.Operations: self._on_operations,
+            f.Part: self._on_part,
+            f.Request: self._on_request,
+            f.Forks: self._on_forks,
+            f.Ack: self._on_ack,
+            f.Presence: self._on_presence,
+            f.Goodbye: self._on_goodbye,
+        }
+        self._announced = self._own_groups()
+        self._emit(f.Hello((bounds.PROTOCOL_VERSION,), self._limits.window_bytes, self._own_tags()))
+
+    # What the owner calls.
+
+    @property
+    def closed(self) -> bool:
+        """The session has ended; `outputs` still hands out what is left."""
+        return self._state is SessionState.CLOSED
+
+    @property
+    def shared_groups(self) -> frozenset[bytes]:
+        """Ids of the groups that both sides have proven to share."""
+        return frozenset(self._groups)
+
+    def stage(self, group: bytes) -> Stage | None:
+        """Return how far a group has come, or None if it is not shared."""
+        found = self._groups.get(group)
+        return found.stage if found is not None else None
+
+    @property
+    def statistics(self) -> Statistics:
+        """Counters so far."""
+        self._statistics.operations_received = self._receiver.operations_received
+        self._statistics.presence_dropped = self._presence_in.dropped
+        return self._statistics
+
+    @property
+    def has_work(self) -> bool:
+        """`work` has something to do now."""
+        if self.closed:
+            return False
+        return self._receiver.ready or (self._sender is not None and self._sender.ready)
+
+    @property
+    def deadline(self) -> float | None:
+        """When to call `tick` and `outputs` at the latest, by the session's clock."""
+        if self.closed:
+            return None
+        if self._state is SessionState.GREETING:
+            return self._greeting_deadline
+        times = (self._receiver.inflow.deadline, self._presence_out.deadline)
+        return min((time for time in times if time is not None), default=None)
+
+    def receive(self, frame: bytes) -> None:
+        """Take one frame from the channel."""
+        if self.closed:
+            return
+        self._statistics.frames_received += 1
+        self._statistics.bytes_received += len(frame)
+        try:
+            decoded = f.decode_frame(frame)
+            check_session_frame(self._state, decoded)
+            self._handlers[type(decoded)](decoded)
+            self._advance()
+        except SyncViolationError as violation:
+            self._end_by(violation)
+
+    def work(self) -> None:
+        """Do one bounded slice of bulk work, by turns ingesting and producing."""
+        if not self.has_work:
+            return
+        sender = self._sender
+        produce = sender is not None and sender.ready
+        try:
+            if self._receiver.ready and (self._ingest_turn or not produce):
+                self._receiver.work()
+                self._ingest_turn = False
+            elif sender is not None:
+                self._emit(sender.produce())
+                self._ingest_turn = True
+            self._advance()
+        except SyncViolationError as violation:
+            self._end_by(violation)
+
+    def outputs(self) -> list[e.Output]:
+        """Return frames to send and events, in order; batches what was pushed since last time."""
+        if self._state is SessionState.OPEN:
+            self._flush()
+        outputs, self._out = self._out, []
+        return outputs
+
+    def push(self, group: bytes, operations: Sequence[WireOperation]) -> None:
+        """Offer operations that are newly held here, except to the session they came from.
+
+        The replica's heads must include them already. Nothing happens where the group is not
+        shared, or the peer has them or gets them by other ways.
+        """
+        found = self._groups.get(group)
+        if found is not None and self._sender is not None and not self.closed:
+            self._sender.push(found, operations)
+
+    def push_forks(self, group: bytes, evidence: Sequence[ForkEvidence]) -> None:
+        """Offer proofs of equivocation that are new here."""
+        found = self._groups.get(group)
+        if found is not None and not self.closed:
+            self._receiver.send_forks(found, evidence[: bounds.MAX_GROUP_FORKS])
+
+    def presence(self, group: bytes, document: bytes, data: bytes) -> None:
+        """Send an ephemeral message about a document; a newer one replaces one not sent yet.
+
+        Raises:
+            PresenceLimitError: it exceeds 4 KiB.
+        """
+        if group in self._groups and not self.closed:
+            self._presence_out.put(group, document, data)
+
+    def groups_changed(self) -> None:
+        """Look again at which groups the peer may have; takes effect with the next outputs."""
+        self._groups_dirty = True
+
+    def priority_changed(self, group: bytes) -> None:
+        """Send what is left of the group's prioritised documents before the rest."""
+        found = self._groups.get(group)
+        if found is None:
+            return
+        urgent = frozenset(self._replica.priority(group))
+        for key in [key for key in found.data.pending if key.log in urgent]:
+            found.data.hasten(key)
+
+    def tick(self) -> None:
+        """Notice that time has passed."""
+        late = self._clock() >= self._greeting_deadline
+        if self._state is SessionState.GREETING and late:
+            self._end(CloseReason.TIMEOUT, "The other device did not answer.", say=True)
+
+    def close(self, message: str = "The other device has finished.") -> None:
+        """End the session with a goodbye; the next outputs are the last ones."""
+        if not self.closed:
+            self._end(CloseReason.DONE, message, say=True)
+
+    # Groups.
+
+    def _own_groups(self) -> dict[bytes, bytes]:
+        return {
+            group: secret
+            for group, secret in self._replica.discovery_secrets()
+            if self._replica.may_sync(group, self.peer_device)
+        }
+
+    def _own_tags(self) -> list[bytes]:
+        tags = [
+            group_tag(secret, self._handshake_hash, self._role)
+            for secret in self._announced.values()
+        ]
+        return padded_tags(tags, self._padding_key)
+
+    def _reannounce(self) -> None:
+        self._groups_dirty = False
+        groups = self._own_groups()
+        if groups == self._announced:
+            return
+        changed = {
+            group for group, secret in self._announced.items() if groups.get(group) != secret
+        }
+        self._announced = groups
+        self._emit(f.Announce(self._own_tags()))
+        for group in changed & self._groups.keys():
+            self._withdraw(self._groups[group])
+        self._match_groups()
+
+    def _match_groups(self) -> None:
+        shared = {
+            group
+            for group, secret in self._announced.items()
+            if group_tag(secret, self._handshake_hash, self._role.other) in self._peer_tags
+        }
+        for group in sorted(self._groups.keys() - shared):
+            self._withdraw(self._groups[group])
+        for group in sorted(shared - self._groups.keys()):
+            if group in self._withdrawn:
+                self._end(CloseReason.RESTART, "A group is shared again; connect anew.", say=True)
+                return
+            self._share(group)
+
+    def _share(self, group: bytes) -> None:
+        handle = group_handle(self._announced[group], self._handshake_hash)
+        found = GroupSync(self._replica, group, handle)
+        self._groups[group] = self._handles[handle] = found
+        self._out.append(e.GroupShared(group))
+        evidence = self._replica.forks(group)[: bounds.MAX_GROUP_FORKS]
+        self._receiver.send_forks(found, evidence)
+        if self._role is Role.INITIATOR:
+            self._send_turns(found, True, found.control.exchange.begin())
+
+    def _withdraw(self, group: GroupSync) -> None:
+        del self._groups[group.id]
+        # Frames that are under way may still name it; they are dropped.
+        self._handles[group.handle] = None
+        self._withdrawn.add(group.id)
+        self._receiver.drop(group)
+        if self._sender is not None:
+            self._sender.drop(group)
+        self._out.append(e.GroupWithdrawn(group.id))
+
+    def _group(self, handle: bytes) -> GroupSync | None:
+        if handle not in self._handles:
+            raise SyncViolationError(
+                CloseReason.GROUP, "A peer spoke about a group that is not shared with it."
+            )
+        return self._handles[handle]
+
+    # Progress.
+
+    def _advance(self) -> None:
+        if self.closed:
+            return
+        for group in list(self._groups.values()):
+            while group.stage is not Stage.LIVE and self._advance_group(group):
+                pass
+
+    def _advance_group(self, group: GroupSync) -> bool:
+        """Finish a stage of a group if both sides are through; tell whether that happened."""
+        control = group.stage is Stage.CONTROL
+        logs = group.logs(control)
+        # The responder waits until it has ingested what the initiator sent, so that when the
+        # initiator hears its word, both have everything.
+        may_finish = self._role is Role.INITIATOR or logs.got_done
+        if not logs.sent_done and logs.exchange.finished and not logs.waiting and may_finish:
+            logs.sent_done = True
+            self._emit(f.Done(group.handle, control))
+        if not (logs.sent_done and logs.got_done):
+            return False
+        if control:
+            group.stage = next_stage(group.stage, StageEvent.CONTROL_DONE)
+            self._out.append(e.ControlSettled(group.id))
+            self._begin_data(group)
+        else:
+            group.stage = next_stage(group.stage, StageEvent.DATA_DONE)
+            self._out.append(e.GroupSettled(group.id))
+        return True
+
+    def _begin_data(self, group: GroupSync) -> None:
+        # The control operations just exchanged may have removed the peer.
+        if not self._replica.may_sync(group.id, self.peer_device):
+            self._groups_dirty = True
+        elif self._role is Role.INITIATOR:
+            self._send_turns(group, False, group.data.exchange.begin())
+
+    def _peer_done(self, group: GroupSync, control: bool) -> None:
+        group.logs(control).got_done = True
+
+    def _send_turns(self, group: GroupSync, control: bool, turns: Sequence[Turn]) -> None:
+        for turn in turns:
+            self._emit(f.Round(group.handle, control, turn.last, turn.ranges, turn.wants))
+
+    def _apply(self, group: GroupSync, control: bool, outcome: Outcome) -> None:
+        urgent = frozenset(self._replica.priority(group.id))
+        logs = group.logs(control)
+        for key, after in outcome.lacking:
+            newest = group.head_seq(key) if group.is_control(key) is control else None
+            if newest is not None and (after is None or after < newest):
+                logs.lacks(key, after, urgent=key.log in urgent)
+        if outcome.held:
+            group.note_known(outcome.held)
+            self._replica.acknowledged(self.peer_device, group.id, outcome.held)
+        for lower, upper in outcome.matched:
+            self._replica.matched(self.peer_device, group.id, control, lower, upper)
+
+    def _flush(self) -> None:
+        assert self._sender is not None
+        now = self._clock()
+        for frame in self._sender.flush_live():
+            self._emit(frame)
+        if self._groups_dirty:
+            self._reannounce()
+            if self.closed:
+                return
+        for (group, document), data in self._presence_out.take(now).items():
+            if (found := self._groups.get(group)) is not None:
+                self._emit(f.Presence(found.handle, document, data))
+        company = any(type(output) is e.Send for output in self._out)
+        if company or self._receiver.inflow.due(now):
+            for ack in self._receiver.inflow.take():
+                self._emit(ack)
+
+    def _emit(self, frame: f.Frame | None) -> None:
+        if frame is None or self.closed:
+            return
+        data = f.encode_frame(frame)
+        self._statistics.frames_sent += 1
+        self._statistics.bytes_sent += len(data)
+        if isinstance(frame, f.Operations):
+            self._statistics.operations_sent += len(frame.operations)
+        self._out.append(e.Send(data))
+
+    # Frames.
+
+    def _on_hello(self, frame: f.Hello) -> None:
+        if bounds.PROTOCOL_VERSION not in frame.versions:
+            raise SyncViolationError(
+                CloseReason.VERSION, "The two devices run versions that cannot talk to each other."
+            )
+        self._outflow = Outflow(frame.window)
+        self._sender = Sender(self._replica, self._outflow, self._groups, self._limits)
+        self._state = SessionState.OPEN
+        self._peer_tags = frozenset(frame.tags)
+        self._match_groups()
+
+    def _on_announce(self, frame: f.Announce) -> None:
+        self._peer_tags = frozenset(frame.tags)
+        self._match_groups()
+
+    def _on_round(self, frame: f.Round) -> None:
+        group = self._group(frame.handle)
+        if group is None:
+            return
+        if group.stage is not (Stage.CONTROL if frame.control else Stage.DATA):
+            raise out_of_state("a round of another stage")
+        exchange = group.logs(frame.control).exchange
+        outcome, turns = exchange.receive(frame.ranges, frame.wants, frame.last)
+        self._apply(group, frame.control, outcome)
+        self._send_turns(group, frame.control, turns)
+
+    def _on_done(self, frame: f.Done) -> None:
+        group = self._group(frame.handle)
+        if group is None:
+            return
+        if group.stage is not (Stage.CONTROL if frame.control else Stage.DATA):
+            raise out_of_state("an end of transfer of another stage")
+        self._receiver.done(group, frame.control)
+
+    def _on_operations(self, frame: f.Operations) -> None:
+        group = self._group(frame.handle)
+        if group is None:
+            self._receiver.discard(frame)
+        else:
+            self._receiver.operations(group, frame)
+
+    def _on_part(self, frame: f.Part) -> None:
+        group = self._group(frame.handle)
+        if group is None:
+            self._receiver.discard(frame)
+        else:
+            self._receiver.part(group, frame)
+
+    def _on_request(self, frame: f.Request) -> None:
+        group = self._group(frame.handle)
+        if group is None:
+            return
+        for key, after in frame.wants:
+            if group.stage is Stage.CONTROL and not group.is_control(key):
+                raise out_of_state("a request for documents before the control logs are equal")
+            if group.head_seq(key) is not None:
+                group.known.pop(key, None)
+                group.logs_of(key).lacks(key, after, urgent=True)
+
+    def _on_forks(self, frame: f.Forks) -> None:
+        group = self._group(frame.handle)
+        if group is None:
+            return
+        self._proofs_received += len(frame.evidence)
+        if self._proofs_received > _MAX_PROOFS_RECEIVED * max(1, len(self._groups)):
+            raise beyond_limit("A peer sent too many proofs of forks.")
+        if not self._replica.ingest_forks(group.id, frame.evidence, self.peer_device):
+            raise SyncViolationError(
+                CloseReason.OPERATION, "A peer sent a proof of a fork that proves nothing."
+            )
+
+    def _on_ack(self, frame: f.Ack) -> None:
+        assert self._outflow is not None
+        flights, refused = self._outflow.acknowledge(frame)
+        for group_id, key in refused:
+            if (group := self._groups.get(group_id)) is not None:
+                group.known.pop(key, None)
+        held: dict[bytes, dict[LogKey, int]] = {}
+        for flight in flights:
+            heads = held.setdefault(flight.group, {})
+            for place in flight.places:
+                if place is not None and heads.get(place[0], -1) < place[1]:
+                    heads[place[0]] = place[1]
+        for group_id, heads in held.items():
+            if heads and group_id in self._groups:
+                self._replica.acknowledged(self.peer_device, group_id, list(heads.items()))
+
+    def _on_presence(self, frame: f.Presence) -> None:
+        group = self._group(frame.handle)
+        if group is not None and self._presence_in.accept(self._clock()):
+            self._out.append(e.PresenceReceived(group.id, frame.document, frame.data))
+
+    def _on_goodbye(self, frame: f.Goodbye) -> None:
+        self._end(frame.reason, frame.message, say=False)
+
+    # The end.
+
+    def _end_by(self, violation: SyncViolationError) -> None:
+        self._statistics.violations += 1
+        self._end(violation.reason, violation.message, say=True)
+
+    def _end(self, reason: CloseReason, message: str, *, say: bool) -> None:
+        if say:
+            self._emit(f.Goodbye(reason, message))
+        self._state = SessionState.CLOSED
+        self.close_reason = reason
+        self._out.append(e.Closed(reason, message, by_peer=not say))
