@@ -1,0 +1,710 @@
+"""`Group`: one member's view of one epoch (RFC 9420).
+
+A `Group` never changes. Whatever consumes a key or begins an epoch returns a new `Group` beside
+the messages to send; store both together, then send. Any number of past and concurrent epochs
+may be kept, serialised and resumed side by side.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+
+from lutra.mls.committing import (
+    CommitOptions,
+    NewEpoch,
+    create_commit,
+    make_group_info,
+    protect_handshake,
+    select_proposals,
+)
+from lutra.mls.errors import MlsMalformedError, MlsUsageError
+from lutra.mls.framing import (
+    AuthenticatedContent,
+    ContentType,
+    FramedContent,
+    PublicMessage,
+    Sender,
+    WireFormat,
+    sign_content,
+)
+from lutra.mls.joining import (
+    ExternalJoin,
+    create_state,
+    join_by_commit,
+    join_by_welcome,
+)
+from lutra.mls.key_package import KeyPackage, KeyPackageBundle
+from lutra.mls.key_schedule import EpochSecrets, GroupContext, export_secret
+from lutra.mls.leaf import Extensions, LeafContent, LeafNode, sign_leaf
+from lutra.mls.messages import GroupInfo, Welcome, decode_message, encode_message
+from lutra.mls.persistence import decode_state, encode_state
+from lutra.mls.private_message import PrivateMessage, protect_private
+from lutra.mls.processing import receive_commit, receive_proposal, unprotect
+from lutra.mls.proposal_list import SentProposal
+from lutra.mls.proposals import (
+    USAGE_BRANCH,
+    USAGE_REINIT,
+    Add,
+    PreSharedKey,
+    PreSharedKeyId,
+    Proposal,
+    ReInit,
+    Update,
+)
+from lutra.mls.ratchet_tree import RatchetTree
+from lutra.mls.secret_tree import SecretTree
+from lutra.mls.services import PskLookup, Services, no_psks
+from lutra.mls.state import MemberState, Status
+from lutra.mls.suites import CipherSuite, suite_for
+from lutra.mls.transition import PublicState, check_single_proposal
+
+_EPOCH_SECRETS = frozenset(
+    {"exporter", "external", "confirmation_key", "membership_key", "resumption_psk", "init"}
+)
+_MAX_EXPORT_BYTES = 0xFFFF
+
+
+@dataclass(frozen=True, slots=True)
+class StagedCommit:
+    """A commit that was made but not yet accepted by the group.
+
+    Attributes:
+        message: the commit, an encoded MLSMessage.
+        welcome: an encoded MLSMessage for those added, if any.
+        group: the epoch the commit begins; adopt it once the commit is accepted.
+        previous: the epoch the commit was made in; keep it until then.
+    """
+
+    message: bytes = field(repr=False)
+    welcome: bytes | None = field(repr=False)
+    group: Group
+    previous: Group
+
+
+@dataclass(frozen=True, slots=True)
+class SentMessage:
+    """A message to send, and the group without the key it used."""
+
+    message: bytes = field(repr=False)
+    group: Group
+
+
+@dataclass(frozen=True, slots=True)
+class ReceivedApplication:
+    """Application data from a member.
+
+    Attributes:
+        group: the group without the message's key.
+        sender: leaf index.
+        data: what was sent.
+        authenticated_data: what was sent along in the clear.
+    """
+
+    group: Group
+    sender: int
+    data: bytes = field(repr=False)
+    authenticated_data: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class ReceivedProposal:
+    """A proposal, now waiting in ``group`` to be committed by anybody."""
+
+    group: Group
+    sender: Sender
+    reference: bytes
+    proposal: Proposal
+    authenticated_data: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class ReceivedCommit:
+    """A commit and the epoch it begins.
+
+    Attributes:
+        group: the new epoch; inactive if the commit removed this device.
+        previous: the old epoch without the message key used.
+        sender: who committed, as named in the old epoch.
+        committer: leaf index of the committer in the new epoch.
+        proposals: what was committed, in order.
+        added: leaf indices of new members, an external committer excepted.
+        removed: leaf indices, in the old epoch, of members removed.
+        authenticated_data: what was sent along in the clear.
+    """
+
+    group: Group
+    previous: Group
+    sender: Sender
+    committer: int
+    proposals: tuple[SentProposal, ...]
+    added: tuple[int, ...]
+    removed: tuple[int, ...]
+    authenticated_data: bytes
+
+
+Received = ReceivedApplication | ReceivedProposal | ReceivedCommit
+
+
+class Group:
+    """One member's view of one epoch; see the module's text.
+
+    Make one with `create`, `join`, `join_external`, `branch`, `reinitialise` or `from_bytes`.
+    """
+
+    __slots__ = ("_services", "_state")
+
+    def __init__(self, state: MemberState, services: Services) -> None:
+        self._state = state
+        self._services = services
+
+    # Entering
+
+    @classmethod
+    def create(
+        cls,
+        bundle: KeyPackageBundle,
+        group_id: bytes,
+        *,
+        extensions: Extensions = (),
+        services: Services | None = None,
+    ) -> Group:
+        """Create a group of one, epoch 0, in the key package's suite (§11)."""
+        services = services or Services()
+        return cls(create_state(bundle, group_id, extensions, services), services)
+
+    @classmethod
+    def join(
+        cls,
+        welcome: bytes,
+        bundle: KeyPackageBundle,
+        *,
+        tree: bytes | None = None,
+        psks: PskLookup = no_psks,
+        parent: Group | None = None,
+        services: Services | None = None,
+    ) -> Group:
+        """Join by Welcome (§12.4.3.1). The bundle's private keys should then be deleted.
+
+        Args:
+            welcome: an encoded MLSMessage.
+            bundle: the key package the Welcome was made for.
+            tree: the encoded ratchet tree, where the Welcome does not carry it.
+            psks: finds pre-shared keys.
+            parent: the group this one branches off or replaces.
+            services: randomness, time, credential checks, limits.
+
+        Raises:
+            MlsRemoteError: the Welcome breaks a rule; the subclass says which.
+        """
+        services = services or Services()
+        message = decode_message(welcome)
+        if not isinstance(message, Welcome):
+            raise MlsMalformedError("A message is no Welcome.", "12.4.3.1")
+        suite = suite_for(bundle.key_package.suite_id)
+        state = join_by_welcome(
+            message,
+            bundle,
+            services,
+            psks,
+            tree=None if tree is None else RatchetTree.decode(suite, tree),
+            parent=None if parent is None else parent._state,
+        )
+        return cls(state, services)
+
+    @classmethod
+    def join_external(
+        cls,
+        group_info: bytes,
+        request: ExternalJoin,
+        *,
+        tree: bytes | None = None,
+        psks: PskLookup = no_psks,
+        services: Services | None = None,
+    ) -> StagedCommit:
+        """Join by external commit (§12.4.3.2).
+
+        Args:
+            group_info: an encoded MLSMessage with an external_pub extension.
+            request: who joins and how.
+            tree: the encoded ratchet tree, where the GroupInfo does not carry it.
+            psks: finds pre-shared keys named in ``request``.
+            services: randomness, time, credential checks, limits.
+
+        Returns:
+            the commit to send and the group it leads into; ``previous`` equals ``group``.
+        """
+        services = services or Services()
+        message = decode_message(group_info)
+        if not isinstance(message, GroupInfo):
+            raise MlsMalformedError("A message is no GroupInfo.", "12.4.3")
+        decoded = None
+        if tree is not None:
+            decoded = RatchetTree.decode(suite_for(message.context.suite_id), tree)
+        made = join_by_commit(message, request, services, psks, tree=decoded)
+        group = cls(made.state, services)
+        return StagedCommit(encode_message(made.message), None, group, group)
+
+    # What is known
+
+    @property
+    def suite(self) -> CipherSuite:
+        """Cipher suite."""
+        return self._state.public.suite
+
+    @property
+    def context(self) -> GroupContext:
+        """Group context: group id, epoch, tree hash, transcript hash, extensions."""
+        return self._state.public.context
+
+    @property
+    def group_id(self) -> bytes:
+        """Group id."""
+        return self.context.group_id
+
+    @property
+    def epoch(self) -> int:
+        """Epoch number; two forks of a group share it, see `interim_transcript_hash`."""
+        return self.context.epoch
+
+    @property
+    def tree(self) -> RatchetTree:
+        """Public ratchet tree."""
+        return self._state.public.tree
+
+    @property
+    def interim_transcript_hash(self) -> bytes:
+        """Names this epoch among all forks."""
+        return self._state.public.interim_transcript_hash
+
+    @property
+    def confirmation_tag(self) -> bytes:
+        """Confirmation tag of the commit that began this epoch."""
+        return self._state.public.confirmation_tag
+
+    @property
+    def own_index(self) -> int:
+        """One's own leaf index."""
+        return self._state.own_index
+
+    @property
+    def own_leaf(self) -> LeafNode:
+        """One's own leaf.
+
+        Raises:
+            MlsUsageError: this device was removed.
+        """
+        leaf = self.tree.leaf(self.own_index)
+        if leaf is None:
+            raise MlsUsageError("This device is no longer in the group.", "12.4.2")
+        return leaf
+
+    @property
+    def is_active(self) -> bool:
+        """Whether the group can go on: neither removed nor re-initialised."""
+        return self._state.status is Status.ACTIVE
+
+    @property
+    def status(self) -> Status:
+        """Active, removed or re-initialised."""
+        return self._state.status
+
+    @property
+    def reinit(self) -> ReInit | None:
+        """Parameters of the group that replaces this one."""
+        return self._state.reinit
+
+    @property
+    def proposals(self) -> Mapping[bytes, SentProposal]:
+        """Proposals of this epoch that wait for a commit, by reference."""
+        return dict(self._state.public.proposals)
+
+    @property
+    def services(self) -> Services:
+        """What was injected."""
+        return self._services
+
+    @property
+    def public_state(self) -> PublicState:
+        """The epoch without secrets; see `lutra.mls.public_group.PublicGroup`."""
+        return self._state.public
+
+    def members(self) -> Iterator[tuple[int, LeafNode]]:
+        """Iterate over (leaf index, leaf), in order."""
+        return self.tree.members()
+
+    # Secrets of the epoch
+
+    @property
+    def epoch_authenticator(self) -> bytes:
+        """Equal for all members who share this epoch (§8.7)."""
+        return self._state.secrets.epoch_authenticator
+
+    @property
+    def resumption_psk(self) -> bytes:
+        """Pre-shared key that proves membership in this epoch (§8.6).
+
+        Raises:
+            DeletedSecretError: it was deleted.
+        """
+        return self._state.secrets.need("resumption_psk")
+
+    def export(self, label: bytes, context: bytes, length: int) -> bytes:
+        """MLS-Exporter (§8.5): a secret of ``length`` bytes for an application's purpose.
+
+        Raises:
+            DeletedSecretError: the exporter secret was deleted.
+            MlsUsageError: the length is not between 0 and 255 hashes.
+        """
+        if not 0 <= length <= min(_MAX_EXPORT_BYTES, 255 * self.suite.hash_bytes):
+            raise MlsUsageError("An exported secret cannot be that long.", "8.5", length=length)
+        return export_secret(
+            self.suite, self._state.secrets.need("exporter"), label, context, length
+        )
+
+    def without_secrets(self, *names: str) -> Group:
+        """Return the group with secrets deleted (§9.2).
+
+        Args:
+            names: any of ``exporter``, ``external``, ``confirmation_key``, ``membership_key``,
+                ``resumption_psk``, ``init``, ``messages`` (all message keys), ``past`` (resumption
+                keys of past epochs).
+
+        Raises:
+            MlsUsageError: a name is none of these.
+        """
+        state = self._state
+        epoch_names: list[str] = []
+        for name in names:
+            if name == "messages":
+                empty = SecretTree.empty(self.suite, self.tree.leaf_count)
+                state = replace(state, secret_tree=empty)
+            elif name == "past":
+                state = replace(state, resumption=())
+            elif name in _EPOCH_SECRETS:
+                epoch_names.append(name)
+            else:
+                raise MlsUsageError("There is no secret of this name.", "9.2", name=name)
+        secrets: EpochSecrets = state.secrets.without(epoch_names)
+        return self._with(replace(state, secrets=secrets))
+
+    # Sending
+
+    def encrypt(
+        self, data: bytes, *, authenticated_data: bytes = b"", padding: int | None = None
+    ) -> SentMessage:
+        """Encrypt application data to the group (§15).
+
+        Args:
+            data: what to send.
+            authenticated_data: sent along in the clear, signed.
+            padding: zero bytes added; ``None`` for the policy's.
+
+        Raises:
+            InactiveGroupError: the group has ended.
+            MlsUsageError: proposals wait; commit first (§12.4).
+        """
+        state, policy = self._state, self._services.policy
+        state.need_active()
+        if state.public.proposals and policy.hold_with_proposals:
+            raise MlsUsageError("Proposals wait: commit before sending.", "12.4")
+        if padding is None:
+            block = policy.padding_block
+            padding = -len(data) % block if block else 0
+        content = self._sign(data, WireFormat.PRIVATE_MESSAGE, authenticated_data)
+        message, secret_tree = protect_private(
+            content,
+            state.secret_tree,
+            state.secrets.sender_data,
+            padding=padding,
+            random=self._services.random,
+        )
+        group = self._with(replace(state, secret_tree=secret_tree))
+        return SentMessage(encode_message(message), group)
+
+    def propose(
+        self,
+        proposal: Proposal,
+        *,
+        authenticated_data: bytes = b"",
+        wire_format: WireFormat | None = None,
+    ) -> SentMessage:
+        """Propose a change (§12.1); for an update of one's own leaf see `propose_update`.
+
+        Raises:
+            InactiveGroupError: the group has ended.
+            MlsRemoteError: the proposal can never be committed.
+        """
+        self._state.need_active()
+        sender = Sender.member(self.own_index)
+        check_single_proposal(self._state.public, sender, proposal, self._services)
+        wire_format = wire_format or self._services.policy.handshake_format
+        content = self._sign(proposal, wire_format, authenticated_data)
+        message, state = protect_handshake(self._state, content, self._services)
+        reference = content.reference(self.suite)
+        public = state.public.with_proposal(reference, SentProposal(sender, proposal))
+        group = self._with(replace(state, public=public))
+        return SentMessage(encode_message(message), group)
+
+    def propose_update(
+        self,
+        *,
+        leaf: LeafContent | None = None,
+        signature_private: bytes | None = None,
+        authenticated_data: bytes = b"",
+        wire_format: WireFormat | None = None,
+    ) -> SentMessage:
+        """Propose a fresh key, and perhaps new content, for one's own leaf (§12.1.2).
+
+        Args:
+            leaf: new credential, capabilities and extensions; ``None`` keeps them.
+            signature_private: new private signature key; ``None`` keeps it.
+            authenticated_data: sent along, signed.
+            wire_format: public or private; ``None`` for the policy's.
+        """
+        state, suite = self._state, self.suite
+        state.need_active()
+        private = signature_private or state.signature_private
+        leaf_private, leaf_public = suite.hpke.generate_key_pair(self._services.random)
+        update = sign_leaf(
+            suite,
+            leaf or LeafContent.of(self.own_leaf),
+            encryption_key=leaf_public,
+            signature_key=(private, suite.signatures.public_key(private)),
+            group_id=self.group_id,
+            leaf_index=self.own_index,
+        )
+        sent = self.propose(
+            Update(update), authenticated_data=authenticated_data, wire_format=wire_format
+        )
+        pending = {**state.pending_updates, leaf_public: (leaf_private, private)}
+        group = self._with(replace(sent.group._state, pending_updates=pending))
+        return SentMessage(sent.message, group)
+
+    def without_proposal(self, reference: bytes) -> Group:
+        """Return the group with a received proposal forgotten: a commit naming it is refused."""
+        public = self._state.public.without_proposal(reference)
+        return self._with(replace(self._state, public=public))
+
+    def commit(
+        self,
+        proposals: Sequence[Proposal] = (),
+        *,
+        psks: PskLookup = no_psks,
+        options: CommitOptions | None = None,
+    ) -> StagedCommit:
+        """Commit proposals by value, and received ones by reference (§12.4.1).
+
+        Without any proposal this renews one's own keys (self-update).
+
+        Args:
+            proposals: by value, in the order they take effect.
+            psks: finds pre-shared keys named in proposals.
+            options: which received proposals to include, path, framing, new leaf.
+
+        Raises:
+            InactiveGroupError: the group has ended.
+            MlsRemoteError: the proposals do not form a valid list (§12.2).
+        """
+        made = create_commit(
+            self._state, proposals, options or CommitOptions(), self._services, psks
+        )
+        return self._staged(made)
+
+    def commitable(self) -> tuple[bytes, ...]:
+        """Return references of received proposals that `commit` would include."""
+        return tuple(select_proposals(self._state))
+
+    def group_info(
+        self,
+        *,
+        with_tree: bool = True,
+        with_external_pub: bool = True,
+        extensions: Extensions = (),
+    ) -> bytes:
+        """Return a signed GroupInfo as encoded MLSMessage, for external joiners (§12.4.3).
+
+        Raises:
+            DeletedSecretError: the external secret was deleted.
+            InactiveGroupError: the group has ended.
+        """
+        self._state.need_active()
+        info = make_group_info(
+            self._state,
+            with_tree=with_tree,
+            with_external_pub=with_external_pub,
+            extensions=extensions,
+        )
+        return encode_message(info)
+
+    def branch(
+        self,
+        bundle: KeyPackageBundle,
+        group_id: bytes,
+        key_packages: Sequence[KeyPackage],
+        *,
+        extensions: Extensions = (),
+        options: CommitOptions | None = None,
+    ) -> StagedCommit:
+        """Found a subgroup with some of the members (§11.3).
+
+        Args:
+            bundle: one's own new key package.
+            group_id: of the subgroup.
+            key_packages: new ones of the members it is for.
+            extensions: of the subgroup's context.
+            options: as for `commit`.
+        """
+        if bundle.key_package.suite_id != self.suite.suite_id:
+            raise MlsUsageError("A branch keeps the group's cipher suite.", "11.3")
+        return self._continue(bundle, group_id, key_packages, extensions, options, USAGE_BRANCH)
+
+    def reinitialise(
+        self,
+        bundle: KeyPackageBundle,
+        key_packages: Sequence[KeyPackage],
+        *,
+        options: CommitOptions | None = None,
+    ) -> StagedCommit:
+        """Found the group that a committed ReInit announced (§11.2).
+
+        Args:
+            bundle: one's own new key package, in the new suite.
+            key_packages: new ones of all other members.
+            options: as for `commit`.
+
+        Raises:
+            MlsUsageError: no ReInit was committed, or the suite is another one.
+        """
+        reinit = self._state.reinit
+        if reinit is None:
+            raise MlsUsageError("The group was not re-initialised.", "11.2")
+        if bundle.key_package.suite_id != reinit.suite_id:
+            raise MlsUsageError("The new group has another cipher suite.", "11.2")
+        return self._continue(
+            bundle, reinit.group_id, key_packages, reinit.extensions, options, USAGE_REINIT
+        )
+
+    def _continue(
+        self,
+        bundle: KeyPackageBundle,
+        group_id: bytes,
+        key_packages: Sequence[KeyPackage],
+        extensions: Extensions,
+        options: CommitOptions | None,
+        usage: int,
+    ) -> StagedCommit:
+        new = Group.create(bundle, group_id, extensions=extensions, services=self._services)
+        nonce = self._services.random(new.suite.hash_bytes)
+        psk = PreSharedKeyId.resumption(self.group_id, self.epoch, nonce, usage)
+        secret = self.resumption_psk
+        adds = [Add(key_package) for key_package in key_packages]
+        return new.commit(
+            [*adds, PreSharedKey(psk)],
+            psks=lambda wanted: secret if wanted == psk else None,
+            options=replace(options or CommitOptions(), usage=usage),
+        )
+
+    # Receiving
+
+    def process(self, message: bytes, *, psks: PskLookup = no_psks) -> Received:
+        """Process a message of this epoch: application data, a proposal or a commit.
+
+        Args:
+            message: an encoded MLSMessage.
+            psks: finds pre-shared keys a commit names.
+
+        Raises:
+            MlsRemoteError: the message breaks a rule; the subclass and its section say which.
+            OwnMessageError: it is one's own.
+            InactiveGroupError: this device was removed.
+        """
+        if self._state.status is Status.REMOVED:
+            self._state.need_active()
+        decoded = decode_message(message)
+        if not isinstance(decoded, PublicMessage | PrivateMessage):
+            raise MlsMalformedError("A message is not one for members.", "6")
+        opened = unprotect(self._state, decoded, self._services)
+        content, previous = opened.content, self._with(opened.state)
+        framed = content.content
+        if framed.content_type is ContentType.APPLICATION and isinstance(framed.body, bytes):
+            return ReceivedApplication(
+                previous, framed.sender.index, framed.body, framed.authenticated_data
+            )
+        if framed.content_type is ContentType.PROPOSAL:
+            self._state.need_active()
+            state, reference = receive_proposal(opened.state, content, self._services)
+            kept = state.public.proposals[reference]
+            return ReceivedProposal(
+                self._with(state),
+                framed.sender,
+                reference,
+                kept.proposal,
+                framed.authenticated_data,
+            )
+        self._state.need_active()
+        state, transition = receive_commit(opened.state, content, self._services, psks)
+        return ReceivedCommit(
+            self._with(state),
+            previous,
+            framed.sender,
+            transition.committer,
+            transition.proposals,
+            transition.added,
+            transition.plan.removes,
+            framed.authenticated_data,
+        )
+
+    # Keeping
+
+    def to_bytes(self, *, with_tree: bool = True) -> bytes:
+        """Serialise, secrets included; keep the result encrypted.
+
+        Without the tree, `from_bytes` needs it again; epochs of one tree hash can share it.
+        """
+        return encode_state(self._state, with_tree=with_tree)
+
+    @classmethod
+    def from_bytes(
+        cls,
+        data: bytes,
+        *,
+        tree: RatchetTree | None = None,
+        services: Services | None = None,
+    ) -> Group:
+        """Resume what `to_bytes` wrote.
+
+        Raises:
+            MlsMalformedError: the bytes are something else.
+            MlsUsageError: the tree is missing, or another one.
+        """
+        return cls(decode_state(data, tree), services or Services())
+
+    def _sign(
+        self, body: bytes | Proposal, wire_format: WireFormat, authenticated_data: bytes
+    ) -> AuthenticatedContent:
+        state, context = self._state, self.context
+        framed = FramedContent.create(
+            context.group_id,
+            context.epoch,
+            Sender.member(state.own_index),
+            authenticated_data,
+            body,
+        )
+        signature = sign_content(self.suite, state.signature_key(), wire_format, framed, context)
+        return AuthenticatedContent(wire_format, framed, signature, None)
+
+    def _with(self, state: MemberState) -> Group:
+        return Group(state, self._services)
+
+    def _staged(self, made: NewEpoch) -> StagedCommit:
+        welcome = None if made.welcome is None else encode_message(made.welcome)
+        return StagedCommit(
+            encode_message(made.message), welcome, self._with(made.state), self._with(made.previous)
+        )
+
+    def __repr__(self) -> str:
+        return (
+            f"Group(id={self.group_id.hex()[:16]}, epoch={self.epoch}, "
+            f"members={self.tree.member_count()}, own_index={self.own_index})"
+        )
