@@ -26,7 +26,7 @@ def init(invocation: Invocation, name: str, device: str | None, with_passphrase:
 
     secret = passphrase.ask(new=True) if with_passphrase else None
     identity, custody = create_profile(
-        invocation.profile, name, device or platform.node() or "device", secret
+        invocation.profile, name, device or platform.node() or "device", secret=secret
     )
     value = {**identity, "profile": str(invocation.profile), "custody": custody}
     invocation.show(value, f"Ready, {identity['name']}. This device: {identity['device']}")

@@ -8,9 +8,27 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from typing import Any
 
 from lutra.errors import NotFoundError, UsageError
+from lutra.node.control import ControlServer
+from lutra.node.editor_session import EditorSession
 from lutra.node.ids import ID_LETTERS, parse_id, resolve_id
-from lutra.node.node import EditorSession, Node
+from lutra.node.node import Node
 from lutra.node.plain import plain, plain_event
+from lutra.store.profile import Profile
+
+
+def control_server(node: Node, profile: Profile, *, window: bool = False) -> ControlServer:
+    """Return the control socket's server for a running node, not yet started.
+
+    Args:
+        node: answers the verbs.
+        profile: has the socket's place.
+        window: the node has a window that a second start brings to the front.
+    """
+    return ControlServer(
+        profile.socket,
+        handler=lambda: ControlHandler(node),
+        raise_window=node.request_raise if window else None,
+    )
 
 
 class Arguments:
@@ -103,8 +121,9 @@ class ControlHandler:
 
     async def watch(self) -> AsyncIterator[object]:
         """Yield the node's events as plain values."""
-        async for event in self._node.events():
-            yield plain_event(event)
+        with self._node.events() as events:
+            async for event in events:
+                yield plain_event(event)
 
     async def close(self) -> None:
         """Give editing places back."""
@@ -220,7 +239,7 @@ async def _document(node: Node, arguments: Arguments) -> object:
     wanted = arguments.text("document")
     arguments.finish()
     document = await _document_id(node, wanted)
-    view = next(page for page in await node.documents() if page.id == document)
+    view = await node.document(document)
     status = await node.document_status(document)
     return {**plain(view), "text": await node.text(document), "status": plain(status)}
 

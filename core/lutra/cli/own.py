@@ -1,0 +1,104 @@
+"""A node opened by this process: for one call while none runs, or in the foreground (`run`)."""
+
+from __future__ import annotations
+
+import asyncio
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Any
+
+from lutra.cli import passphrase
+from lutra.node.group_registry import checked_name
+from lutra.node.node import Node, create_profile_identity
+from lutra.node.options import NodeOptions
+from lutra.node.plain import plain
+from lutra.node.verbs import ControlHandler
+from lutra.store.custody import Custody, PassphraseCustody
+from lutra.store.profile import Profile
+
+
+def unlocked(profile: Profile) -> bytes:
+    """Return a profile's database key, asking for its passphrase if it has one.
+
+    Raises:
+        LutraError: a subclass says why it cannot be had.
+    """
+    return profile.unlock(passphrase.ask() if profile.needs_passphrase else None)
+
+
+def create_profile(
+    directory: Path,
+    name: str,
+    device: str,
+    *,
+    secret: str | None = None,
+    custody: Custody | None = None,
+) -> tuple[dict[str, Any], str]:
+    """Create a profile with its keys and names.
+
+    Args:
+        directory: where.
+        name: what the person is called.
+        device: what the device is called.
+        secret: lock it with this passphrase.
+        custody: who keeps the key if there is no passphrase; None means the keyring if one works,
+            else a private file.
+
+    Returns:
+        The identity as plain values, and the kind of custody.
+
+    Raises:
+        UsageError: a name is empty or too long.
+        ProfileExistsError: there is a profile already.
+        LutraError: a subclass says what else is wrong.
+    """
+    name, device = checked_name(name), checked_name(device)
+    keeper = PassphraseCustody(secret) if secret is not None else custody
+    profile = Profile.create(directory, keeper)
+    key = profile.unlock(secret)
+    with profile.lock(), asyncio.Runner() as runner:
+        runner.run(create_profile_identity(profile, key, name, device))
+        node = runner.run(Node.open(profile, key))
+        runner.run(node.close())
+    return plain(node.identity), profile.custody
+
+
+class OwnNode:
+    """A session with a node of this process; see `lutra.cli.session`.
+
+    Args:
+        profile: the profile directory.
+        network: also go online.
+
+    Raises:
+        ProfileMissingError: there is no profile.
+        ProfileInUseError: another process holds it.
+        LutraError: a subclass says what else is wrong.
+    """
+
+    def __init__(self, profile: Path, *, network: bool = False) -> None:
+        with ExitStack() as stack:
+            opened = Profile.open(profile)
+            stack.enter_context(opened.lock())
+            key = unlocked(opened)
+            runner = stack.enter_context(asyncio.Runner())
+            self._node = runner.run(Node.open(opened, key, NodeOptions()))
+            stack.callback(lambda: runner.run(self._node.close()))
+            self._handler = ControlHandler(self._node)
+            if network:
+                runner.run(self._node.start())
+            self._runner = runner
+            self._stack = stack.pop_all()
+
+    def call(self, verb: str, **arguments: object) -> Any:
+        """Carry out one verb; arguments that are None count as not given.
+
+        Raises:
+            LutraError: the verb failed.
+        """
+        given = {name: value for name, value in arguments.items() if value is not None}
+        return self._runner.run(self._handler.perform(verb, given))
+
+    def close(self) -> None:
+        """Publish what can be, close the store and let the profile go."""
+        self._stack.close()
