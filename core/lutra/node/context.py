@@ -12,7 +12,7 @@ from lutra.groups.epochs import SealingKey
 from lutra.node.events import DocumentChanged, DocumentsChanged, DocumentStatusChanged, Event
 from lutra.operation import Operation
 from lutra.store.store import Store
-from lutra.sync.replica import WireOperation
+from lutra.sync.replica import ForkEvidence, WireOperation
 
 
 @dataclass(slots=True)
@@ -36,6 +36,9 @@ class Outbox:
 
     events: list[Event] = field(default_factory=list[Event])
     fresh: list[Fresh] = field(default_factory=list[Fresh])
+    forks: list[tuple[bytes, ForkEvidence]] = field(
+        default_factory=list[tuple[bytes, ForkEvidence]]
+    )
     _listed: dict[bytes, dict[bytes, None]] = field(default_factory=dict[bytes, dict[bytes, None]])
     _status: dict[bytes, dict[bytes, None]] = field(default_factory=dict[bytes, dict[bytes, None]])
 
@@ -58,20 +61,20 @@ class Outbox:
         if wire:
             self.fresh.append(Fresh(group, wire, source))
 
-    def take(self) -> tuple[list[Event], list[Fresh]]:
-        """Return everything and start anew."""
+    def take(self) -> tuple[list[Event], list[Fresh], list[tuple[bytes, ForkEvidence]]]:
+        """Return events, operations and (group, proof of a fork) pairs, and start anew."""
         events = self.events
         for group, documents in self._listed.items():
             events.append(DocumentsChanged(group, tuple(documents)))
         for group, documents in self._status.items():
             events.append(DocumentStatusChanged(group, tuple(documents)))
-        fresh = self.fresh
+        fresh, forks = self.fresh, self.forks
         self.clear()
-        return events, fresh
+        return events, fresh, forks
 
     def clear(self) -> None:
         """Drop everything: the transaction it belonged to was undone."""
-        self.events, self.fresh = [], []
+        self.events, self.fresh, self.forks = [], [], []
         self._listed, self._status = {}, {}
 
 

@@ -38,6 +38,21 @@ class EditorLimitError(LocalError):
 
 
 @dataclass(slots=True)
+class OwnLog:
+    """Sizes that decide when this device's log of a document is worth a checkpoint.
+
+    Attributes:
+        checkpoint_bytes: size of the log's oldest body.
+        tail_bytes: size of the bodies after it.
+        tail_operations: number of these.
+    """
+
+    checkpoint_bytes: int
+    tail_bytes: int
+    tail_operations: int
+
+
+@dataclass(slots=True)
 class OpenDocument:
     """A document in memory, and what the store knows of it.
 
@@ -48,7 +63,7 @@ class OpenDocument:
         drafts: id of the newest draft in the store, 0 if there is none.
         editors: editing places in use by windows.
         snapshot_bytes, tail_bytes: sizes of the stored snapshot and of the updates after it.
-        policy: decides when this device's log of it is compacted; None until first needed.
+        log: sizes of this device's log of it; None until first needed.
     """
 
     document: Document
@@ -58,7 +73,7 @@ class OpenDocument:
     editors: set[int] = field(default_factory=set[int])
     snapshot_bytes: int = 0
     tail_bytes: int = 0
-    policy: CheckpointPolicy | None = None
+    log: OwnLog | None = None
 
 
 class DocumentRegistry:
@@ -68,6 +83,7 @@ class DocumentRegistry:
         self._context = context
         self._logs = logs
         self._groups = groups
+        self._policy = CheckpointPolicy()
         self._loaded: OrderedDict[bytes, OpenDocument] = OrderedDict()
 
     def forget(self) -> None:
@@ -205,12 +221,45 @@ class DocumentRegistry:
             store.documents.append_tail(identity, update)
             opened.published = reached
             size += len(update)
-            self._policy(opened).appended(len(operation.body or b""))
+            log = self._own_log(opened)
+            log.tail_bytes += operation.header.payload_size
+            log.tail_operations += 1
         store.drafts.delete_through(identity, opened.drafts)
         opened.drafts = 0
         self._context.outbox.status_changed(row.group, identity)
         self._compact(opened, size)
-        self._checkpoint(opened)
+        return True
+
+    def checkpoint(self, identity: bytes) -> bool:
+        """Replace this device's log of a document by one operation, if that pays now."""
+        opened = self.get(identity)
+        log = self._own_log(opened)
+        group = self._groups.get(opened.row.group)
+        epoch = group.current_epoch()
+        if (
+            epoch is None
+            or opened.drafts
+            or not self._policy.due(
+                checkpoint_bytes=log.checkpoint_bytes,
+                tail_bytes=log.tail_bytes,
+                tail_operations=log.tail_operations,
+            )
+        ):
+            return False
+        body = encode_body(opened.document.checkpoint())
+        if len(body) > MAX_CHECKPOINT_BYTES:
+            return False
+        self._logs.sign_next(
+            opened.row.group,
+            identity,
+            kind=KIND,
+            body=body,
+            epoch=epoch.id,
+            secret=epoch.secret,
+            previous=group.heads(),
+            prune=True,
+        )
+        opened.log = OwnLog(len(body), 0, 0)
         return True
 
     def drafted(self) -> list[bytes]:
@@ -354,35 +403,11 @@ class DocumentRegistry:
             store.append_tail(identity, waiting)
             opened.tail_bytes = len(waiting)
 
-    def _policy(self, opened: OpenDocument) -> CheckpointPolicy:
-        if opened.policy is None:
+    def _own_log(self, opened: OpenDocument) -> OwnLog:
+        if opened.log is None:
             key = LogKey(self._context.device, opened.row.id)
-            checkpoint, tail = self._context.store.operations.sizes_of_log(key)
-            opened.policy = CheckpointPolicy(checkpoint, tail)
-        return opened.policy
-
-    def _checkpoint(self, opened: OpenDocument) -> None:
-        """Replace this device's log of the document by one operation, when that pays."""
-        policy = self._policy(opened)
-        group = self._groups.get(opened.row.group)
-        epoch = group.current_epoch()
-        if not policy.due or epoch is None:
-            return
-        body = encode_body(opened.document.checkpoint())
-        if len(body) > MAX_CHECKPOINT_BYTES:
-            policy.postpone(len(body))
-            return
-        self._logs.sign_next(
-            opened.row.group,
-            opened.row.id,
-            kind=KIND,
-            body=body,
-            epoch=epoch.id,
-            secret=epoch.secret,
-            previous=group.heads(),
-            prune=True,
-        )
-        policy.checkpointed(len(body))
+            opened.log = OwnLog(*self._context.store.operations.sizes_of_log(key))
+        return opened.log
 
     def _keep(self, identity: bytes, opened: OpenDocument) -> None:
         self._loaded[identity] = opened

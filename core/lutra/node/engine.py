@@ -16,7 +16,7 @@ from lutra.documents.document import Document
 from lutra.errors import NotFoundError
 from lutra.groups.data_keys import BodyCipher
 from lutra.groups.epochs import SealingKey
-from lutra.groups.invite import InviteSecret, Inviter, Welcome
+from lutra.groups.invite import Inviter, InviteSecret, Welcome
 from lutra.node.acknowledgements import Acknowledgements
 from lutra.node.context import Context, Outbox
 from lutra.node.document_registry import DocumentRegistry
@@ -60,12 +60,14 @@ class Effects:
         events: for listeners, in order.
         traffic: for connections.
         deadline: monotonic time of the next `Engine.tick`, or None if nothing is due.
+        work: there is bulk work: call `Engine.work` soon, after what is more urgent.
         reach: whom to look for and let in, if that may have changed.
     """
 
     events: Sequence[Event]
     traffic: Traffic
     deadline: float | None
+    work: bool
     reach: Reach | None
 
 
@@ -128,10 +130,10 @@ class Engine:
         self._replica = StoredReplica(
             context,
             self._logs,
-            self._groups,
-            self._documents,
-            self._ingest,
-            self._acknowledgements,
+            groups=self._groups,
+            documents=self._documents,
+            ingest=self._ingest,
+            acknowledgements=self._acknowledgements,
         )
         self._deadlines = Deadlines()
         self._reach_moved = False
@@ -172,13 +174,19 @@ class Engine:
     def tick(self) -> None:
         """Do what is due."""
         now = self._monotonic()
-        documents, groups = self._deadlines.due(now)
+        documents, groups, rested = self._deadlines.due(now)
         for group in groups:
             self._groups.reconcile(group)
             self._gate_moved(group)
         for document in documents:
             self._publish(document)
+        for document in rested:
+            self._documents.checkpoint(document)
         self.sessions.tick()
+
+    def work(self) -> None:
+        """Do a slice of bulk work: a few hundred operations in or out."""
+        self.sessions.work()
 
     def close(self) -> None:
         """Close the store; the engine cannot be used afterwards."""
@@ -262,7 +270,9 @@ class Engine:
 
     def open_editor(self, document: bytes) -> tuple[int, int, bytes]:
         """Take an editing place; returns slot, Loro peer id and the state to start from."""
-        return self._documents.open_editor(document)
+        opened = self._documents.open_editor(document)
+        self.sessions.priority_changed(self.queries.document(document).group)
+        return opened
 
     def close_editor(self, document: bytes, slot: int) -> None:
         """Give an editing place back."""
@@ -307,9 +317,11 @@ class Engine:
 
     def _effects(self) -> Effects:
         """Hand new operations to the sessions and gather what is to be sent and told."""
-        events, fresh = self._context.outbox.take()
+        events, fresh, forks = self._context.outbox.take()
         for item in fresh:
             self.sessions.push(item)
+        for group, evidence in forks:
+            self.sessions.push_forks(group, [evidence])
         changed = {event.group for event in events if isinstance(event, GroupsChanged)}
         if changed:
             self.sessions.groups_changed()
@@ -332,7 +344,7 @@ class Engine:
         times = [at for at in (self._deadlines.next(), self.sessions.next_tick()) if at is not None]
         reach = self.reach() if changed or self._reach_moved else None
         self._reach_moved = False
-        return Effects(events, traffic, min(times, default=None), reach)
+        return Effects(events, traffic, min(times, default=None), self.sessions.has_work, reach)
 
     def reach(self) -> Reach:
         """Return whom this device looks for and lets in."""

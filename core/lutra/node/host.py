@@ -34,6 +34,7 @@ class EngineHost:
         self._engine: Engine | None = None
         self._timer: asyncio.TimerHandle | None = None
         self._closed = False
+        self._working = False
 
     async def open(self, profile: Profile, key: bytes, random: Random = system_random) -> None:
         """Open the profile's store and engine on the thread.
@@ -75,6 +76,10 @@ class EngineHost:
         self._loop.call_soon_threadsafe(self._deliver, effects)
         return result
 
+    def _work(self) -> None:
+        self._working = False
+        self._run(Engine.work)
+
     def _close(self) -> None:
         engine, self._engine = self._engine, None
         if engine is not None:
@@ -92,6 +97,10 @@ class EngineHost:
             delay = max(0.0, effects.deadline - time.monotonic())
             self._timer = self._loop.call_later(delay, self._tick)
         self._on_effects(effects)
+        if effects.work and not self._working:
+            # Queued behind every call that is waiting, so that typing goes first.
+            self._working = True
+            self._thread.submit(self._work)
 
     def _tick(self) -> None:
         self._timer = None

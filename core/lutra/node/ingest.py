@@ -244,6 +244,10 @@ class Ingest:
         if self._logs.is_frozen(key):
             return
         self._logs.freeze(key)
+        group = first.header.extensions.group
+        if group is not None:
+            evidence = ForkEvidence(first.header_bytes, second.header_bytes)
+            context.outbox.forks.append((group, evidence))
         own = key.author == context.device
         context.outbox.emit(
             Trouble(

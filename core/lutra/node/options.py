@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from lutra.net.connection import Timing
 
@@ -25,4 +25,4 @@ class NodeOptions:
     interface: str | None = None
     discovery: bool = True
     peers: tuple[str, ...] = ()
-    timing: Timing = Timing()
+    timing: Timing = field(default_factory=Timing)

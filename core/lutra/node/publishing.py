@@ -1,4 +1,4 @@
-"""When drafts become operations, and when keys are reconciled: deadlines, no timers of its own."""
+"""When drafts become operations, logs are compacted and keys reconciled: deadlines, no timers."""
 
 from __future__ import annotations
 
@@ -8,6 +8,8 @@ ALONE_LIMIT_SECONDS = 10.0
 """But never longer than this."""
 MIN_INTERVAL_SECONDS = 0.02
 """While somebody is connected, a document is published at most 50 times a second."""
+REST_SECONDS = 3.0
+"""A document is worth a look for compaction when nothing was published for so long."""
 RECONCILE_STEP_SECONDS = 3.0
 """Between one member's turn to reconcile keys and the next one's (GROUPS §2.5.3)."""
 
@@ -23,6 +25,7 @@ class Deadlines:
         self._first: dict[bytes, float] = {}
         self._last: dict[bytes, float] = {}
         self._reconcile: dict[bytes, float] = {}
+        self._rest: dict[bytes, float] = {}
 
     def edited(self, document: bytes, now: float, connected: bool) -> bool:
         """Note an edit; returns True if it is to be published right now."""
@@ -41,6 +44,7 @@ class Deadlines:
         self._publish.pop(document, None)
         self._first.pop(document, None)
         self._last[document] = now
+        self._rest[document] = now + REST_SECONDS
         if len(self._last) > 1000:
             self._last = {item: at for item, at in self._last.items() if now - at < 1}
 
@@ -59,16 +63,26 @@ class Deadlines:
         else:
             self._reconcile.setdefault(group, now + rank * RECONCILE_STEP_SECONDS)
 
-    def due(self, now: float) -> tuple[list[bytes], list[bytes]]:
-        """Return, and take off the list, the documents and groups whose time has come."""
-        documents = [item for item, at in self._publish.items() if at <= now]
-        groups = [item for item, at in self._reconcile.items() if at <= now]
-        for item in documents:
-            del self._publish[item]
-        for item in groups:
-            del self._reconcile[item]
-        return documents, groups
+    def due(self, now: float) -> tuple[list[bytes], list[bytes], list[bytes]]:
+        """Return, and take off the lists, what is to be done now.
+
+        Returns:
+            Documents to publish, groups to reconcile, documents that have come to rest.
+        """
+        return (
+            _take_due(self._publish, now),
+            _take_due(self._reconcile, now),
+            _take_due(self._rest, now),
+        )
 
     def next(self) -> float | None:
         """Return the earliest time at which something is due."""
-        return min((*self._publish.values(), *self._reconcile.values()), default=None)
+        times = (*self._publish.values(), *self._reconcile.values(), *self._rest.values())
+        return min(times, default=None)
+
+
+def _take_due(times: dict[bytes, float], now: float) -> list[bytes]:
+    due = [item for item, at in times.items() if at <= now]
+    for item in due:
+        del times[item]
+    return due

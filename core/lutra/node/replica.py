@@ -22,6 +22,7 @@ class StoredReplica:
         self,
         context: Context,
         logs: LogKeeper,
+        *,
         groups: GroupRegistry,
         documents: DocumentRegistry,
         ingest: Ingest,

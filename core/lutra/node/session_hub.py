@@ -16,7 +16,7 @@ from lutra.sync.events import (
     PresenceReceived,
     Send,
 )
-from lutra.sync.replica import SyncReplica
+from lutra.sync.replica import ForkEvidence, SyncReplica
 from lutra.sync.session import Session
 from lutra.sync.states import Role
 
@@ -106,10 +106,31 @@ class SessionHub:
         for entry in self._entries.values():
             entry.session.groups_changed()
 
+    def push_forks(self, group: bytes, evidence: Sequence[ForkEvidence]) -> None:
+        """Offer new proofs of equivocation to every device."""
+        for entry in self._entries.values():
+            entry.session.push_forks(group, evidence)
+
+    def priority_changed(self, group: bytes) -> None:
+        """Let all sessions transfer documents that are open now before the rest."""
+        for entry in self._entries.values():
+            entry.session.priority_changed(group)
+
     def tick(self) -> None:
         """Let time pass in all sessions."""
         for entry in self._entries.values():
-            entry.session.tick(self._monotonic())
+            entry.session.tick()
+
+    def work(self) -> None:
+        """Do one slice of bulk work in each session that has some."""
+        for entry in list(self._entries.values()):
+            if entry.session.has_work:
+                entry.session.work()
+
+    @property
+    def has_work(self) -> bool:
+        """Whether `work` has something to do."""
+        return any(entry.session.has_work for entry in self._entries.values())
 
     def send_presence(
         self, group: bytes, document: bytes, anchor: bytes | None, head: bytes | None

@@ -161,8 +161,8 @@ class Operations:
             (key.log, key.author, seq_num),
         )
 
-    def sizes_of_log(self, key: LogKey) -> tuple[int, int]:
-        """Return the bytes of a log's oldest body held, and of all bodies after it.
+    def sizes_of_log(self, key: LogKey) -> tuple[int, int, int]:
+        """Return the bytes of a log's oldest body held, of all bodies after it, and their number.
 
         Behind a prune point the oldest one is the checkpoint.
         """
@@ -171,7 +171,8 @@ class Operations:
             f"WHERE log = {LOG_NUMBER} ORDER BY seq_num",
             (key.log, key.author),
         )
-        return (rows[0][0] if rows else 0), sum(row[0] for row in rows[1:])
+        tail = [row[0] for row in rows[1:]]
+        return (rows[0][0] if rows else 0), sum(tail), len(tail)
 
     def count(self, group: bytes | None = None) -> int:
         """Return how many operations are held, of one group or altogether."""
