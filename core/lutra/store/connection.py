@@ -28,6 +28,7 @@ from lutra.store.errors import (
     WrongKeyError,
     WrongThreadError,
 )
+from lutra.store.files import sync_file
 
 if TYPE_CHECKING:
     from sqlite_utils import Database
@@ -238,11 +239,7 @@ class Connection:
         later is met here; all that FULL adds to NORMAL is this very sync after the commit.
         """
         try:
-            descriptor = os.open(f"{self.path}-wal", os.O_RDWR | getattr(os, "O_BINARY", 0))
-            try:
-                os.fsync(descriptor)
-            finally:
-                os.close(descriptor)
+            sync_file(Path(f"{self.path}-wal"))
         except OSError as error:
             raise DiskError(
                 "The disk did not confirm that the last change is saved.", errno=error.errno

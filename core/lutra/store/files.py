@@ -50,6 +50,15 @@ def make_private_directory(path: Path) -> None:
         raise disk_error(error, path) from error
 
 
+def sync_file(path: Path) -> None:
+    """Bring a file that was written by other means to the disk; raises OSError."""
+    descriptor = os.open(path, os.O_RDWR | getattr(os, "O_BINARY", 0))
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
 def disk_error(error: OSError, path: Path) -> DiskFullError | ReadOnlyError | ProfileError:
     """Turn an operating system's error into one that says what to do."""
     if error.errno in (errno.ENOSPC, errno.EDQUOT):

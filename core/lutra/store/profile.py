@@ -103,10 +103,25 @@ class Profile:
                 "The folder has a database whose profile.json is missing; nothing was changed.",
                 path=str(directory),
             )
+        return cls.establish(directory, random(KEY_BYTES), custody, random=random)
+
+    @classmethod
+    def establish(
+        cls,
+        directory: Path,
+        key: bytes,
+        custody: Custody | None = None,
+        *,
+        random: Random = system_random,
+    ) -> Profile:
+        """Make ``directory`` a profile whose database has, or will have, this key.
+
+        Raises:
+            ProfileError: the folder or the chosen custody cannot be used.
+        """
         make_private_directory(directory)
         make_private_directory(directory / "blobs")
         identifier = random(16).hex()
-        key = random(KEY_BYTES)
         if custody is None:
             custody, record = _keep_automatically(directory, identifier, key)
         else:
@@ -184,6 +199,15 @@ class Profile:
             raise ProfileError("The key that was found does not belong to this profile.")
         return key
 
+    def check_key(self, key: bytes) -> None:
+        """Check that ``key`` is this profile's.
+
+        Raises:
+            WrongKeyError: it is not.
+        """
+        if not equal_constant_time(_check_of(key), self.key_check):
+            raise WrongKeyError("The key does not belong to this profile.")
+
     def open_store(self, key: bytes) -> Store:
         """Open the database with the key `unlock` returned; see `Store.open`.
 
@@ -191,8 +215,7 @@ class Profile:
             WrongKeyError: the key is not this profile's.
             DamagedDatabaseError: the key is right and yet the database does not open.
         """
-        if not equal_constant_time(_check_of(key), self.key_check):
-            raise WrongKeyError("The key does not belong to this profile.")
+        self.check_key(key)
         try:
             return Store.open(self.database, key)
         except WrongKeyError as error:
@@ -206,8 +229,7 @@ class Profile:
 
         The old custody forgets the key only after the new one is on record.
         """
-        if not equal_constant_time(_check_of(key), self.key_check):
-            raise WrongKeyError("The key does not belong to this profile.")
+        self.check_key(key)
         changed = replace(self, custody=custody.kind, record=custody.keep(self.id, key))
         changed._write()
         if custody.kind != self.custody:
