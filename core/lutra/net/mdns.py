@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import ipaddress
+import socket
 from collections.abc import Awaitable, Callable, Iterable, Mapping
 from dataclasses import dataclass
 from enum import Enum
@@ -19,6 +20,7 @@ from zeroconf.asyncio import AsyncServiceBrowser, AsyncServiceInfo, AsyncZerocon
 
 from lutra.net.connection import Address
 
+_MDNS_GROUP = "224.0.0.251"
 _RESOLVE_MS = 3000
 _TTL_SECONDS = 600
 _MAX_SERVICES_SEEN = 1024
@@ -110,6 +112,8 @@ class Responder:
             ZeroconfError: the same, found out later.
         """
         version = IPVersion.V6Only if ":" in self.address else IPVersion.V4Only
+        if version is IPVersion.V4Only:
+            _check_multicast(self.address)
         self._zeroconf = AsyncZeroconf(interfaces=[self.address], ip_version=version)
         await self._zeroconf.zeroconf.async_wait_for_start()
         self._browser = AsyncServiceBrowser(
@@ -213,6 +217,13 @@ __all__ = [
     "Sighting",
     "ZeroconfError",
 ]
+
+
+def _check_multicast(address: str) -> None:
+    """Raise `OSError` if the interface takes no part in multicast, before sockets are opened."""
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
+        membership = socket.inet_aton(_MDNS_GROUP) + socket.inet_aton(address)
+        probe.setsockopt(socket.IPPROTO_IP, socket.IP_ADD_MEMBERSHIP, membership)
 
 
 def _full_name(kind: ServiceKind, label: str) -> str:

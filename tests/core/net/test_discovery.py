@@ -1,0 +1,202 @@
+"""Discovery by real multicast DNS on 127.0.0.1."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator, Callable, Sequence
+
+import pytest
+
+from core.net.waiting import until
+from lutra.net.connection import Address
+from lutra.net.diagnosis import probe_multicast
+from lutra.net.discovery import Discovery, DiscoveryEvent, Found, Gone, NetworkChanged
+from lutra.net.interfaces import Interface, interfaces
+from lutra.net.mdns import ServiceKind
+
+LOOPBACK = "127.0.0.1"
+GROUP, SECRET = b"g" * 32, b"s" * 32
+OTHER_GROUP, OTHER_SECRET = b"G" * 32, b"S" * 32
+HOUR = 3600.0
+
+
+@pytest.fixture(autouse=True)
+async def _multicast_on_loopback() -> None:
+    facts = await probe_multicast(LOOPBACK)
+    if not facts.heard:
+        pytest.skip(f"no multicast on the loopback interface here ({facts.error or 'not heard'})")
+
+
+@contextlib.asynccontextmanager
+async def discovering(
+    port: int,
+    groups: dict[bytes, bytes] | None = None,
+    *,
+    clock: Callable[[], float] = lambda: 100 * HOUR,
+    announce: bool = True,
+    interface: str | None = LOOPBACK,
+    list_interfaces: Callable[[], Sequence[Interface]] = interfaces,
+) -> AsyncIterator[tuple[Discovery, list[DiscoveryEvent]]]:
+    events: list[DiscoveryEvent] = []
+    discovery = Discovery(
+        port,
+        events.append,
+        interface=interface,
+        announce=announce,
+        clock=clock,
+        list_interfaces=list_interfaces,
+        poll=0.1,
+    )
+    discovery.set_groups(groups or {})
+    await discovery.start()
+    try:
+        yield discovery, events
+    finally:
+        await discovery.close()
+
+
+def found(events: Sequence[DiscoveryEvent]) -> list[Found]:
+    return [event for event in events if isinstance(event, Found)]
+
+
+async def test_members_find_each_other_and_only_them() -> None:
+    async with (
+        discovering(4001, {GROUP: SECRET}) as (_, one),
+        discovering(4002, {GROUP: SECRET, OTHER_GROUP: OTHER_SECRET}) as (_, other),
+        discovering(4003, {OTHER_GROUP: b"another secret".ljust(32)}) as (stranger, third),
+    ):
+        await until(lambda: found(one) and found(other))
+        (event,) = found(one)
+        assert event.addresses == (Address(LOOPBACK, 4002),)
+        assert event.matched == {GROUP}
+        assert event.kind is ServiceKind.GROUPS
+        await until(lambda: stranger.facts().strangers == 2)
+        assert not found(third)
+        assert stranger.facts().acquaintances == 0
+
+
+async def test_a_group_joined_or_left_later_counts_at_once() -> None:
+    async with (
+        discovering(4011, {GROUP: SECRET}) as (one, seen),
+        discovering(4012) as (other, seen_by_other),
+    ):
+        other.set_groups({GROUP: SECRET})
+        await until(lambda: found(seen) and found(seen_by_other))
+        one.set_groups({})
+        assert any(isinstance(event, Gone) for event in seen)
+        await until(lambda: any(isinstance(event, Gone) for event in seen_by_other))
+
+
+async def test_labels_and_tags_change_with_the_hour() -> None:
+    now = [100 * HOUR + 10]
+    async with (
+        discovering(4021, {GROUP: SECRET}, clock=lambda: now[0]) as (one, _),
+        discovering(4022, {GROUP: SECRET}, clock=lambda: now[0]) as (_, seen),
+    ):
+        await until(lambda: found(seen))
+        (before,) = one._announcements
+        now[0] += HOUR
+        await until(lambda: len(found(seen)) == 2)
+        (after,) = one._announcements
+        assert before.label != after.label
+        assert not set(before.properties.values()) - {b"1"} & set(after.properties.values())
+        assert found(seen)[1].label == after.label
+        await until(lambda: Gone(before.label) in seen)
+
+
+async def test_rendezvous_of_inviter_and_invited() -> None:
+    async with discovering(4031) as (inviter, _), discovering(4032) as (invited, seen):
+        inviter.set_rendezvous(offered=[b"invite secret 16"])
+        invited.set_rendezvous(sought=[b"something else..", b"invite secret 16"])
+        await until(lambda: found(seen))
+        (event,) = found(seen)
+        assert event.kind is ServiceKind.RENDEZVOUS
+        assert event.matched == {b"invite secret 16"}
+        assert event.addresses == (Address(LOOPBACK, 4031),)
+
+
+async def test_a_silent_device_finds_without_being_found() -> None:
+    async with (
+        discovering(4041, {GROUP: SECRET}) as (_, seen_by_loud),
+        discovering(4042, {GROUP: SECRET}, announce=False) as (silent, seen),
+    ):
+        await until(lambda: found(seen))
+        assert not silent._announcements
+        assert not found(seen_by_loud)
+
+
+async def test_three_hundred_groups_are_matched() -> None:
+    many = {number.to_bytes(32, "big"): number.to_bytes(32, "little") for number in range(300)}
+    some = dict(list(many.items())[::3])
+    async with discovering(4051, many), discovering(4052, some) as (_, seen):
+        matched: set[bytes] = set()
+
+        def all_matched() -> bool:
+            matched.update(*(event.matched for event in found(seen)))
+            return matched == set(some)
+
+        await until(all_matched)
+
+
+async def test_without_any_network_nothing_fails_and_it_starts_when_one_comes() -> None:
+    present: list[Interface] = []
+    async with (
+        discovering(4061, {GROUP: SECRET}) as (_, seen_by_other),
+        discovering(
+            4062, {GROUP: SECRET}, interface=None, list_interfaces=lambda: list(present)
+        ) as (absent, seen),
+    ):
+        await asyncio.sleep(0.3)
+        assert absent.facts().active == ()
+        assert absent.facts().failed == {}
+        assert not found(seen)
+        present.append(Interface("lo", LOOPBACK, loopback=True, connected=True))
+        await until(lambda: found(seen) and found(seen_by_other))
+        assert any(isinstance(event, NetworkChanged) for event in seen)
+        present.clear()
+        await until(lambda: absent.facts().active == ())
+        await until(lambda: any(isinstance(event, Gone) for event in seen_by_other))
+        await until(lambda: isinstance(seen[-1], NetworkChanged))
+
+
+async def test_an_interface_that_refuses_does_not_stop_the_others() -> None:
+    present = [
+        Interface("gone", "192.0.2.77", loopback=False, connected=True),
+        Interface("here", LOOPBACK, loopback=False, connected=True),
+    ]
+    async with (
+        discovering(4071, {GROUP: SECRET}),
+        discovering(4072, {GROUP: SECRET}, interface=None, list_interfaces=lambda: present) as (
+            _,
+            seen,
+        ),
+    ):
+        await until(lambda: found(seen))
+
+
+async def test_refresh_announces_anew() -> None:
+    async with (
+        discovering(4081, {GROUP: SECRET}) as (one, _),
+        discovering(4082, {GROUP: SECRET}) as (_, seen),
+    ):
+        await until(lambda: found(seen))
+        one.refresh()
+        await until(lambda: any(isinstance(event, Gone) for event in seen))
+        await until(lambda: len(found(seen)) == 2)
+
+
+async def test_loopback_is_used_only_when_alone_or_asked_for() -> None:
+    lo = Interface("lo", LOOPBACK, loopback=True, connected=True)
+    lan = Interface("eth0", "192.0.2.1", loopback=False, connected=True)
+    dark = Interface("eth1", "192.0.2.2", loopback=False, connected=False)
+    anywhere = Discovery(1, lambda _: None)
+    assert anywhere._usable([lo, lan, dark]) == [lan]
+    assert anywhere._usable([lo, dark]) == [lo]
+    assert Discovery(1, lambda _: None, interface=LOOPBACK)._usable([lo, lan]) == [lo]
+
+
+def test_this_computer_has_a_loopback_interface() -> None:
+    (lo,) = [one for one in interfaces() if one.address == LOOPBACK]
+    assert lo.loopback
+    assert lo.connected
