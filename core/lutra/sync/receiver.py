@@ -148,7 +148,13 @@ class Receiver:
             SyncViolationError: it comes twice, or before the reconciliation has finished.
         """
         logs = group.logs(control)
-        if logs.heard_done or not logs.exchange.finished or self._assembly is not None:
+        part = self._assembly
+        unfinished = (
+            part is not None
+            and part.group is group
+            and group.is_control(part.place.key) is control
+        )
+        if logs.heard_done or not logs.exchange.finished or unfinished:
             raise out_of_state("an end of transfer")
         logs.heard_done = True
         if self._inbox:

@@ -84,7 +84,7 @@ class Exchange:
         self._heads = heads
         self.state = ExchangeState.IDLE
         self._rounds = 0
-        self._compared: dict[tuple[bytes, bytes | None], bytes] = {}
+        self._compared: dict[tuple[bytes, bytes | None], list[Head]] = {}
         self._listed: dict[LogKey, int] = {}
         self._begin_incoming()
 
@@ -139,7 +139,7 @@ class Exchange:
         self._wants: list[Want] = []
         self._asked = 0
         # What we ask in this reply becomes what we await answers to when it is sent.
-        self._next_compared: dict[tuple[bytes, bytes | None], bytes] = {}
+        self._next_compared: dict[tuple[bytes, bytes | None], list[Head]] = {}
         self._next_listed: dict[LogKey, int] = {}
 
     def _check_round(self) -> None:
@@ -171,10 +171,14 @@ class Exchange:
                 self._skip(upper)
 
     def _confirm(self, lower: bytes, upper: bytes | None, outcome: Outcome) -> None:
-        digest = self._compared.get((lower, upper))
-        # Operations may have come since we sent the fingerprint that the peer found equal.
-        if digest is not None and self._heads().fingerprint(lower, upper).digest == digest:
+        then = self._compared.get((lower, upper))
+        if then is None:
+            return
+        if self._heads().items(lower, upper) == then:
             outcome.matched.append((lower, upper))
+        else:
+            # Operations have come since we sent the fingerprint that the peer found equal.
+            outcome.held += [(head.key, head.seq_num) for head in then]
 
     def _answer(self, lower: bytes, item: Compare, outcome: Outcome) -> None:
         heads, upper = self._heads(), item.upper
@@ -203,9 +207,10 @@ class Exchange:
             self._reply.append(Skip(upper))
 
     def _compare(self, lower: bytes, upper: bytes | None) -> None:
-        own = self._heads().fingerprint(lower, upper)
+        heads = self._heads()
+        own = heads.fingerprint(lower, upper)
         self._reply.append(Compare(upper, own.logs, own.digest))
-        self._next_compared[lower, upper] = own.digest
+        self._next_compared[lower, upper] = heads.items(lower, upper)
         self._asked += 1
 
     def _list(self, lower: bytes, upper: bytes | None) -> None:

@@ -360,14 +360,18 @@ def run(
     rng: random.Random | None = None,
     *,
     frames: int | None = None,
-    at_step: Callable[[int], None] = lambda step: None,
+    at_step: Callable[[int], bool] = lambda step: False,
 ) -> None:
-    """Let everything happen, in random order if ``rng`` is given, until nothing is left to do."""
+    """Let everything happen, in random order if ``rng`` is given, until nothing is left to do.
+
+    ``at_step`` may do things of its own before each step and says whether more is to come.
+    """
     links = list(links)
     steps = 0
     idle = 0
+    coming = True
     while True:
-        at_step(steps)
+        before, coming = coming, at_step(steps)
         steps += 1
         assert steps < 2_000_000, "the sessions never come to rest"
         turns = [(link, side) for link in links if link.up for side in (0, 1)]
@@ -381,7 +385,7 @@ def run(
             link.collect(side)
             if frames is not None and link.frames >= frames:
                 return
-        if progress:
+        if progress or before:
             idle = 0
             continue
         # Whatever waits for its time gets it; two quiet rounds in a row are the end.
@@ -389,7 +393,7 @@ def run(
         idle += 1
         for link, side in turns:
             link.sessions[side].tick()
-        if idle > 3:
+        if idle > 3 and not coming:
             return
 
 
