@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Any, Protocol
 from uuid import UUID
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from interop.peers import PeerProcess
 
 # What core-crypto can export; the others export anything.
@@ -26,6 +28,7 @@ class Snapshot:
     exporter: bytes
     authenticator: bytes | None
     tree_hash: bytes | None
+    leaves: Mapping[bytes, int] | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -171,12 +174,16 @@ class PeerParty:
             "state", label=EXPORT_LABEL, context=text(EXPORT_CONTEXT), length=EXPORT_LENGTH
         )
         authenticator, tree_hash = answer["epoch_authenticator"], answer["tree_hash"]
+        members = answer["members"]
         return Snapshot(
             epoch=answer["epoch"],
-            members=frozenset(b64decode(member["identity"]) for member in answer["members"]),
+            members=frozenset(b64decode(member["identity"]) for member in members),
             exporter=b64decode(answer["exporter"]),
             authenticator=authenticator and b64decode(authenticator),
             tree_hash=tree_hash and b64decode(tree_hash),
+            leaves={b64decode(member["identity"]): member["leaf"] for member in members}
+            if "leaf" in members[0]
+            else None,
         )
 
 

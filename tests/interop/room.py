@@ -136,6 +136,18 @@ class Room:
         self.members.append(newcomer)
         self.agree()
 
+    def may_resync(self, member: Party) -> bool:
+        """Whether everybody here gets a resync of this member right."""
+        unable = ["resync-elsewhere" in known.cannot for known in self.members]
+        if all(unable) or not any(unable):
+            return True
+        told = next(member for member in self.members if "resync-elsewhere" not in member.cannot)
+        leaves = told.snapshot().leaves
+        assert leaves is not None
+        # No blank leaf to the left: the new leaf takes the place of the old one.
+        own = leaves[member.identity]
+        return sum(leaf < own for leaf in leaves.values()) == own
+
     def resync(self, member: Party, through: Party) -> None:
         """An external commit that replaces the member's own leaf."""
         try:
@@ -240,7 +252,7 @@ class RandomPlay:
             (member, door)
             for member in self.room.members
             for door in self._doors()
-            if "resync" not in member.cannot and door is not member
+            if door is not member and self.room.may_resync(member)
         ]
 
     def _proposers(self) -> list[tuple[Party, str]]:

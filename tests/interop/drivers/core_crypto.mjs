@@ -89,6 +89,9 @@ await serve({
     implementation: "core-crypto",
     version: version(),
     suites: SUITES,
+    // "resync-elsewhere": where a resync puts its new leaf to the left of the old one, OpenMLS
+    // still counts the removed leaf among those the path is sealed to, making and expecting
+    // another path than RFC 9420 section 12.4.2 (the path is made in the tree after removal).
     cannot: [
       "add-proposal",
       "remove-proposal",
@@ -99,6 +102,7 @@ await serve({
       "epoch-authenticator",
       "group-info-without-commit",
       "reorder-far",
+      "resync-elsewhere",
     ],
   }),
 

@@ -1,5 +1,6 @@
 // The ts-mls implementation behind the line protocol of lines.mjs.
 
+import { p256, p384, p521 } from "@noble/curves/nist.js";
 import { readFileSync } from "node:fs";
 import {
   acceptAll,
@@ -11,7 +12,6 @@ import {
   decodeMlsMessage,
   defaultCapabilities,
   encodeMlsMessage,
-  generateKeyPackage,
   generateKeyPackageWithKey,
   getCiphersuiteFromName,
   getCiphersuiteImpl,
@@ -95,15 +95,25 @@ function lifetime() {
   return { notBefore: now - DAY, notAfter: now + 28n * DAY };
 }
 
+// ts-mls makes ECDSA keys with compressed public points; RFC 9420 section 5.1.1 has them
+// uncompressed.
+const CURVES = { 2: p256, 5: p521, 7: p384 };
+
+async function signatureKeys(me) {
+  const pair = await me.suite.signature.keygen();
+  const curve = CURVES[ciphersuites[me.suite.name]];
+  return curve ? { ...pair, publicKey: curve.getPublicKey(pair.signKey, false) } : pair;
+}
+
 async function freshKeys(me) {
   const capabilities = defaultCapabilities();
-  return generateKeyPackage(
+  if (!me.grease) capabilities.ciphersuites = SUITES.map((suite) => names.get(suite));
+  return generateKeyPackageWithKey(
     { credentialType: "basic", identity: me.identity },
-    me.grease
-      ? capabilities
-      : { ...capabilities, ciphersuites: SUITES.map((suite) => names.get(suite)) },
+    capabilities,
     lifetime(),
     [],
+    await signatureKeys(me),
     me.suite,
   );
 }

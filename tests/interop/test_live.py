@@ -1,0 +1,205 @@
+"""`lutra.mls` and other implementations in one group, every message really exchanged."""
+
+from __future__ import annotations
+
+from random import Random
+from typing import TYPE_CHECKING
+
+import pytest
+
+from interop.ours import LutraMaker
+from interop.peers import PeerError
+from interop.room import RandomPlay, Room
+from lutra.errors import RemoteError
+
+if TYPE_CHECKING:
+    from interop.party import Maker, PeerMaker
+
+OURS = LutraMaker()
+SUITES = (1, 2, 3, 4, 5, 6, 7)
+EVERY_SUITE = pytest.mark.parametrize("suite", SUITES)
+
+
+def makers(peer: PeerMaker, suite: int) -> tuple[Maker, Maker]:
+    if suite not in peer.suites:
+        pytest.skip(f"{peer.implementation} {peer.process.version} has no suite {suite}")
+    return OURS, peer
+
+
+def need(peer: PeerMaker, ability: str) -> None:
+    if ability in peer.cannot:
+        pytest.skip(f"{peer.implementation} {peer.process.version} cannot: {ability}")
+
+
+@EVERY_SUITE
+def test_we_create_and_they_join(peer: PeerMaker, suite: int) -> None:
+    ours, theirs = makers(peer, suite)
+    us, them, third = ours(suite, "us"), theirs(suite, "them"), theirs(suite, "third")
+    room = Room(suite, us, b"we create")
+    room.change(us, add=[them, third])
+    room.say(us, b"hello", b"")
+    room.say(them, b"hello back")
+    room.change(us)
+    room.change(them)
+    room.change(us, remove=[third])
+    room.say(them, bytes(1000))
+
+
+@EVERY_SUITE
+def test_they_create_and_we_join(peer: PeerMaker, suite: int) -> None:
+    ours, theirs = makers(peer, suite)
+    them, us, second = theirs(suite, "them"), ours(suite, "us"), ours(suite, "second")
+    room = Room(suite, them, b"they create")
+    room.change(them, add=[us, second])
+    room.say(them, b"hello", b"")
+    room.say(us, b"hello back")
+    room.change(them)
+    room.change(us, add=[theirs(suite, "late")])
+    room.change(them, remove=[second])
+    room.say(us, bytes(1000))
+    room.change(us, remove=[them])
+    room.say(us, b"still here")
+
+
+@EVERY_SUITE
+def test_external_joins_either_way(peer: PeerMaker, suite: int) -> None:
+    ours, theirs = makers(peer, suite)
+    us, them = ours(suite, "us"), theirs(suite, "them")
+    room = Room(suite, us, b"external")
+    room.enter(them, through=us)
+    room.say(them, b"in")
+    room.change(them)
+    second = ours(suite, "second")
+    room.enter(second, through=them)
+    room.say(second, b"in as well")
+    room.change(us)
+    assert room.excused == 0
+
+
+@EVERY_SUITE
+def test_resync_either_way(peer: PeerMaker, suite: int) -> None:
+    ours, theirs = makers(peer, suite)
+    us, them = ours(suite, "us"), theirs(suite, "them")
+    room = Room(suite, us, b"resync")
+    room.change(us, add=[them])
+    room.resync(them, through=us)
+    room.say(them, b"again")
+    room.change(them)
+    room.resync(us, through=them)
+    room.say(us, b"again too")
+    assert room.excused == 0
+
+
+@pytest.mark.parametrize("public", [True, False], ids=["public", "private"])
+def test_proposals_by_reference(peer: PeerMaker, public: bool) -> None:
+    if not public:
+        need(peer, "private-handshake")
+    us, them, third = OURS(1, "us"), peer(1, "them"), peer(1, "third")
+    room = Room(1, us, b"proposals", public=public)
+    room.change(us, add=[them, third])
+    room.propose_update(us)
+    room.propose_add(us, OURS(1, "fourth"))
+    room.commit_pending(them)
+    room.propose_remove(us, third)
+    room.commit_pending(them)
+    for kind in ("add", "remove"):
+        if f"{kind}-proposal" in peer.cannot:
+            continue
+        if kind == "add":
+            room.propose_add(them, peer(1, "fifth"))
+        else:
+            room.propose_remove(them, room.members[-1])
+        room.commit_pending(us)
+    room.say(us, b"done")
+
+
+def test_private_handshakes(peer: PeerMaker) -> None:
+    need(peer, "private-handshake")
+    us, them = OURS(3, "us"), peer(3, "them")
+    room = Room(3, us, b"private", public=False)
+    room.change(us, add=[them])
+    room.change(them, add=[OURS(3, "second")])
+    room.change(us, remove=[them], add=[peer(3, "third")])
+    room.change(room.members[-1])
+
+
+def test_messages_out_of_order(peer: PeerMaker) -> None:
+    us, them = OURS(1, "us"), peer(1, "them")
+    room = Room(1, us, b"order")
+    room.change(us, add=[them])
+    room.say(them, *[b"%d" % n for n in range(20)], order=list(range(19, -1, -1)))
+    far = "reorder-far" not in peer.cannot
+    room.say(us, *[b"%d" % n for n in range(8)], order=[3, 0, 2, 1, 7, 6, 5, 4] if far else None)
+    room.say(us, b"one", b"two", order=[1, 0])
+
+
+def test_pre_shared_keys(peer: PeerMaker) -> None:
+    need(peer, "psk-proposal")
+    us, them = OURS(1, "us"), peer(1, "them")
+    for party in (us, them):
+        party.register_psk(b"shared out of band", b"secret" * 5)
+    room = Room(1, us, b"psk", public=True)
+    room.change(us, add=[them])
+    for committer, receiver in ((us, them), (them, us)):
+        receiver.process(committer.commit(psk=[b"shared out of band"]).message)
+        room.agree()
+    third = peer(1, "third")
+    third.register_psk(b"shared out of band", b"secret" * 5)
+    made = us.commit(add=[third.key_package()], psk=[b"shared out of band"])
+    them.process(made.message)
+    assert made.welcome is not None
+    third.join(made.welcome)
+    room.members.append(third)
+    room.agree()
+
+
+def test_both_sides_refuse_what_was_tampered_with(peer: PeerMaker) -> None:
+    us, them = OURS(1, "us"), peer(1, "them")
+    room = Room(1, us, b"tampered")
+    room.change(us, add=[them])
+    for sender, receiver, refusal in ((us, them, PeerError), (them, us, RemoteError)):
+        sealed = bytearray(sender.encrypt(b"data"))
+        sealed[-1] ^= 1
+        with pytest.raises(refusal):
+            receiver.process(bytes(sealed))
+        commit = bytearray(sender.commit().message)
+        commit[-1] ^= 1
+        with pytest.raises(refusal):
+            receiver.process(bytes(commit))
+        commit[-1] ^= 1
+        assert receiver.process(bytes(commit)) is True
+        room.agree()
+
+
+def play(first: Maker, others: list[Maker], suite: int, seed: int, actions: int) -> RandomPlay:
+    room = Room(suite, first(suite, "founder"), b"random %d" % seed, public=seed % 2 == 0)
+    random = RandomPlay(room, others, Random(seed))
+    random.run(actions)
+    return random
+
+
+@pytest.mark.parametrize("suite", [1, 2, 3])
+def test_random_actions(peer: PeerMaker, suite: int) -> None:
+    first = peer if suite % 2 else OURS
+    random = play(first, [OURS, peer], suite, 200 + suite, 200)
+    assert {"add", "remove", "update", "enter", "resync", "say", "propose"} <= set(random.done)
+
+
+def test_random_actions_of_three_implementations(peers: dict[str, PeerMaker]) -> None:
+    play(OURS, [OURS, *peers.values()], 1, 300, 100)
+
+
+@pytest.mark.soak
+@pytest.mark.parametrize("seed", range(10))
+@EVERY_SUITE
+def test_many_random_actions(peer: PeerMaker, suite: int, seed: int) -> None:
+    ours, theirs = makers(peer, suite)
+    play((ours, theirs)[seed % 2], [ours, theirs], suite, seed, 200)
+
+
+@pytest.mark.soak
+@pytest.mark.timeout(1200)
+@pytest.mark.parametrize("seed", range(5))
+@pytest.mark.parametrize("suite", [1, 2, 3, 5, 7])
+def test_many_random_actions_of_three(peers: dict[str, PeerMaker], suite: int, seed: int) -> None:
+    play(OURS, [OURS, *peers.values()], suite, 1000 + seed, 200)
