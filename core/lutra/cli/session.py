@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
+from collections.abc import Generator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
@@ -30,7 +30,7 @@ class Session(Protocol):
 
 
 @contextmanager
-def session(profile: Path, *, network: bool = False) -> Iterator[Session]:
+def session(profile: Path, *, network: bool = False) -> Generator[Session]:
     """Talk to the node that runs on the profile, or open the profile for this call.
 
     Args:

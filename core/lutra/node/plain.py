@@ -28,7 +28,8 @@ def plain(value: object) -> Any:
         return format_id(value) if len(value) == ID_BYTES else base64.b64encode(value).decode()
     if dataclasses.is_dataclass(value) and not isinstance(value, type):
         return {
-            field.name: plain(getattr(value, field.name)) for field in dataclasses.fields(value)
+            field.name: _plain_field(field.name, getattr(value, field.name))
+            for field in dataclasses.fields(value)
         }
     if isinstance(value, Mapping):
         items = cast("Mapping[str, object]", value)

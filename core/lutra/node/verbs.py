@@ -105,18 +105,18 @@ class ControlHandler:
         self._editors: dict[int, EditorSession] = {}
         self._editors_opened = 0
 
-    async def perform(self, verb: str, values: Mapping[str, object]) -> Any:
+    async def perform(self, verb: str, arguments: Mapping[str, object]) -> Any:
         """Carry out one verb and return its result as plain values.
 
         Raises:
             UsageError: there is no such verb, or its arguments are wrong.
             LutraError: the verb failed.
         """
-        arguments = Arguments(verb, values)
+        checked = Arguments(verb, arguments)
         if verb in _EDITOR_VERBS:
-            return plain(await _EDITOR_VERBS[verb](self, arguments))
+            return plain(await _EDITOR_VERBS[verb](self, checked))
         if verb in _VERBS:
-            return plain(await _VERBS[verb](self._node, arguments))
+            return plain(await _VERBS[verb](self._node, checked))
         raise UsageError(f"There is no verb “{verb}”.")
 
     async def watch(self) -> AsyncIterator[object]:

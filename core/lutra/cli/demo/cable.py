@@ -14,7 +14,7 @@ import shutil
 import socket
 import subprocess
 import threading
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Protocol
 
 from lutra.errors import EnvironmentalError
@@ -82,9 +82,9 @@ class NamespaceCable:
     """Two network namespaces on the bridge of a third."""
 
     name = "two network namespaces on a bridge, mDNS"
-    invite_address = None
 
     def __init__(self) -> None:
+        self.invite_address: str | None = None
         prefix = f"lutra-demo-{os.getpid()}"
         self.hub = f"{prefix}-hub"
         self._sides = [f"{prefix}-{side}" for side in SIDES]
@@ -147,8 +147,8 @@ class NamespaceCable:
 class LoopbackCable:
     """A relay between ports of the loopback interface.
 
-    Args:
-        record: gets every chunk of bytes that is carried, on the relay's threads.
+    Attributes:
+        recording: set to a list to keep everything that is carried from then on.
     """
 
     name = "a relay on the loopback interface, typed addresses"
@@ -162,7 +162,6 @@ class LoopbackCable:
         self._carried = 0
         self._sockets: list[socket.socket] = []
         self.recording: list[bytes] | None = None
-        """Set to a list to keep everything that is carried from then on."""
         self._listeners = [_listen(), _listen()]
         for side, listener in enumerate(self._listeners):
             self._start(self._accept, listener, side)
@@ -204,8 +203,8 @@ class LoopbackCable:
             for item in (*self._listeners, *self._sockets):
                 _close(item)
 
-    def _start(self, target: object, *args: object) -> None:
-        threading.Thread(target=target, args=args, name="lutra-relay", daemon=True).start()  # type: ignore[arg-type]
+    def _start(self, target: Callable[..., None], *args: object) -> None:
+        threading.Thread(target=target, args=args, name="lutra-relay", daemon=True).start()
 
     def _accept(self, listener: socket.socket, side: int) -> None:
         while True:

@@ -17,6 +17,8 @@ from typing import Any, cast
 
 from lutra.errors import MalformedError
 
+_WORDS = ("bank", "ferry", "heron", "holt", "mist", "otter", "reed", "river", "stone", "willow")
+
 Patch = tuple[int, int, str]
 """Position, number of characters to delete, text to insert; in Unicode characters."""
 
@@ -92,9 +94,8 @@ def _script(name: str, transactions: Sequence[Mapping[str, Any]], end_content: s
     for index, transaction in enumerate(transactions):
         agent = int(transaction["agent"])
         patches = tuple((int(p[0]), int(p[1]), str(p[2])) for p in transaction["patches"])
-        seen = [0, 0]
-        for parent in transaction["parents"]:
-            seen = [max(a, b) for a, b in zip(seen, known[parent], strict=True)]
+        parents = [known[int(parent)] for parent in transaction["parents"]]
+        seen = [max((before[side] for before in parents), default=0) for side in (0, 1)]
         if seen[agent] != made[agent]:
             raise MalformedError("In the recording one person types at two places at once.")
         made[agent] += sum(deleted + len(text) for _, deleted, text in patches)
@@ -111,16 +112,15 @@ def built_in_script(words: int = 600, seed: int = 7) -> Script:
     with many of the other side's; any text will do at the end if both have the same.
     """
     generator = random.Random(seed)  # noqa: S311 - a script, no secret
-    vocabulary = ["river", "otter", "holt", "stone", "reed", "bank", "stream", "heron", "mist", "willow", "ferry", "kettle"]
-    agents = tuple(tuple(_typing(generator, vocabulary, words)) for _ in range(2))
+    agents = [tuple(_typing(generator, words, agent)) for agent in (0, 1)]
     return Script("built-in script", (agents[0], agents[1]), None)
 
 
-def _typing(generator: random.Random, vocabulary: Sequence[str], words: int) -> list[Step]:
+def _typing(generator: random.Random, words: int, agent: int) -> list[Step]:
     steps: list[Step] = []
     length = made = 0
     for _ in range(words):
-        word = generator.choice(vocabulary) + " "
+        word = generator.choice(_WORDS) + " "
         place = generator.randint(0, length)
         patches: list[Patch] = [(place + i, 0, letter) for i, letter in enumerate(word)]
         if generator.random() < 0.2:
@@ -128,7 +128,7 @@ def _typing(generator: random.Random, vocabulary: Sequence[str], words: int) -> 
         for patch in patches:
             length += len(patch[2]) - patch[1]
             made += len(patch[2]) + patch[1]
-            steps.append(Step(len(steps), 0, (patch,), made))
+            steps.append(Step(2 * len(steps) + agent, 0, (patch,), made))
     return steps
 
 

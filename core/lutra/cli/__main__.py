@@ -1,0 +1,5 @@
+"""`python -m lutra.cli` is the `lutra` command."""
+
+from lutra.cli import main
+
+main()
