@@ -219,13 +219,13 @@ class Discovery:
 
     async def _follow_interfaces(self) -> None:
         present = tuple(self._list_interfaces())
-        usable = {one.address for one in self._usable(present)[:_MAX_INTERFACES]}
+        usable = {one.address: one for one in self._usable(present)[:_MAX_INTERFACES]}
         restart, self._restart = self._restart, False
         for address in list(self._responders):
             if restart or address not in usable:
                 await self._drop(address)
         for address in sorted(usable - self._responders.keys()):
-            await self._begin(address)
+            await self._begin(address, usable[address].index)
         self._failed = {at: why for at, why in self._failed.items() if at in usable}
         if present != self._interfaces:
             self._interfaces = present
@@ -238,7 +238,7 @@ class Discovery:
             return [one for one in connected if one.address == self._only]
         return [one for one in connected if not one.loopback] or connected
 
-    async def _begin(self, address: str) -> None:
+    async def _begin(self, address: str, index: int) -> None:
         def sighted(sighting: Sighting) -> None:
             if any(sighting.label == own.label for own in self._announcements):
                 return
@@ -248,7 +248,7 @@ class Discovery:
         def gone(_kind: ServiceKind, label: str) -> None:
             self._forget((address, label))
 
-        responder = Responder(address, sighted, gone)
+        responder = Responder(address, index, sighted, gone)
         try:
             await responder.start()
         except (OSError, ZeroconfError) as error:

@@ -23,12 +23,14 @@ class Interface:
     Attributes:
         name: the operating system's name for it, for people.
         address: its first IPv4 address, or its IPv6 link-local one where there is none.
+        index: the operating system's number for it.
         loopback: reaches only this computer.
         connected: switched on, and the cable or radio link stands.
     """
 
     name: str
     address: str
+    index: int
     loopback: bool
     connected: bool
 
@@ -42,7 +44,8 @@ def interfaces() -> tuple[Interface, ...]:
             if address is not None:
                 loopback = ipaddress.ip_address(address).is_loopback
                 connected = _is_connected(probe, str(adapter.name))
-                found.append(Interface(adapter.nice_name, address, loopback, connected))
+                index = adapter.index or 0
+                found.append(Interface(adapter.nice_name, address, index, loopback, connected))
     return tuple(sorted(found, key=lambda one: (one.name, one.address)))
 
 

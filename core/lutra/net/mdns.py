@@ -83,6 +83,7 @@ class Responder:
 
     Args:
         address: the interface's own address, which is also what it announces.
+        index: the operating system's number for the interface.
         on_sighting: called for a service that is new or has changed.
         on_gone: called with the kind and label of a service that has gone.
     """
@@ -90,10 +91,12 @@ class Responder:
     def __init__(
         self,
         address: str,
+        index: int,
         on_sighting: Callable[[Sighting], None],
         on_gone: Callable[[ServiceKind, str], None],
     ) -> None:
         self.address = address
+        self._index = index
         self._on_sighting = on_sighting
         self._on_gone = on_gone
         self._zeroconf: AsyncZeroconf | None = None
@@ -112,9 +115,11 @@ class Responder:
             ZeroconfError: the same, found out later.
         """
         version = IPVersion.V6Only if ":" in self.address else IPVersion.V4Only
-        if version is IPVersion.V4Only:
-            _check_multicast(self.address)
-        self._zeroconf = AsyncZeroconf(interfaces=[self.address], ip_version=version)
+        _check(self.address, self._index)
+        try:
+            self._zeroconf = AsyncZeroconf(interfaces=[self.address], ip_version=version)
+        except RuntimeError as error:  # zeroconf's word for an interface that has just vanished
+            raise OSError(str(error)) from error
         await self._zeroconf.zeroconf.async_wait_for_start()
         self._browser = AsyncServiceBrowser(
             self._zeroconf.zeroconf,
@@ -219,8 +224,15 @@ __all__ = [
 ]
 
 
-def _check_multicast(address: str) -> None:
-    """Raise `OSError` if the interface takes no part in multicast, before sockets are opened."""
+def _check(address: str, index: int) -> None:
+    """Raise `OSError` if multicast cannot work on an interface, before sockets are opened for it.
+
+    An IPv6 address, for example, cannot be used for a second or two after it was assigned.
+    """
+    if ":" in address:
+        with socket.socket(socket.AF_INET6, socket.SOCK_DGRAM) as probe:
+            probe.bind((address, 0, 0, index))
+        return
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
         membership = socket.inet_aton(_MDNS_GROUP) + socket.inet_aton(address)
         probe.setsockopt(socket.IPPROTO_IP, socket.IP_ADD_MEMBERSHIP, membership)

@@ -151,7 +151,7 @@ async def test_without_any_network_nothing_fails_and_it_starts_when_one_comes() 
         assert absent.facts().active == ()
         assert absent.facts().failed == {}
         assert not found(seen)
-        present.append(Interface("lo", LOOPBACK, loopback=True, connected=True))
+        present.append(Interface("lo", LOOPBACK, 1, loopback=True, connected=True))
         await until(lambda: found(seen) and found(seen_by_other))
         assert any(isinstance(event, NetworkChanged) for event in seen)
         present.clear()
@@ -162,8 +162,8 @@ async def test_without_any_network_nothing_fails_and_it_starts_when_one_comes() 
 
 async def test_an_interface_that_refuses_does_not_stop_the_others() -> None:
     present = [
-        Interface("gone", "192.0.2.77", loopback=False, connected=True),
-        Interface("here", LOOPBACK, loopback=False, connected=True),
+        Interface("gone", "192.0.2.77", 1, loopback=False, connected=True),
+        Interface("here", LOOPBACK, 1, loopback=False, connected=True),
     ]
     async with (
         discovering(4071, {GROUP: SECRET}),
@@ -187,9 +187,9 @@ async def test_refresh_announces_anew() -> None:
 
 
 async def test_loopback_is_used_only_when_alone_or_asked_for() -> None:
-    lo = Interface("lo", LOOPBACK, loopback=True, connected=True)
-    lan = Interface("eth0", "192.0.2.1", loopback=False, connected=True)
-    dark = Interface("eth1", "192.0.2.2", loopback=False, connected=False)
+    lo = Interface("lo", LOOPBACK, 1, loopback=True, connected=True)
+    lan = Interface("eth0", "192.0.2.1", 1, loopback=False, connected=True)
+    dark = Interface("eth1", "192.0.2.2", 1, loopback=False, connected=False)
     anywhere = Discovery(1, lambda _: None)
     assert anywhere._usable([lo, lan, dark]) == [lan]
     assert anywhere._usable([lo, dark]) == [lo]
