@@ -1,0 +1,145 @@
+"""The title of a page: one large line that wraps, in the same column as the text."""
+
+from __future__ import annotations
+
+from PySide6.QtCore import QMimeData, QSize, Qt, Signal
+from PySide6.QtGui import (
+    QFont,
+    QInputMethodEvent,
+    QKeyEvent,
+    QKeySequence,
+    QTextCursor,
+    QTextOption,
+)
+from PySide6.QtWidgets import QFrame, QTextEdit
+
+from lutra.documents.delta import Span
+from lutra_app.editor.binding import Binding, Delta
+from lutra_app.editor.formats import Formats
+from lutra_app.editor.steady import Steady
+from lutra_app.i18n import tr
+from lutra_app.theme.theme import Theme, ui_font
+from lutra_app.theme.tokens import Type
+
+
+class TitleFormats(Formats):
+    """The title has no attributes; its look comes from the widget's own font."""
+
+    def __init__(self, theme: Theme) -> None:
+        super().__init__(theme.colors, title_font())
+
+
+def title_font() -> QFont:
+    """Return the font of titles."""
+    font = ui_font()
+    font.setPixelSize(Type.TITLE)
+    font.setWeight(QFont.Weight.Bold)
+    font.setLetterSpacing(QFont.SpacingType.PercentageSpacing, 98)
+    return font
+
+
+class TitleEdit(QTextEdit):
+    """The title.
+
+    Signals:
+        left_downwards: go on in the text (Enter, Down, Tab).
+        undo_wanted: the person pressed the keys for undo.
+        redo_wanted: the person pressed the keys for redo.
+        typed: the person is writing.
+        height_changed: the title wraps differently.
+    """
+
+    left_downwards = Signal()
+    undo_wanted = Signal()
+    redo_wanted = Signal()
+    typed = Signal()
+    height_changed = Signal()
+
+    def __init__(self, theme: Theme) -> None:
+        super().__init__()
+        self._theme = theme
+        self._binding: Binding | None = None
+        self._composing = False
+        self._waiting: list[Delta] = []
+        self.setFrameShape(QFrame.Shape.NoFrame)
+        self.setAccessibleName(tr("Title of the page"))
+        self.setPlaceholderText(tr("Untitled"))
+        self.setUndoRedoEnabled(False)
+        self.setAcceptRichText(False)
+        self.setTabChangesFocus(True)
+        self.setCursorWidth(2)
+        self.setFont(title_font())
+        self.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
+        self.setVerticalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
+        document = self.document()
+        document.setDocumentMargin(0)
+        document.setDefaultFont(title_font())
+        option = QTextOption()
+        option.setTextDirection(Qt.LayoutDirection.LayoutDirectionAuto)
+        option.setWrapMode(QTextOption.WrapMode.WrapAtWordBoundaryOrAnywhere)
+        document.setDefaultTextOption(option)
+        document.documentLayout().documentSizeChanged.connect(lambda _: self.height_changed.emit())
+
+    def bind(self, binding: Binding) -> None:
+        """Edit through this binding from now on."""
+        self._binding = binding
+        self._waiting.clear()
+
+    def apply(self, delta: Delta) -> None:
+        """Apply remote edits, or hold them until the input method is done."""
+        if self._binding is None or not delta:
+            return
+        if self._composing:
+            self._waiting.append(delta)
+            return
+        steady = Steady(self)
+        self._binding.apply(delta)
+        steady.restore([delta], follow=False)
+
+    def wanted_height(self) -> int:
+        """Return how high the title is at its present width."""
+        return max(round(self.document().size().height()), self.fontMetrics().height()) + 2
+
+    def sizeHint(self) -> QSize:
+        """Return the size the layout should give."""
+        return QSize(200, self.wanted_height())
+
+    def keyPressEvent(self, event: QKeyEvent) -> None:
+        """Leave the title downwards; never break its line."""
+        if event.matches(QKeySequence.StandardKey.Undo):
+            self.undo_wanted.emit()
+            return
+        if event.matches(QKeySequence.StandardKey.Redo):
+            self.redo_wanted.emit()
+            return
+        key = event.key()
+        if key in (Qt.Key.Key_Return, Qt.Key.Key_Enter, Qt.Key.Key_Tab):
+            self.left_downwards.emit()
+            return
+        if key == Qt.Key.Key_Down and self._on_last_line():
+            self.left_downwards.emit()
+            return
+        super().keyPressEvent(event)
+        if event.text().isprintable() and event.text():
+            self.typed.emit()
+
+    def inputMethodEvent(self, event: QInputMethodEvent) -> None:
+        """Compose; what others type meanwhile comes in when the word is done."""
+        was_composing, self._composing = self._composing, bool(event.preeditString())
+        super().inputMethodEvent(event)
+        if was_composing and not self._composing and self._binding is not None:
+            waiting, self._waiting = self._waiting, []
+            for delta in waiting:
+                self.apply(delta)
+
+    def insertFromMimeData(self, source: QMimeData) -> None:
+        """Paste as one line."""
+        if self._binding is None or self.isReadOnly():
+            return
+        text = " ".join(source.text().split())
+        cursor = self.textCursor()
+        self._binding.insert(cursor, [Span(text)] if text else [])
+        self.setTextCursor(cursor)
+
+    def _on_last_line(self) -> bool:
+        return not self.textCursor().movePosition(QTextCursor.MoveOperation.Down)

@@ -1,0 +1,1 @@
+"""The one window: sidebar, page, drawer, state line and command palette."""

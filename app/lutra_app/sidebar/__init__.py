@@ -1,0 +1,1 @@
+"""Groups and pages, the way into everything else."""

@@ -1,0 +1,366 @@
+"""The sidebar: search, groups with their pages, and who is around."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+from PySide6.QtCore import (
+    QEvent,
+    QItemSelectionModel,
+    QModelIndex,
+    QPersistentModelIndex,
+    QPoint,
+    QRect,
+    QSize,
+    Qt,
+    Signal,
+)
+from PySide6.QtGui import QFont, QKeyEvent, QMouseEvent, QPainter
+from PySide6.QtWidgets import (
+    QAbstractItemView,
+    QFrame,
+    QHBoxLayout,
+    QListView,
+    QMenu,
+    QStyle,
+    QStyledItemDelegate,
+    QStyleOptionViewItem,
+    QVBoxLayout,
+)
+
+from lutra.node.views import DocumentView, GroupView, Identity
+from lutra_app.i18n import plural, tr
+from lutra_app.sidebar.rows import Row, RowKind, RowsModel, build_rows, steady_order
+from lutra_app.theme import icons
+from lutra_app.theme.theme import Theme
+from lutra_app.theme.tokens import Radius, Space, Type
+from lutra_app.theme.widgets import Avatar, IconButton, button, label, rule
+
+_PAGE_HEIGHT = 32
+_GROUP_HEIGHT = 40
+
+
+class _Delegate(QStyledItemDelegate):
+    def __init__(self, theme: Theme, model: RowsModel) -> None:
+        super().__init__(model)
+        self._theme, self._model = theme, model
+
+    def sizeHint(
+        self, option: QStyleOptionViewItem, index: QModelIndex | QPersistentModelIndex
+    ) -> QSize:
+        group = self._model.rows[index.row()].kind is RowKind.GROUP
+        return QSize(80, _GROUP_HEIGHT if group else _PAGE_HEIGHT)
+
+    def paint(
+        self,
+        painter: QPainter,
+        option: QStyleOptionViewItem,
+        index: QModelIndex | QPersistentModelIndex,
+    ) -> None:
+        row = self._model.rows[index.row()]
+        state: QStyle.StateFlag = option.state  # type: ignore[attr-defined]
+        rect: QRect = option.rect.adjusted(Space.S, 1, -Space.S, -1)  # type: ignore[attr-defined]
+        painter.save()
+        painter.setRenderHint(QPainter.RenderHint.Antialiasing)
+        if row.kind is RowKind.GROUP:
+            rect.setTop(rect.top() + Space.S)
+        selected = bool(state & QStyle.StateFlag.State_Selected)
+        hovered = bool(state & QStyle.StateFlag.State_MouseOver)
+        if selected or hovered:
+            painter.setPen(Qt.PenStyle.NoPen)
+            painter.setBrush(self._theme.color("accent_soft" if selected else "hover"))
+            painter.drawRoundedRect(rect, Radius.M, Radius.M)
+        if state & QStyle.StateFlag.State_HasFocus:
+            painter.setPen(self._theme.color("focus"))
+            painter.setBrush(Qt.BrushStyle.NoBrush)
+            painter.drawRoundedRect(rect, Radius.M, Radius.M)
+        inner = rect.adjusted(Space.S, 0, -Space.S, 0)
+        if row.kind is RowKind.GROUP:
+            self._paint_group(painter, inner, row, hovered)
+        else:
+            self._paint_page(painter, inner, row, selected)
+        painter.restore()
+
+    def _paint_group(self, painter: QPainter, rect: QRect, row: Row, hovered: bool) -> None:
+        caret = "caret-right" if row.folded else "caret-down"
+        muted = self._theme.color("muted")
+        mark = QRect(rect.left() - 2, rect.center().y() - 5, 12, 12)
+        icons.paint(painter, mark, caret, muted)
+        text = rect.adjusted(Space.L, 0, -Space.XL, 0)
+        self._text(painter, text, row.text, Type.CAPTION, QFont.Weight.DemiBold, "muted")
+        if hovered:
+            icons.paint(painter, add_rect(rect), "plus", muted)
+        elif row.people > 1:
+            count = QRect(rect.right() - 36, rect.top(), 36, rect.height())
+            font = QFont(painter.font())
+            font.setPixelSize(Type.CAPTION)
+            font.setWeight(QFont.Weight.Normal)
+            painter.setFont(font)
+            painter.setPen(muted)
+            side = Qt.AlignmentFlag.AlignRight | Qt.AlignmentFlag.AlignVCenter
+            painter.drawText(count, int(side), str(row.people))
+            width = painter.fontMetrics().horizontalAdvance(str(row.people))
+            people = QRect(count.right() - width - 19, rect.center().y() - 6, 14, 14)
+            icons.paint(painter, people, "users", muted)
+
+    def _paint_page(self, painter: QPainter, rect: QRect, row: Row, selected: bool) -> None:
+        hint = row.kind is RowKind.HINT
+        name = "plus" if hint else "file-text"
+        color = self._theme.color("accent" if selected else "muted")
+        icons.paint(painter, QRect(rect.left(), rect.center().y() - 7, 16, 16), name, color)
+        weight = QFont.Weight.Medium if selected else QFont.Weight.Normal
+        text = rect.adjusted(Space.XL, 0, 0, 0)
+        self._text(painter, text, row.text, Type.UI, weight, "muted" if hint else "text")
+
+    def _text(
+        self,
+        painter: QPainter,
+        rect: QRect,
+        text: str,
+        size: int,
+        weight: QFont.Weight,
+        color: str,
+    ) -> None:
+        font = QFont(painter.font())
+        font.setPixelSize(size)
+        font.setWeight(weight)
+        painter.setFont(font)
+        painter.setPen(self._theme.color(color))
+        shown = painter.fontMetrics().elidedText(text, Qt.TextElideMode.ElideRight, rect.width())
+        side = Qt.AlignmentFlag.AlignLeft | Qt.AlignmentFlag.AlignVCenter
+        painter.drawText(rect, int(side), shown)
+
+
+def add_rect(rect: QRect) -> QRect:
+    """Return where a group's “new page” mark is, in the row's inner rectangle."""
+    return QRect(rect.right() - 15, rect.center().y() - 7, 15, 15)
+
+
+class _List(QListView):
+    """The list; Enter opens, the mark at a group's end makes a page."""
+
+    pressed_row = Signal(int, bool)
+
+    def mouseReleaseEvent(self, event: QMouseEvent) -> None:
+        index = self.indexAt(event.position().toPoint())
+        if index.isValid() and event.button() == Qt.MouseButton.LeftButton:
+            inner = self.visualRect(index).adjusted(2 * Space.S, 0, -2 * Space.S, 0)
+            at_end = event.position().x() >= add_rect(inner).left() - Space.S
+            self.pressed_row.emit(index.row(), at_end)
+        super().mouseReleaseEvent(event)
+
+    def keyPressEvent(self, event: QKeyEvent) -> None:
+        if event.key() in (Qt.Key.Key_Return, Qt.Key.Key_Enter):
+            self.pressed_row.emit(self.currentIndex().row(), False)
+            return
+        super().keyPressEvent(event)
+
+
+class Sidebar(QFrame):
+    """Groups, pages, search and people around.
+
+    Signals:
+        page_wanted: open this page.
+        new_page_wanted: make a page in this group.
+        new_group_wanted: make a group.
+        join_wanted: enter an invite code.
+        palette_wanted: search.
+        people_wanted: show who is in this group.
+        menu_wanted: show the person's menu below this point.
+    """
+
+    page_wanted = Signal(bytes)
+    new_page_wanted = Signal(bytes)
+    new_group_wanted = Signal()
+    join_wanted = Signal()
+    palette_wanted = Signal()
+    people_wanted = Signal(bytes)
+    menu_wanted = Signal(QPoint)
+
+    def __init__(self, theme: Theme) -> None:
+        super().__init__()
+        self._theme = theme
+        self._groups: tuple[GroupView, ...] = ()
+        self._documents: dict[bytes, list[DocumentView]] = {}
+        self._folded: frozenset[bytes] = frozenset()
+        self._current: bytes | None = None
+        self.setProperty("role", "panel")
+        self._model = RowsModel(self)
+        self._list = self._make_list()
+        self._avatar = Avatar(theme, "", bytes(32), 26)
+        self._name = label("")
+        self._around = label("", "muted")
+        layout = QVBoxLayout(self)
+        layout.setContentsMargins(0, Space.M, 0, Space.S)
+        layout.setSpacing(0)
+        layout.addLayout(self._make_head())
+        layout.addSpacing(Space.S)
+        layout.addWidget(self._list, 1)
+        layout.addSpacing(Space.XS)
+        layout.addWidget(rule())
+        layout.addSpacing(Space.XS)
+        layout.addLayout(self._make_foot())
+
+    def _make_list(self) -> _List:
+        view = _List()
+        view.setModel(self._model)
+        view.setItemDelegate(_Delegate(self._theme, self._model))
+        view.setMouseTracking(True)
+        view.setSelectionMode(QAbstractItemView.SelectionMode.SingleSelection)
+        view.setEditTriggers(QAbstractItemView.EditTrigger.NoEditTriggers)
+        view.setVerticalScrollMode(QAbstractItemView.ScrollMode.ScrollPerPixel)
+        view.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
+        view.setContextMenuPolicy(Qt.ContextMenuPolicy.CustomContextMenu)
+        view.customContextMenuRequested.connect(self._show_menu)
+        view.setAccessibleName(tr("Groups and pages"))
+        view.pressed_row.connect(self._press)
+        return view
+
+    def _make_head(self) -> QHBoxLayout:
+        head = QHBoxLayout()
+        head.setContentsMargins(Space.M, 0, Space.S, 0)
+        head.setSpacing(Space.XS)
+        search = button(tr("Search or jump to …"), "search")
+        search.setIcon(self._theme.icon("magnifying-glass"))
+        search.setToolTip(tr("Search or jump to a page") + "  Ctrl+K")
+        search.clicked.connect(self.palette_wanted)
+        self._theme.changed.connect(lambda: search.setIcon(self._theme.icon("magnifying-glass")))
+        new = IconButton(self._theme, "note-pencil", tr("New page"), shortcut="Ctrl+N")
+        new.clicked.connect(lambda: self.new_page_wanted.emit(b""))
+        head.addWidget(search, 1)
+        head.addWidget(new)
+        return head
+
+    def _make_foot(self) -> QVBoxLayout:
+        foot = QVBoxLayout()
+        foot.setContentsMargins(Space.S, 0, Space.S, 0)
+        foot.setSpacing(0)
+        for text, icon, signal in (
+            (tr("New group"), "users-three", self.new_group_wanted),
+            (tr("Join with a code"), "sign-in", self.join_wanted),
+        ):
+            item = button(text, "quiet")
+            item.setIcon(self._theme.icon(icon))
+            item.clicked.connect(signal)
+            self._theme.changed.connect(
+                lambda item=item, icon=icon: item.setIcon(self._theme.icon(icon))
+            )
+            foot.addWidget(item)
+        foot.addSpacing(Space.XS)
+        me = QHBoxLayout()
+        me.setContentsMargins(Space.S, Space.XS, 0, 0)
+        me.setSpacing(Space.S)
+        words = QVBoxLayout()
+        words.setSpacing(0)
+        words.addWidget(self._name)
+        words.addWidget(self._around)
+        more = IconButton(self._theme, "gear", tr("Appearance and more"))
+        more.clicked.connect(lambda: self.menu_wanted.emit(more.mapToGlobal(QPoint(0, 0))))
+        me.addWidget(self._avatar)
+        me.addLayout(words, 1)
+        me.addWidget(more)
+        foot.addLayout(me)
+        return foot
+
+    # -- content -------------------------------------------------------------------------
+
+    def show_identity(self, identity: Identity) -> None:
+        """Show whose device this is."""
+        self._avatar.show_person(identity.name, identity.device)
+        self._name.setText(identity.name)
+        self._name.setToolTip(identity.device_name)
+
+    def show_connected(self, connected: int) -> None:
+        """Say how many devices are connected."""
+        self._around.setText(
+            plural(connected, "{count} device connected", "{count} devices connected")
+            if connected
+            else tr("No other device in reach")
+        )
+
+    def show_groups(
+        self,
+        groups: Sequence[GroupView],
+        documents: Mapping[bytes, Sequence[DocumentView]],
+    ) -> None:
+        """Show these groups and pages; listed pages keep their places."""
+        self._groups = tuple(groups)
+        self._documents = {
+            group.id: steady_order(
+                [page.id for page in self._documents.get(group.id, [])],
+                documents.get(group.id, ()),
+            )
+            for group in groups
+        }
+        self._rebuild()
+
+    def rename_page(self, document: bytes, title: str) -> None:
+        """Show a title as it is being typed."""
+        row = self._model.row_of(document, RowKind.PAGE)
+        if row is None:
+            return
+        rows = list(self._model.rows)
+        old = rows[row]
+        rows[row] = Row(old.kind, old.id, old.group, title.strip() or tr("Untitled"))
+        self._model.show_rows(rows)
+
+    def pages(self) -> list[DocumentView]:
+        """Return all pages in the order listed."""
+        return [page for group in self._groups for page in self._documents.get(group.id, [])]
+
+    def select(self, document: bytes | None) -> None:
+        """Mark the page that is open."""
+        self._current = document
+        self._mark_current()
+
+    def focus_list(self) -> None:
+        """Put the keyboard into the list."""
+        self._list.setFocus(Qt.FocusReason.ShortcutFocusReason)
+
+    def _rebuild(self) -> None:
+        self._model.show_rows(build_rows(self._groups, self._documents, self._folded))
+        self._mark_current()
+
+    def _mark_current(self) -> None:
+        selection = self._list.selectionModel()
+        row = None if self._current is None else self._model.row_of(self._current, RowKind.PAGE)
+        if row is None:
+            selection.clearSelection()
+            return
+        selection.setCurrentIndex(
+            self._model.index(row), QItemSelectionModel.SelectionFlag.ClearAndSelect
+        )
+
+    # -- what the person does ------------------------------------------------------------
+
+    def _press(self, index: int, at_end: bool) -> None:
+        if not 0 <= index < len(self._model.rows):
+            return
+        row = self._model.rows[index]
+        if row.kind is RowKind.PAGE:
+            self.page_wanted.emit(row.id)
+        elif row.kind is RowKind.HINT or at_end:
+            self.new_page_wanted.emit(row.group)
+            self._mark_current()
+        else:
+            self._folded = self._folded ^ {row.id}
+            self._rebuild()
+
+    def _show_menu(self, point: QPoint) -> None:
+        index = self._list.indexAt(point)
+        if not index.isValid():
+            return
+        group = self._model.rows[index.row()].group
+        menu = QMenu(self)
+        menu.addAction(tr("New page")).triggered.connect(lambda: self.new_page_wanted.emit(group))
+        menu.addAction(tr("People and invites")).triggered.connect(
+            lambda: self.people_wanted.emit(group)
+        )
+        menu.setAttribute(Qt.WidgetAttribute.WA_DeleteOnClose)
+        menu.popup(self._list.viewport().mapToGlobal(point))
+
+    def changeEvent(self, event: QEvent) -> None:
+        """Keep row heights right when the font changes."""
+        super().changeEvent(event)
+        if event.type() == QEvent.Type.FontChange:
+            self._list.doItemsLayout()

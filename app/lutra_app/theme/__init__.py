@@ -1,0 +1,1 @@
+"""Colours, distances, type, icons and motion: how the desktop looks."""
