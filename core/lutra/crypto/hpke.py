@@ -124,8 +124,22 @@ class Hpke:
         Raises:
             MalformedError: ``public_key`` is not a key of this suite.
         """
+        return self.seal_in(public_key, self.info_context(info), aad, plaintext, random)
+
+    def info_context(self, info: bytes) -> bytes:
+        """Return the key schedule context of ``info`` (§5.1), to seal often under one info."""
+        return self._context_start + hmac.digest(b"", self._info_label + info, self.hash_name)
+
+    def seal_in(
+        self, public_key: bytes, context: bytes, aad: bytes, plaintext: bytes, random: Random
+    ) -> tuple[bytes, bytes]:
+        """Do as `seal` does, under the info that `info_context` made ``context`` from.
+
+        Raises:
+            MalformedError: ``public_key`` is not a key of this suite.
+        """
         shared, enc = self.kem.encapsulate(public_key, random)
-        key, nonce = self._message_key(shared, info)[:2]
+        key, nonce, _ = self._message_key(shared, context)
         return enc, self.aead_class(key).encrypt(nonce, plaintext, aad)
 
     def open(
@@ -145,7 +159,7 @@ class Hpke:
             MalformedError: ``enc`` is not an encapsulated key of this suite.
         """
         shared = self.kem.decapsulate(enc, private_key, public_key)
-        key, nonce = self._message_key(shared, info)[:2]
+        key, nonce, _ = self._message_key(shared, self.info_context(info))
         try:
             return self.aead_class(key).decrypt(nonce, ciphertext, aad)
         except InvalidTag:
@@ -176,18 +190,17 @@ class Hpke:
             counter += 1
         return output[:length]
 
-    def _message_key(self, shared: bytes, info: bytes) -> tuple[bytes, bytes, bytes, bytes]:
-        """Return (key, base nonce, key schedule context, secret) of §5.1."""
+    def _message_key(self, shared: bytes, context: bytes) -> tuple[bytes, bytes, bytes]:
+        """Return (key, base nonce, secret) of §5.1."""
         digest, name = hmac.digest, self.hash_name
-        context = self._context_start + digest(b"", self._info_label + info, name)
         secret = digest(shared, self._secret_label, name)
         tail = context + b"\x01"
         key = digest(secret, self._key_label + tail, name)[: self.key_bytes]
-        nonce = digest(secret, self._nonce_label + tail, name)[:_NONCE_BYTES]
-        return key, nonce, context, secret
+        return key, digest(secret, self._nonce_label + tail, name)[:_NONCE_BYTES], secret
 
     def _context(self, shared: bytes, info: bytes) -> HpkeContext:
-        key, nonce, context, secret = self._message_key(shared, info)
+        context = self.info_context(info)
+        key, nonce, secret = self._message_key(shared, context)
         exporter = hmac.digest(secret, self._exporter_label + context + b"\x01", self.hash_name)
         return HpkeContext(self, key, nonce, exporter)
 

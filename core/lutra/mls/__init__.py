@@ -4,15 +4,7 @@
 """
 
 from lutra.mls.committing import CommitOptions
-from lutra.mls.group import (
-    Group,
-    Received,
-    ReceivedApplication,
-    ReceivedCommit,
-    ReceivedProposal,
-    SentMessage,
-    StagedCommit,
-)
+from lutra.mls.group import Group, Received
 from lutra.mls.joining import ExternalJoin
 from lutra.mls.key_package import KeyPackage, KeyPackageBundle, create_key_package
 from lutra.mls.leaf import (
@@ -36,8 +28,15 @@ from lutra.mls.proposals import (
     Remove,
     Update,
 )
-from lutra.mls.public_group import ObservedCommit, ObservedProposal, PublicGroup
+from lutra.mls.public_group import PublicGroup
 from lutra.mls.ratchet_tree import RatchetTree
+from lutra.mls.results import (
+    ReceivedApplication,
+    ReceivedCommit,
+    ReceivedProposal,
+    SentMessage,
+    StagedCommit,
+)
 from lutra.mls.services import Policy, PskStore, Services
 from lutra.mls.suites import HYBRID_SUITE, SUITES, suite_for
 
@@ -58,8 +57,6 @@ __all__ = [
     "LeafContent",
     "LeafNode",
     "Lifetime",
-    "ObservedCommit",
-    "ObservedProposal",
     "Policy",
     "PreSharedKey",
     "PreSharedKeyId",

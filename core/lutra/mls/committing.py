@@ -13,7 +13,6 @@ from lutra.mls.framing import (
     Sender,
     SenderType,
     WireFormat,
-    protect_public,
     sign_content,
 )
 from lutra.mls.key_schedule import (
@@ -40,7 +39,6 @@ from lutra.mls.messages import (
     Message,
     Welcome,
 )
-from lutra.mls.private_message import protect_private
 from lutra.mls.proposal_list import ProposalPlan, SentProposal, apply_plan, plan_proposals
 from lutra.mls.proposals import (
     USAGE_APPLICATION,
@@ -55,6 +53,7 @@ from lutra.mls.proposals import (
 )
 from lutra.mls.ratchet_tree import RatchetTree, TreeDraft
 from lutra.mls.secret_tree import SecretTree
+from lutra.mls.sending import protect_handshake
 from lutra.mls.services import PskLookup, Services, no_psks
 from lutra.mls.state import MemberState, Status, psk_secret_for
 from lutra.mls.transition import (
@@ -172,7 +171,7 @@ def create_commit(
         usage=options.usage,
     )
     entries: tuple[ProposalOrRef, ...] = (*chosen, *proposals)
-    return build_commit(state, entries, plan, options, services, psks)
+    return build_commit(state, entries, plan, options, services, psks=psks)
 
 
 def _chosen(state: MemberState, references: Sequence[bytes] | None) -> dict[bytes, SentProposal]:
@@ -202,8 +201,8 @@ def build_commit(
     plan: ProposalPlan,
     options: CommitOptions,
     services: Services,
-    psks: PskLookup,
     *,
+    psks: PskLookup,
     init_secret: bytes | None = None,
 ) -> NewEpoch:
     """Build a commit from a checked plan; ``init_secret`` is that of an external commit."""
@@ -213,7 +212,7 @@ def build_commit(
     added = apply_plan(draft, plan)
     if is_external:
         state = replace(state, own_index=draft.free_leaf())
-    renewal = _renew(state, draft, plan, added, options, services, is_external=is_external)
+    renewal = _renew(state, draft, plan, added, options, services=services, is_external=is_external)
     commit = Commit(entries, renewal.path)
     wire_format = options.wire_format or services.policy.handshake_format
     if is_external:
@@ -239,29 +238,27 @@ def build_commit(
     tag = suite.mac(schedule.secrets.need("confirmation_key"), context.confirmed_transcript_hash)
     content = replace(content, confirmation_tag=tag)
     message, previous = protect_handshake(state, content, services)
-    entered = _entered(state, renewal, plan, context, tag, schedule, services)
+    entered = _entered(
+        state,
+        renewal,
+        plan,
+        context=context,
+        tag=tag,
+        schedule=schedule,
+        services=services,
+    )
     welcome = None
     if added:
-        welcome = _welcome(entered, plan, added, renewal.secrets, schedule, options, services)
+        welcome = _welcome(
+            entered,
+            plan,
+            added,
+            path=renewal.secrets,
+            schedule=schedule,
+            options=options,
+            services=services,
+        )
     return NewEpoch(message, welcome, entered, previous)
-
-
-def protect_handshake(
-    state: MemberState, content: AuthenticatedContent, services: Services
-) -> tuple[Message, MemberState]:
-    """Put a proposal or commit into the form it was signed for."""
-    if content.wire_format is WireFormat.PUBLIC_MESSAGE:
-        key = state.secrets.membership_key
-        context = state.public.context
-        return protect_public(state.public.suite, content, key, context), state
-    message, secret_tree = protect_private(
-        content,
-        state.secret_tree,
-        state.secrets.sender_data,
-        padding=0,
-        random=services.random,
-    )
-    return message, replace(state, secret_tree=secret_tree)
 
 
 def _renew(
@@ -270,8 +267,8 @@ def _renew(
     plan: ProposalPlan,
     added: list[int],
     options: CommitOptions,
-    services: Services,
     *,
+    services: Services,
     is_external: bool,
 ) -> _Renewal:
     """Finish the new tree, with fresh keys of the committer if there is to be a path."""
@@ -320,6 +317,7 @@ def _entered(
     state: MemberState,
     renewal: _Renewal,
     plan: ProposalPlan,
+    *,
     context: GroupContext,
     tag: bytes,
     schedule: KeySchedule,
@@ -364,9 +362,9 @@ def make_group_info(
         public.suite,
         public.context,
         (*listed, *extensions),
-        public.confirmation_tag,
-        state.own_index,
-        state.signature_key(),
+        confirmation_tag=public.confirmation_tag,
+        signer=state.own_index,
+        signature_key=state.signature_key(),
     )
 
 
@@ -374,6 +372,7 @@ def _welcome(
     state: MemberState,
     plan: ProposalPlan,
     added: list[int],
+    *,
     path: NewPath | None,
     schedule: KeySchedule,
     options: CommitOptions,
@@ -388,12 +387,11 @@ def _welcome(
     )
     key, nonce = welcome_key_nonce(suite, schedule.welcome)
     encrypted = suite.aead_class(key).encrypt(nonce, group_info.encode(), b"")
+    seal = suite.sealer(b"Welcome", encrypted, services.random)
     secrets: list[EncryptedGroupSecrets] = []
     for leaf_index, key_package in zip(added, plan.key_packages, strict=True):
         path_secret = None if path is None else path.secret_for(leaf_index)
         group_secrets = GroupSecrets(schedule.joiner, path_secret, plan.psks).encode()
-        sealed = suite.encrypt_with_label(
-            key_package.init_key, b"Welcome", encrypted, group_secrets, services.random
-        )
+        sealed = seal(key_package.init_key, group_secrets)
         secrets.append(EncryptedGroupSecrets(key_package.reference(), HpkeCiphertext(*sealed)))
     return Welcome(suite.suite_id, tuple(secrets), encrypted)

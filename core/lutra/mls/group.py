@@ -7,41 +7,27 @@ may be kept, serialised and resumed side by side.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Sequence
+from dataclasses import replace
 
 from lutra.mls.committing import (
     CommitOptions,
     NewEpoch,
     create_commit,
     make_group_info,
-    protect_handshake,
     select_proposals,
 )
+from lutra.mls.epoch_view import EpochView
 from lutra.mls.errors import MlsMalformedError, MlsUsageError
-from lutra.mls.framing import (
-    AuthenticatedContent,
-    ContentType,
-    FramedContent,
-    PublicMessage,
-    Sender,
-    WireFormat,
-    sign_content,
-)
-from lutra.mls.joining import (
-    ExternalJoin,
-    create_state,
-    join_by_commit,
-    join_by_welcome,
-)
+from lutra.mls.framing import ContentType, PublicMessage, WireFormat
+from lutra.mls.joining import ExternalJoin, create_state, join_by_commit, join_by_welcome
 from lutra.mls.key_package import KeyPackage, KeyPackageBundle
-from lutra.mls.key_schedule import EpochSecrets, GroupContext, export_secret
-from lutra.mls.leaf import Extensions, LeafContent, LeafNode, sign_leaf
-from lutra.mls.messages import GroupInfo, Welcome, decode_message, encode_message
+from lutra.mls.key_schedule import EpochSecrets, export_secret
+from lutra.mls.leaf import Extensions, LeafContent, LeafNode
+from lutra.mls.messages import GroupInfo, Message, Welcome, decode_message, encode_message
 from lutra.mls.persistence import decode_state, encode_state
-from lutra.mls.private_message import PrivateMessage, protect_private
+from lutra.mls.private_message import PrivateMessage
 from lutra.mls.processing import receive_commit, receive_proposal, unprotect
-from lutra.mls.proposal_list import SentProposal
 from lutra.mls.proposals import (
     USAGE_BRANCH,
     USAGE_REINIT,
@@ -50,14 +36,20 @@ from lutra.mls.proposals import (
     PreSharedKeyId,
     Proposal,
     ReInit,
-    Update,
 )
 from lutra.mls.ratchet_tree import RatchetTree
+from lutra.mls.results import (
+    ReceivedApplication,
+    ReceivedCommit,
+    ReceivedProposal,
+    SentMessage,
+    StagedCommit,
+)
 from lutra.mls.secret_tree import SecretTree
+from lutra.mls.sending import make_update, send_application, send_proposal
 from lutra.mls.services import PskLookup, Services, no_psks
 from lutra.mls.state import MemberState, Status
-from lutra.mls.suites import CipherSuite, suite_for
-from lutra.mls.transition import PublicState, check_single_proposal
+from lutra.mls.suites import suite_for
 
 _EPOCH_SECRETS = frozenset(
     {"exporter", "external", "confirmation_key", "membership_key", "resumption_psk", "init"}
@@ -65,98 +57,17 @@ _EPOCH_SECRETS = frozenset(
 _MAX_EXPORT_BYTES = 0xFFFF
 
 
-@dataclass(frozen=True, slots=True)
-class StagedCommit:
-    """A commit that was made but not yet accepted by the group.
-
-    Attributes:
-        message: the commit, an encoded MLSMessage.
-        welcome: an encoded MLSMessage for those added, if any.
-        group: the epoch the commit begins; adopt it once the commit is accepted.
-        previous: the epoch the commit was made in; keep it until then.
-    """
-
-    message: bytes = field(repr=False)
-    welcome: bytes | None = field(repr=False)
-    group: Group
-    previous: Group
-
-
-@dataclass(frozen=True, slots=True)
-class SentMessage:
-    """A message to send, and the group without the key it used."""
-
-    message: bytes = field(repr=False)
-    group: Group
-
-
-@dataclass(frozen=True, slots=True)
-class ReceivedApplication:
-    """Application data from a member.
-
-    Attributes:
-        group: the group without the message's key.
-        sender: leaf index.
-        data: what was sent.
-        authenticated_data: what was sent along in the clear.
-    """
-
-    group: Group
-    sender: int
-    data: bytes = field(repr=False)
-    authenticated_data: bytes
-
-
-@dataclass(frozen=True, slots=True)
-class ReceivedProposal:
-    """A proposal, now waiting in ``group`` to be committed by anybody."""
-
-    group: Group
-    sender: Sender
-    reference: bytes
-    proposal: Proposal
-    authenticated_data: bytes
-
-
-@dataclass(frozen=True, slots=True)
-class ReceivedCommit:
-    """A commit and the epoch it begins.
-
-    Attributes:
-        group: the new epoch; inactive if the commit removed this device.
-        previous: the old epoch without the message key used.
-        sender: who committed, as named in the old epoch.
-        committer: leaf index of the committer in the new epoch.
-        proposals: what was committed, in order.
-        added: leaf indices of new members, an external committer excepted.
-        removed: leaf indices, in the old epoch, of members removed.
-        authenticated_data: what was sent along in the clear.
-    """
-
-    group: Group
-    previous: Group
-    sender: Sender
-    committer: int
-    proposals: tuple[SentProposal, ...]
-    added: tuple[int, ...]
-    removed: tuple[int, ...]
-    authenticated_data: bytes
-
-
-Received = ReceivedApplication | ReceivedProposal | ReceivedCommit
-
-
-class Group:
+class Group(EpochView):
     """One member's view of one epoch; see the module's text.
 
     Make one with `create`, `join`, `join_external`, `branch`, `reinitialise` or `from_bytes`.
     """
 
-    __slots__ = ("_services", "_state")
+    __slots__ = ("_state",)
 
     def __init__(self, state: MemberState, services: Services) -> None:
+        super().__init__(state.public, services)
         self._state = state
-        self._services = services
 
     # Entering
 
@@ -221,7 +132,7 @@ class Group:
         tree: bytes | None = None,
         psks: PskLookup = no_psks,
         services: Services | None = None,
-    ) -> StagedCommit:
+    ) -> StagedCommit[Group]:
         """Join by external commit (§12.4.3.2).
 
         Args:
@@ -246,41 +157,6 @@ class Group:
         return StagedCommit(encode_message(made.message), None, group, group)
 
     # What is known
-
-    @property
-    def suite(self) -> CipherSuite:
-        """Cipher suite."""
-        return self._state.public.suite
-
-    @property
-    def context(self) -> GroupContext:
-        """Group context: group id, epoch, tree hash, transcript hash, extensions."""
-        return self._state.public.context
-
-    @property
-    def group_id(self) -> bytes:
-        """Group id."""
-        return self.context.group_id
-
-    @property
-    def epoch(self) -> int:
-        """Epoch number; two forks of a group share it, see `interim_transcript_hash`."""
-        return self.context.epoch
-
-    @property
-    def tree(self) -> RatchetTree:
-        """Public ratchet tree."""
-        return self._state.public.tree
-
-    @property
-    def interim_transcript_hash(self) -> bytes:
-        """Names this epoch among all forks."""
-        return self._state.public.interim_transcript_hash
-
-    @property
-    def confirmation_tag(self) -> bytes:
-        """Confirmation tag of the commit that began this epoch."""
-        return self._state.public.confirmation_tag
 
     @property
     def own_index(self) -> int:
@@ -313,25 +189,6 @@ class Group:
     def reinit(self) -> ReInit | None:
         """Parameters of the group that replaces this one."""
         return self._state.reinit
-
-    @property
-    def proposals(self) -> Mapping[bytes, SentProposal]:
-        """Proposals of this epoch that wait for a commit, by reference."""
-        return dict(self._state.public.proposals)
-
-    @property
-    def services(self) -> Services:
-        """What was injected."""
-        return self._services
-
-    @property
-    def public_state(self) -> PublicState:
-        """The epoch without secrets; see `lutra.mls.public_group.PublicGroup`."""
-        return self._state.public
-
-    def members(self) -> Iterator[tuple[int, LeafNode]]:
-        """Iterate over (leaf index, leaf), in order."""
-        return self.tree.members()
 
     # Secrets of the epoch
 
@@ -392,7 +249,7 @@ class Group:
 
     def encrypt(
         self, data: bytes, *, authenticated_data: bytes = b"", padding: int | None = None
-    ) -> SentMessage:
+    ) -> SentMessage[Group]:
         """Encrypt application data to the group (§15).
 
         Args:
@@ -404,23 +261,8 @@ class Group:
             InactiveGroupError: the group has ended.
             MlsUsageError: proposals wait; commit first (§12.4).
         """
-        state, policy = self._state, self._services.policy
-        state.need_active()
-        if state.public.proposals and policy.hold_with_proposals:
-            raise MlsUsageError("Proposals wait: commit before sending.", "12.4")
-        if padding is None:
-            block = policy.padding_block
-            padding = -len(data) % block if block else 0
-        content = self._sign(data, WireFormat.PRIVATE_MESSAGE, authenticated_data)
-        message, secret_tree = protect_private(
-            content,
-            state.secret_tree,
-            state.secrets.sender_data,
-            padding=padding,
-            random=self._services.random,
-        )
-        group = self._with(replace(state, secret_tree=secret_tree))
-        return SentMessage(encode_message(message), group)
+        made = send_application(self._state, data, authenticated_data, padding, self._services)
+        return self._sent(*made)
 
     def propose(
         self,
@@ -428,23 +270,15 @@ class Group:
         *,
         authenticated_data: bytes = b"",
         wire_format: WireFormat | None = None,
-    ) -> SentMessage:
+    ) -> SentMessage[Group]:
         """Propose a change (§12.1); for an update of one's own leaf see `propose_update`.
 
         Raises:
             InactiveGroupError: the group has ended.
             MlsRemoteError: the proposal can never be committed.
         """
-        self._state.need_active()
-        sender = Sender.member(self.own_index)
-        check_single_proposal(self._state.public, sender, proposal, self._services)
-        wire_format = wire_format or self._services.policy.handshake_format
-        content = self._sign(proposal, wire_format, authenticated_data)
-        message, state = protect_handshake(self._state, content, self._services)
-        reference = content.reference(self.suite)
-        public = state.public.with_proposal(reference, SentProposal(sender, proposal))
-        group = self._with(replace(state, public=public))
-        return SentMessage(encode_message(message), group)
+        made = send_proposal(self._state, proposal, authenticated_data, wire_format, self._services)
+        return self._sent(*made)
 
     def propose_update(
         self,
@@ -453,7 +287,7 @@ class Group:
         signature_private: bytes | None = None,
         authenticated_data: bytes = b"",
         wire_format: WireFormat | None = None,
-    ) -> SentMessage:
+    ) -> SentMessage[Group]:
         """Propose a fresh key, and perhaps new content, for one's own leaf (§12.1.2).
 
         Args:
@@ -462,24 +296,9 @@ class Group:
             authenticated_data: sent along, signed.
             wire_format: public or private; ``None`` for the policy's.
         """
-        state, suite = self._state, self.suite
-        state.need_active()
-        private = signature_private or state.signature_private
-        leaf_private, leaf_public = suite.hpke.generate_key_pair(self._services.random)
-        update = sign_leaf(
-            suite,
-            leaf or LeafContent.of(self.own_leaf),
-            encryption_key=leaf_public,
-            signature_key=(private, suite.signatures.public_key(private)),
-            group_id=self.group_id,
-            leaf_index=self.own_index,
-        )
-        sent = self.propose(
-            Update(update), authenticated_data=authenticated_data, wire_format=wire_format
-        )
-        pending = {**state.pending_updates, leaf_public: (leaf_private, private)}
-        group = self._with(replace(sent.group._state, pending_updates=pending))
-        return SentMessage(sent.message, group)
+        update, state = make_update(self._state, leaf, signature_private, self._services)
+        made = send_proposal(state, update, authenticated_data, wire_format, self._services)
+        return self._sent(*made)
 
     def without_proposal(self, reference: bytes) -> Group:
         """Return the group with a received proposal forgotten: a commit naming it is refused."""
@@ -492,7 +311,7 @@ class Group:
         *,
         psks: PskLookup = no_psks,
         options: CommitOptions | None = None,
-    ) -> StagedCommit:
+    ) -> StagedCommit[Group]:
         """Commit proposals by value, and received ones by reference (§12.4.1).
 
         Without any proposal this renews one's own keys (self-update).
@@ -545,7 +364,7 @@ class Group:
         *,
         extensions: Extensions = (),
         options: CommitOptions | None = None,
-    ) -> StagedCommit:
+    ) -> StagedCommit[Group]:
         """Found a subgroup with some of the members (§11.3).
 
         Args:
@@ -557,7 +376,14 @@ class Group:
         """
         if bundle.key_package.suite_id != self.suite.suite_id:
             raise MlsUsageError("A branch keeps the group's cipher suite.", "11.3")
-        return self._continue(bundle, group_id, key_packages, extensions, options, USAGE_BRANCH)
+        return self._continue(
+            bundle,
+            group_id,
+            key_packages,
+            extensions=extensions,
+            options=options,
+            usage=USAGE_BRANCH,
+        )
 
     def reinitialise(
         self,
@@ -565,7 +391,7 @@ class Group:
         key_packages: Sequence[KeyPackage],
         *,
         options: CommitOptions | None = None,
-    ) -> StagedCommit:
+    ) -> StagedCommit[Group]:
         """Found the group that a committed ReInit announced (§11.2).
 
         Args:
@@ -582,7 +408,12 @@ class Group:
         if bundle.key_package.suite_id != reinit.suite_id:
             raise MlsUsageError("The new group has another cipher suite.", "11.2")
         return self._continue(
-            bundle, reinit.group_id, key_packages, reinit.extensions, options, USAGE_REINIT
+            bundle,
+            reinit.group_id,
+            key_packages,
+            extensions=reinit.extensions,
+            options=options,
+            usage=USAGE_REINIT,
         )
 
     def _continue(
@@ -590,10 +421,11 @@ class Group:
         bundle: KeyPackageBundle,
         group_id: bytes,
         key_packages: Sequence[KeyPackage],
+        *,
         extensions: Extensions,
         options: CommitOptions | None,
         usage: int,
-    ) -> StagedCommit:
+    ) -> StagedCommit[Group]:
         new = Group.create(bundle, group_id, extensions=extensions, services=self._services)
         nonce = self._services.random(new.suite.hash_bytes)
         psk = PreSharedKeyId.resumption(self.group_id, self.epoch, nonce, usage)
@@ -652,6 +484,7 @@ class Group:
             transition.proposals,
             transition.added,
             transition.plan.removes,
+            transition.path is not None,
             framed.authenticated_data,
         )
 
@@ -680,24 +513,13 @@ class Group:
         """
         return cls(decode_state(data, tree), services or Services())
 
-    def _sign(
-        self, body: bytes | Proposal, wire_format: WireFormat, authenticated_data: bytes
-    ) -> AuthenticatedContent:
-        state, context = self._state, self.context
-        framed = FramedContent.create(
-            context.group_id,
-            context.epoch,
-            Sender.member(state.own_index),
-            authenticated_data,
-            body,
-        )
-        signature = sign_content(self.suite, state.signature_key(), wire_format, framed, context)
-        return AuthenticatedContent(wire_format, framed, signature, None)
+    def _sent(self, message: Message, state: MemberState) -> SentMessage[Group]:
+        return SentMessage(encode_message(message), self._with(state))
 
     def _with(self, state: MemberState) -> Group:
         return Group(state, self._services)
 
-    def _staged(self, made: NewEpoch) -> StagedCommit:
+    def _staged(self, made: NewEpoch) -> StagedCommit[Group]:
         welcome = None if made.welcome is None else encode_message(made.welcome)
         return StagedCommit(
             encode_message(made.message), welcome, self._with(made.state), self._with(made.previous)
@@ -708,3 +530,7 @@ class Group:
             f"Group(id={self.group_id.hex()[:16]}, epoch={self.epoch}, "
             f"members={self.tree.member_count()}, own_index={self.own_index})"
         )
+
+
+Received = ReceivedApplication[Group] | ReceivedProposal[Group] | ReceivedCommit[Group]
+"""What `Group.process` returns."""

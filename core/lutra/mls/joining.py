@@ -354,4 +354,6 @@ def join_by_commit(
         status=Status.ACTIVE,
     )
     options = CommitOptions(leaf=request.content, authenticated_data=request.authenticated_data)
-    return build_commit(outside, tuple(proposals), plan, options, services, psks, init_secret=init)
+    return build_commit(
+        outside, tuple(proposals), plan, options, services, psks=psks, init_secret=init
+    )

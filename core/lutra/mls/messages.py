@@ -31,6 +31,7 @@ class GroupInfo:
         suite: CipherSuite,
         context: GroupContext,
         extensions: Extensions,
+        *,
         confirmation_tag: bytes,
         signer: int,
         signature_key: tuple[bytes, bytes],

@@ -117,7 +117,9 @@ def plan_proposals(
         InvalidKeyPackageError: an Add's key package is.
         InvalidLeafError: an Update's leaf is.
     """
-    checker = _Checker(context, tree, services, committer, is_sending, usage)
+    checker = _Checker(
+        context, tree, services, committer=committer, is_sending=is_sending, usage=usage
+    )
     for sent in proposals:
         check_proposal_sender(sent.sender, sent.proposal)
         checker.take(sent)
@@ -132,6 +134,7 @@ class _Checker:
         context: GroupContext,
         tree: RatchetTree,
         services: Services,
+        *,
         committer: int | None,
         is_sending: bool,
         usage: int,

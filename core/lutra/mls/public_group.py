@@ -7,22 +7,20 @@ update path encrypts; a commit it accepts may still be one that no member can en
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 from lutra.mls.codec import decode_whole
+from lutra.mls.epoch_view import EpochView
 from lutra.mls.errors import InvalidCommitError, MlsMalformedError
-from lutra.mls.framing import ContentType, PublicMessage, Sender
+from lutra.mls.framing import ContentType, PublicMessage
 from lutra.mls.group import Group
 from lutra.mls.joining import public_state_from_info
-from lutra.mls.key_schedule import GroupContext
 from lutra.mls.messages import GroupInfo, decode_message
 from lutra.mls.persistence import decode_public, encode_public
 from lutra.mls.processing import keep_proposal
-from lutra.mls.proposal_list import SentProposal
 from lutra.mls.proposals import Commit
 from lutra.mls.ratchet_tree import RatchetTree
+from lutra.mls.results import ReceivedCommit, ReceivedProposal
 from lutra.mls.services import Services
-from lutra.mls.suites import CipherSuite, suite_for
+from lutra.mls.suites import suite_for
 from lutra.mls.transition import (
     PublicState,
     advance,
@@ -32,49 +30,10 @@ from lutra.mls.transition import (
 )
 
 
-@dataclass(frozen=True, slots=True)
-class ObservedProposal:
-    """A proposal seen from outside, now waiting in ``group``."""
-
-    group: PublicGroup
-    sender: Sender
-    reference: bytes
-    sent: SentProposal
-
-
-@dataclass(frozen=True, slots=True)
-class ObservedCommit:
-    """A commit seen from outside and the epoch it begins.
-
-    Attributes:
-        group: the new epoch.
-        sender: who committed, as named in the old epoch.
-        committer: leaf index of the committer in the new epoch.
-        proposals: what was committed, in order.
-        added: leaf indices of new members, an external committer excepted.
-        removed: leaf indices, in the old epoch, of members removed.
-        has_path: whether the committer renewed its keys.
-        authenticated_data: what was sent along.
-    """
-
-    group: PublicGroup
-    sender: Sender
-    committer: int
-    proposals: tuple[SentProposal, ...]
-    added: tuple[int, ...]
-    removed: tuple[int, ...]
-    has_path: bool
-    authenticated_data: bytes
-
-
-class PublicGroup:
+class PublicGroup(EpochView):
     """One epoch as an observer knows it; never changes."""
 
-    __slots__ = ("_services", "_state")
-
-    def __init__(self, state: PublicState, services: Services) -> None:
-        self._state = state
-        self._services = services
+    __slots__ = ()
 
     @classmethod
     def from_group_info(
@@ -99,43 +58,13 @@ class PublicGroup:
         """Return what an observer would know of a member's epoch."""
         return cls(group.public_state, group.services)
 
-    @property
-    def suite(self) -> CipherSuite:
-        """Cipher suite."""
-        return self._state.suite
-
-    @property
-    def context(self) -> GroupContext:
-        """Group context."""
-        return self._state.context
-
-    @property
-    def group_id(self) -> bytes:
-        """Group id."""
-        return self.context.group_id
-
-    @property
-    def epoch(self) -> int:
-        """Epoch number."""
-        return self.context.epoch
-
-    @property
-    def tree(self) -> RatchetTree:
-        """Public ratchet tree."""
-        return self._state.tree
-
-    @property
-    def interim_transcript_hash(self) -> bytes:
-        """Names this epoch among all forks."""
-        return self._state.interim_transcript_hash
-
-    @property
-    def confirmation_tag(self) -> bytes:
-        """Confirmation tag of the commit that began this epoch."""
-        return self._state.confirmation_tag
-
-    def process(self, message: bytes) -> ObservedProposal | ObservedCommit:
+    def process(
+        self, message: bytes
+    ) -> ReceivedProposal[PublicGroup] | ReceivedCommit[PublicGroup]:
         """Check and apply a proposal or commit sent as PublicMessage.
+
+        Returns:
+            the proposal or commit, with the observer's next state.
 
         Raises:
             MlsRemoteError: it breaks a rule; the subclass and its section say which.
@@ -143,7 +72,7 @@ class PublicGroup:
         decoded = decode_message(message)
         if not isinstance(decoded, PublicMessage):
             raise MlsMalformedError("An observer can follow public messages only.", "6.2")
-        state, services = self._state, self._services
+        state, services = self._public, self._services
         content = decoded.authenticated()
         framed = content.content
         check_place(state, framed.group_id, framed.epoch)
@@ -152,8 +81,12 @@ class PublicGroup:
         check_signature(state, content, services)
         if framed.content_type is ContentType.PROPOSAL:
             kept, reference = keep_proposal(state, content, services)
-            return ObservedProposal(
-                PublicGroup(kept, services), framed.sender, reference, kept.proposals[reference]
+            return ReceivedProposal(
+                PublicGroup(kept, services),
+                framed.sender,
+                reference,
+                kept.proposals[reference].proposal,
+                framed.authenticated_data,
             )
         if not isinstance(framed.body, Commit) or content.confirmation_tag is None:
             raise InvalidCommitError("A message holds no commit.", "12.4")
@@ -162,8 +95,9 @@ class PublicGroup:
         entered = PublicState.create(
             state.suite, context, transition.tree, content.confirmation_tag
         )
-        return ObservedCommit(
+        return ReceivedCommit(
             PublicGroup(entered, services),
+            self,
             framed.sender,
             transition.committer,
             transition.proposals,
@@ -175,7 +109,7 @@ class PublicGroup:
 
     def to_bytes(self, *, with_tree: bool = True) -> bytes:
         """Serialise; without the tree, `from_bytes` needs it again."""
-        return encode_public(self._state, with_tree=with_tree)
+        return encode_public(self._public, with_tree=with_tree)
 
     @classmethod
     def from_bytes(

@@ -10,6 +10,7 @@ from __future__ import annotations
 from bisect import bisect_left
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
+from itertools import pairwise
 
 from lutra.mls import tree_math
 from lutra.mls.codec import Reader, u32, u32_vector, vector
@@ -47,7 +48,7 @@ class ParentNode:
         """Decode a ParentNode; its unmerged leaves must ascend (§7.1)."""
         start = reader.position
         key, parent_hash, unmerged = reader.vector(), reader.vector(), reader.u32_items()
-        if any(first >= second for first, second in zip(unmerged, unmerged[1:], strict=False)):
+        if any(first >= second for first, second in pairwise(unmerged)):
             raise MlsMalformedError("Unmerged leaves are not in ascending order.", "7.1")
         return cls(key, parent_hash, unmerged, reader.since(start))
 
@@ -180,8 +181,8 @@ class RatchetTree:
             node = nodes[current]
             if node is not None:
                 result.append(current)
-                if current & 1:
-                    result.extend(leaf * 2 for leaf in node.unmerged_leaves)  # pyright: ignore[reportAttributeAccessIssue, reportUnknownMemberType, reportUnknownVariableType]
+                if isinstance(node, ParentNode):
+                    result.extend(leaf * 2 for leaf in node.unmerged_leaves)
             elif current & 1:
                 pending.append(tree_math.right(current))
                 pending.append(tree_math.left(current))
@@ -271,7 +272,9 @@ class TreeDraft(RatchetTree):
     def freeze(self) -> RatchetTree:
         """Return the finished tree; the draft gives up its lists."""
         tree = RatchetTree(self.suite, self._nodes, self._hashes)
-        self._nodes, self._hashes = [], []
+        no_nodes: list[Node] = []
+        no_hashes: list[bytes | None] = []
+        self._nodes, self._hashes = no_nodes, no_hashes
         return tree
 
     def _touch(self, index: int) -> None:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import hmac
+from collections.abc import Callable
 
 from cryptography.exceptions import InvalidTag
 
@@ -20,6 +21,9 @@ from lutra.mls.errors import MlsDecryptionError, MlsMalformedError, UnsupportedE
 
 _LABEL_PREFIX = b"MLS 1.0 "
 NONCE_BYTES = 12
+
+Sealer = Callable[[bytes, bytes], tuple[bytes, bytes]]
+"""Takes (public key, plaintext), returns (KEM output, ciphertext)."""
 
 
 class CipherSuite:
@@ -158,11 +162,20 @@ class CipherSuite:
         Raises:
             MlsMalformedError: ``public_key`` is no key of this suite.
         """
-        info = vector(_LABEL_PREFIX + label) + vector(context)
-        try:
-            return self.hpke.seal(public_key, info, b"", plaintext, random)
-        except MalformedError as error:
-            raise MlsMalformedError(error.message, "5.1.3") from None
+        return self.sealer(label, context, random)(public_key, plaintext)
+
+    def sealer(self, label: bytes, context: bytes, random: Random) -> Sealer:
+        """Return EncryptWithLabel for many recipients: the context is hashed only once."""
+        info = self.hpke.info_context(vector(_LABEL_PREFIX + label) + vector(context))
+        seal = self.hpke.seal_in
+
+        def seal_to(public_key: bytes, plaintext: bytes) -> tuple[bytes, bytes]:
+            try:
+                return seal(public_key, info, b"", plaintext, random)
+            except MalformedError as error:
+                raise MlsMalformedError(error.message, "5.1.3") from None
+
+        return seal_to
 
     def decrypt_with_label(
         self,

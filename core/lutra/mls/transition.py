@@ -249,7 +249,7 @@ def advance(state: PublicState, commit: Commit, sender: Sender, services: Servic
     Raises:
         MlsRemoteError: some rule is broken; the subclass and its section say which.
     """
-    if not isinstance(commit, Commit) or sender.sender_type not in {
+    if sender.sender_type not in {
         SenderType.MEMBER,
         SenderType.NEW_MEMBER_COMMIT,
     }:
@@ -270,7 +270,7 @@ def advance(state: PublicState, commit: Commit, sender: Sender, services: Servic
     committer = draft.free_leaf() if is_external else sender.index
     changed = added
     if commit.path is not None:
-        _apply_path(state, draft, plan, commit.path, committer, services)
+        _apply_path(state, draft, plan, commit.path, committer=committer, services=services)
         changed = (*added, committer)
     tree = draft.freeze()
     if commit.path is not None:
@@ -285,6 +285,7 @@ def _apply_path(
     draft: TreeDraft,
     plan: ProposalPlan,
     path: UpdatePath,
+    *,
     committer: int,
     services: Services,
 ) -> None:

@@ -138,7 +138,7 @@ def seal_path(
         added: leaf indices of members added by the same commit, who get a Welcome instead.
         random: source of ephemeral keys.
     """
-    seal = tree.suite.encrypt_with_label
+    seal = tree.suite.sealer(b"UpdatePathNode", context.encoded, random)
     sealed_nodes: list[UpdatePathNode] = []
     for (_, copath), secret, public in zip(
         path.nodes, path.path_secrets, path.public_keys, strict=True
@@ -147,9 +147,7 @@ def seal_path(
         for index in _recipients(tree, copath, added):
             node = tree.node(index)
             if node is not None:
-                sealed = seal(
-                    node.encryption_key, b"UpdatePathNode", context.encoded, secret, random
-                )
+                sealed = seal(node.encryption_key, secret)
                 ciphertexts.append(HpkeCiphertext(*sealed))
         sealed_nodes.append(UpdatePathNode(public, tuple(ciphertexts)))
     return UpdatePath(leaf, tuple(sealed_nodes))
