@@ -8,19 +8,34 @@ from dataclasses import dataclass
 from lutra.log import LogHead
 from lutra.operation import LogKey, Operation
 from lutra.store.connection import Connection, Row
+from lutra.store.errors import StatementError
 
 LOG_NUMBER = "(SELECT number FROM logs WHERE log = ? AND author = ?)"
 """Finds a log's number; takes log id and author, in this order."""
 
 
-def intern_logs(connection: Connection, keys: Iterable[LogKey], group: bytes | None) -> None:
+def intern_logs(
+    connection: Connection, keys: Iterable[LogKey], group: bytes | None
+) -> dict[LogKey, int]:
     """Give every log of ``keys`` a number, and its group where that was not known yet."""
-    connection.run_many(
-        "INSERT INTO logs (log, author, group_id) VALUES (?, ?, ?) "
-        "ON CONFLICT (log, author) DO UPDATE SET group_id = excluded.group_id "
-        "WHERE group_id IS NULL AND excluded.group_id IS NOT NULL",
-        [(key.log, key.author, group) for key in keys],
-    )
+    numbers: dict[LogKey, int] = {}
+    for key in keys:
+        row = connection.row(
+            "SELECT number, group_id IS NULL FROM logs WHERE log = ? AND author = ?",
+            (key.log, key.author),
+        )
+        # Most logs are known: they are not written again, which would cost a page each.
+        if row is None or (row[1] and group is not None):
+            row = connection.row(
+                "INSERT INTO logs (log, author, group_id) VALUES (?, ?, ?) "
+                "ON CONFLICT (log, author) DO UPDATE SET group_id = excluded.group_id "
+                "RETURNING number",
+                (key.log, key.author, group),
+            )
+        if row is None:
+            raise StatementError("A log got no number.")
+        numbers[key] = row[0]
+    return numbers
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,11 +134,10 @@ class Forks:
         """Keep ``operation`` as evidence; adding it twice changes nothing."""
         key = operation.log_key
         with self._connection.transaction(full_sync=True):
-            intern_logs(self._connection, (key,), operation.header.extensions.group)
+            numbers = intern_logs(self._connection, (key,), operation.header.extensions.group)
             self._connection.run(
-                f"INSERT OR IGNORE INTO forks (id, log, header, body) "  # noqa: S608
-                f"VALUES (?, {LOG_NUMBER}, ?, ?)",
-                (operation.id, key.log, key.author, operation.header_bytes, operation.body),
+                "INSERT OR IGNORE INTO forks (id, log, header, body) VALUES (?, ?, ?, ?)",
+                (operation.id, numbers[key], operation.header_bytes, operation.body),
             )
 
     def list(self, key: LogKey | None = None) -> _Forks:

@@ -49,13 +49,16 @@ class StoredOperation:
         return decode_operation(self.header, self.body, check_signature=False)
 
 
-_SELECT = (
-    "SELECT o.number, o.id, l.author, l.log, o.seq_num, o.state, o.header, o.body "
-    "FROM operations o JOIN logs l ON l.number = o.log"
+_COLUMNS = "o.number, o.id, l.author, l.log, o.seq_num, o.state, o.header, o.body"
+_SELECT = f"SELECT {_COLUMNS} FROM operations o JOIN logs l ON l.number = o.log"  # noqa: S608
+# Left alone, SQLite would go through all operations of the group's logs.
+_WAITING = (
+    f"SELECT {_COLUMNS} FROM operations o INDEXED BY operations_waiting "  # noqa: S608
+    "CROSS JOIN logs l ON l.number = o.log WHERE o.state = 1 AND l.group_id = ?"
 )
 _INSERT = (
-    "INSERT INTO operations (log, seq_num, id, state, epoch, header, body) "  # noqa: S608
-    f"VALUES ({LOG_NUMBER}, ?, ?, ?, ?, ?, ?)"
+    "INSERT INTO operations (log, seq_num, id, state, epoch, header, body) "
+    "VALUES (?, ?, ?, ?, ?, ?, ?)"
 )
 _STATES: tuple[OperationState, ...] = tuple(OperationState)
 
@@ -82,12 +85,17 @@ class Operations:
         """
         if not operations:
             return
-        keys = {operation.log_key for operation in operations}
-        rows = [_row_for(operation, int(state)) for operation in operations]
+        keys = [operation.log_key for operation in operations]
         with self._connection.transaction():
-            intern_logs(self._connection, keys, group)
-            self._connection.run_many(_INSERT, rows)
-            if any(key.log == group for key in keys):
+            numbers = intern_logs(self._connection, set(keys), group)
+            self._connection.run_many(
+                _INSERT,
+                [
+                    _row_for(operation, numbers[key], int(state))
+                    for operation, key in zip(operations, keys, strict=True)
+                ],
+            )
+            if any(key.log == group for key in numbers):
                 self._connection.request_full_sync()
 
     def get(self, operation_id: bytes) -> StoredOperation | None:
@@ -141,10 +149,9 @@ class Operations:
 
     def waiting(self, group: bytes, epoch: bytes | None = None) -> list[StoredOperation]:
         """Return the operations of a group that wait for one epoch's key, or for any."""
-        condition = f"{_SELECT} WHERE o.state = 1 AND l.group_id = ?"
         if epoch is None:
-            return self._list(f"{condition} ORDER BY o.number", (group,))
-        return self._list(f"{condition} AND o.epoch = ? ORDER BY o.number", (group, epoch))
+            return self._list(f"{_WAITING} ORDER BY o.number", (group,))
+        return self._list(f"{_WAITING} AND o.epoch = ? ORDER BY o.number", (group, epoch))
 
     def set_state(self, ids: Iterable[bytes], state: OperationState) -> None:
         """Record what became of operations."""
@@ -190,16 +197,14 @@ class Operations:
         return [_stored(row) for row in self._connection.rows(sql, parameters)]
 
 
-def _row_for(operation: Operation, state: int) -> tuple[Value, ...]:
+def _row_for(operation: Operation, log: int, state: int) -> tuple[Value, ...]:
     header = operation.header
-    extensions = header.extensions
     return (
-        extensions.log,
-        header.public_key,
+        log,
         header.seq_num,
         operation.id,
         state,
-        extensions.epoch,
+        header.extensions.epoch,
         operation.header_bytes,
         operation.body,
     )

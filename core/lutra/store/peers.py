@@ -24,12 +24,12 @@ class Acknowledgements:
             self._connection.run("INSERT OR IGNORE INTO devices (device) VALUES (?)", (device,))
             row = self._connection.row("SELECT number FROM devices WHERE device = ?", (device,))
             number = None if row is None else row[0]
-            intern_logs(self._connection, {key for key, _ in heads}, None)
+            numbers = intern_logs(self._connection, {key for key, _ in heads}, None)
             self._connection.run_many(
-                "INSERT INTO acknowledgements (log, device, seq_num) "  # noqa: S608
-                f"VALUES ({LOG_NUMBER}, ?, ?) ON CONFLICT (log, device) DO UPDATE "
+                "INSERT INTO acknowledgements (log, device, seq_num) VALUES (?, ?, ?) "
+                "ON CONFLICT (log, device) DO UPDATE "
                 "SET seq_num = excluded.seq_num WHERE excluded.seq_num > seq_num",
-                [(key.log, key.author, number, seq_num) for key, seq_num in heads],
+                [(numbers[key], number, seq_num) for key, seq_num in heads],
             )
 
     def holders(self, key: LogKey, seq_num: int) -> set[bytes]:

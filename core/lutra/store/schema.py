@@ -39,6 +39,7 @@ CREATE TABLE logs (
     UNIQUE (log, author)
 ) STRICT;
 CREATE INDEX logs_group ON logs (group_id);
+CREATE INDEX logs_frozen ON logs (number) WHERE frozen = 1;
 CREATE TABLE operations (
     number INTEGER PRIMARY KEY,
     log INTEGER NOT NULL,

@@ -7,6 +7,7 @@ since other work on the machine only ever makes a round slower.
 from __future__ import annotations
 
 import os
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from time import perf_counter
@@ -17,8 +18,11 @@ from lutra.store import DocumentRow, OperationState, Store
 
 from .conftest import GROUP, KEY, MakeLog
 
+if sys.platform == "linux":
+    import resource
+
 BATCH = 500
-ROUNDS = 8
+ROUNDS = 12
 DOCUMENT = b"d" * 32
 
 
@@ -26,14 +30,16 @@ def report(what: str, figure: str) -> None:
     print(f"\n  {what}: {figure}", end="")
 
 
+def timed(call: Callable[[int], object], number: int) -> float:
+    """Seconds that one call takes."""
+    started = perf_counter()
+    call(number)
+    return perf_counter() - started
+
+
 def best(call: Callable[[int], object], rounds: int = ROUNDS) -> float:
     """Seconds of the fastest round."""
-    seconds: list[float] = []
-    for number in range(rounds):
-        started = perf_counter()
-        call(number)
-        seconds.append(perf_counter() - started)
-    return min(seconds)
+    return min(timed(call, number) for number in range(rounds))
 
 
 def test_inserting_operations_costs_little_beyond_raw_sqlcipher(
@@ -45,7 +51,10 @@ def test_inserting_operations_costs_little_beyond_raw_sqlcipher(
         [(1, o.seq_num, o.id, 0, b"e" * 32, o.header_bytes, o.body) for o in batch]
         for batch in batches
     ]
-    with Store.open(tmp_path / "raw.db", KEY) as raw:
+    with (
+        Store.open(tmp_path / "raw.db", KEY) as raw,
+        Store.open(tmp_path / "lutra.db", KEY) as store,
+    ):
         driver = raw.connection._driver  # pyright: ignore[reportPrivateUsage]
 
         def insert_raw(number: int) -> None:
@@ -57,13 +66,12 @@ def test_inserting_operations_costs_little_beyond_raw_sqlcipher(
             )
             driver.execute("COMMIT")
 
-        plain = best(insert_raw) / BATCH
-    with Store.open(tmp_path / "lutra.db", KEY) as store:
-
         def insert(number: int) -> None:
             store.operations.insert_many(batches[number], group=GROUP, state=OperationState.APPLIED)
 
-        ours = best(insert) / BATCH
+        # In turns, so that both meet the same moods of the machine.
+        pairs = [(timed(insert_raw, number), timed(insert, number)) for number in range(ROUNDS)]
+        plain, ours = (min(seconds) / BATCH for seconds in zip(*pairs, strict=True))
 
         def read(number: int) -> None:
             del number
@@ -76,27 +84,33 @@ def test_inserting_operations_costs_little_beyond_raw_sqlcipher(
     assert reading <= 30e-6
 
 
+def preemptions() -> int:
+    """How often the system has given this thread's processor to another program."""
+    if sys.platform != "linux":
+        return 0
+    return resource.getrusage(resource.RUSAGE_THREAD).ru_nivcsw
+
+
 def test_a_keystroke_is_durable_within_two_milliseconds(store: Store) -> None:
     update = os.urandom(60)
-
-    def percentile(share: float) -> float:
-        return seconds[int(share * len(seconds))]
-
-    ninety_nine: list[float] = []
-    for _ in range(3):
-        seconds: list[float] = []
-        for _ in range(2000):
-            started = perf_counter()
-            store.drafts.add(DOCUMENT, update)
-            seconds.append(perf_counter() - started)
-        seconds.sort()
-        ninety_nine.append(percentile(0.99))
+    seconds: list[float] = []
+    undisturbed: list[float] = []
+    for _ in range(6000):
+        before = preemptions()
+        started = perf_counter()
+        store.drafts.add(DOCUMENT, update)
+        seconds.append(perf_counter() - started)
+        if preemptions() == before:
+            undisturbed.append(seconds[-1])
+    for name, sample in (("all", seconds), ("undisturbed by other programs", undisturbed)):
+        sample.sort()
         report(
-            "add a draft",
-            f"p50 {percentile(0.5) * 1e6:.0f} µs, p99 {percentile(0.99) * 1e6:.0f} µs, "
-            f"worst {seconds[-1] * 1e3:.1f} ms",
+            f"add a draft ({len(sample)} {name})",
+            f"p50 {sample[len(sample) // 2] * 1e6:.0f} µs, "
+            f"p99 {sample[len(sample) * 99 // 100] * 1e6:.0f} µs, worst {sample[-1] * 1e3:.1f} ms",
         )
-    assert min(ninety_nine) <= 2e-3
+    assert len(undisturbed) > 3000
+    assert undisturbed[len(undisturbed) * 99 // 100] <= 2e-3
 
 
 def test_a_store_of_a_thousand_pages_opens_at_once(path: Path, key: bytes) -> None:

@@ -141,6 +141,14 @@ def test_control_operations_come_in_the_order_of_arrival(store: Store, make_log:
     assert [stored.id for stored in store.operations.control(GROUP)] == [op.id for op in arrival]
 
 
+def test_the_sizes_of_a_log_are_told(store: Store, make_log: MakeLog) -> None:
+    log = make_log(4, body_bytes=70)
+    key = log[0].log_key
+    assert store.operations.sizes_of_log(key) == (0, 0, 0)
+    store.operations.insert_many(log[1:], group=GROUP, state=APPLIED)
+    assert store.operations.sizes_of_log(key) == (70, 140, 2)
+
+
 def test_pruning_deletes_what_was_replaced(store: Store, make_log: MakeLog) -> None:
     log, other = make_log(6), make_log(6, device=2)
     store.operations.insert_many(log + other, group=GROUP, state=APPLIED)
@@ -272,8 +280,9 @@ def test_a_snapshot_drops_the_tail_it_covers(store: Store) -> None:
     row = documents.get(DOCUMENT)
     assert row is not None
     assert (row.title, row.snapshot_bytes, row.tail_bytes) == ("Renamed", 7, 3)
-    documents.append_tail(DOCUMENT, b"4444")
-    assert documents.tail(DOCUMENT) == [b"333", b"4444"]
+    last = documents.append_tail_many(DOCUMENT, [b"4444", b"5"])
+    assert last == numbers[-1] + 2
+    assert documents.tail(DOCUMENT) == [b"333", b"4444", b"5"]
     documents.set_snapshot(DOCUMENT, b"state 4!")
     row = documents.get(DOCUMENT)
     assert row is not None
@@ -426,3 +435,38 @@ def test_an_integrity_check_finds_a_gap_in_a_log(store: Store, make_log: MakeLog
     assert store.integrity_check(quick=True).ok
     report = store.integrity_check()
     assert report.problems == ("Logs have gaps. (1)",)
+
+
+def test_no_lookup_reads_a_whole_table(store: Store) -> None:
+    """Every query that names a group, log, document or device finds its rows by an index."""
+    log, page = LogKey(b"a" * 32, DOCUMENT), DOCUMENT
+    seen: list[str] = []
+    store.connection._driver.set_trace_callback(seen.append)  # pyright: ignore[reportPrivateUsage]
+    store.operations.get(page)
+    store.operations.id_at(log, 1)
+    store.operations.of_log(log, 1)
+    store.operations.sizes_of_log(log)
+    store.operations.delete_before(log, 1)
+    store.operations.control(GROUP)
+    store.operations.contains([page])
+    store.operations.set_state([page], APPLIED)
+    store.logs.head(log)
+    store.logs.heads(GROUP)
+    store.logs.is_frozen(log)
+    store.documents.get(page)
+    store.documents.list(GROUP)
+    store.documents.tail(page)
+    store.documents.snapshot(page)
+    store.drafts.list(page)
+    store.drafts.delete_through(page, 1)
+    store.epochs.all(GROUP)
+    store.members.list(GROUP)
+    store.acknowledgements.holders(log, 1)
+    store.acknowledgements.of(page)
+    store.addresses.list(page)
+    store.connection._driver.set_trace_callback(None)  # pyright: ignore[reportPrivateUsage]
+    queries = [sql for sql in seen if sql.startswith(("SELECT", "UPDATE", "DELETE"))]
+    assert len(queries) >= 22
+    for sql in queries:
+        plan = [row[3] for row in store.connection.rows(f"EXPLAIN QUERY PLAN {sql}")]
+        assert not [step for step in plan if step.startswith("SCAN")], (sql, plan)
