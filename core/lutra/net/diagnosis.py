@@ -8,7 +8,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import socket
-from collections.abc import Generator, Iterator
+from collections.abc import Callable, Generator, Iterator, Sequence
 from dataclasses import dataclass
 from enum import Enum
 
@@ -96,9 +96,14 @@ class Finding:
     subject: str = ""
 
 
-async def diagnose(peers: PeerManager, discovery: Discovery | None) -> Diagnosis:
-    """Measure and collect; takes about `PROBE_SECONDS`."""
-    present = interfaces()
+async def diagnose(
+    peers: PeerManager,
+    discovery: Discovery | None,
+    *,
+    list_interfaces: Callable[[], Sequence[Interface]] = interfaces,
+) -> Diagnosis:
+    """Measure and collect; takes `PROBE_SECONDS` at most."""
+    present = tuple(list_interfaces())
     addresses = [one.address for one in present if one.connected and ":" not in one.address]
     probes = await asyncio.gather(*(probe_multicast(address) for address in addresses))
     facts = discovery.facts() if discovery is not None else None

@@ -17,6 +17,7 @@ from lutra.net.interfaces import Interface, interfaces
 from lutra.net.mdns import Announcement, Responder, ServiceKind, Sighting, ZeroconfError
 from lutra.net.tags import (
     HOUR_SECONDS,
+    TagKey,
     TagTable,
     announcement,
     group_tag_key,
@@ -121,7 +122,7 @@ class Discovery:
         self._offered: list[bytes] = []
         self._sought: list[bytes] = []
         self._hour = hour_of(clock())
-        self._announcements: list[Announcement] = []
+        self._own: dict[ServiceKind, list[Announcement]] = {kind: [] for kind in ServiceKind}
         self._tables: dict[ServiceKind, TagTable] = {}
         self._interfaces: tuple[Interface, ...] = ()
         self._responders: dict[str, Responder] = {}
@@ -131,7 +132,7 @@ class Discovery:
         self._changed = asyncio.Event()
         self._restart = False
         self._task: asyncio.Task[None] | None = None
-        self._renew()
+        self._renew(*ServiceKind)
 
     async def start(self) -> None:
         """Begin; returns at once, whatever the network is like."""
@@ -149,16 +150,19 @@ class Discovery:
 
     def set_groups(self, discovery_secrets: Mapping[bytes, bytes]) -> None:
         """Look for, and be found by, members of these groups (id → discovery secret)."""
-        self._groups = {group: group_tag_key(one) for group, one in discovery_secrets.items()}
-        self._renew()
+        groups = {group: group_tag_key(one) for group, one in discovery_secrets.items()}
+        if groups != self._groups:
+            self._groups = groups
+            self._renew(ServiceKind.GROUPS)
 
     def set_rendezvous(
         self, *, offered: Sequence[bytes] = (), sought: Sequence[bytes] = ()
     ) -> None:
         """Be found by devices holding an ``offered`` invite secret; find inviters of ``sought``."""
-        self._offered = [rendezvous_tag_key(secret) for secret in offered]
-        self._sought = list(sought)
-        self._renew()
+        wanted = [rendezvous_tag_key(secret) for secret in offered], list(sought)
+        if wanted != (self._offered, self._sought):
+            self._offered, self._sought = wanted
+            self._renew(ServiceKind.RENDEZVOUS)
 
     def refresh(self) -> None:
         """Announce and ask again: after a suspend, or when the person wants it."""
@@ -174,35 +178,37 @@ class Discovery:
             acquaintances=len({label for _, label in self._reported}),
         )
 
-    def _renew(self) -> None:
-        """Compute the tags anew: the hour, the groups or the invites have changed."""
+    def _renew(self, *kinds: ServiceKind) -> None:
+        """Compute tags anew: the hour, the groups or the invites have changed."""
         hour = self._hour = hour_of(self._clock())
         sought = {secret: rendezvous_tag_key(secret) for secret in self._sought}
         self._tables = {
             ServiceKind.GROUPS: TagTable(self._groups, hour),
             ServiceKind.RENDEZVOUS: TagTable(sought, hour),
         }
-        self._announcements = []
-        if self._announce:
-            self._add_announcements(ServiceKind.GROUPS, list(self._groups.values()))
-            self._add_announcements(ServiceKind.RENDEZVOUS, self._offered)
+        for kind in kinds if self._announce else ():
+            groups = kind is ServiceKind.GROUPS
+            keys = list(self._groups.values()) if groups else self._offered
+            self._own[kind] = self._announcements(kind, keys) if keys else []
         for key in list(self._sightings):
             self._report(key)
         self._changed.set()
 
-    def _add_announcements(self, kind: ServiceKind, keys: Sequence[bytes]) -> None:
-        if not keys:
-            return
-        for properties in services(announcement(keys, self._hour, self._random)):
-            label = self._random(_LABEL_BYTES).hex()
-            self._announcements.append(Announcement(kind, label, self._port, properties))
+    def _announcements(self, kind: ServiceKind, keys: Sequence[TagKey]) -> list[Announcement]:
+        return [
+            Announcement(kind, self._random(_LABEL_BYTES).hex(), self._port, properties)
+            for properties in services(announcement(keys, self._hour, self._random))
+        ]
+
+    def _is_own(self, label: str) -> bool:
+        return any(label == own.label for kind in ServiceKind for own in self._own[kind])
 
     async def _run(self) -> None:
         while True:
             self._changed.clear()
             await self._follow_interfaces()
             if hour_of(self._clock()) != self._hour:
-                self._renew()
+                self._renew(*ServiceKind)
             await asyncio.gather(*(self._update(one) for one in list(self._responders.values())))
             to_next_hour = HOUR_SECONDS - self._clock() % HOUR_SECONDS
             try:
@@ -213,7 +219,7 @@ class Discovery:
 
     async def _update(self, responder: Responder) -> None:
         try:
-            await responder.announce(self._announcements)
+            await responder.announce([one for kind in ServiceKind for one in self._own[kind]])
         except (OSError, ZeroconfError) as error:
             await self._drop(responder.address, _reason(error))
 
@@ -240,7 +246,7 @@ class Discovery:
 
     async def _begin(self, address: str, index: int) -> None:
         def sighted(sighting: Sighting) -> None:
-            if any(sighting.label == own.label for own in self._announcements):
+            if self._is_own(sighting.label):
                 return
             self._sightings[address, sighting.label] = sighting
             self._report((address, sighting.label))

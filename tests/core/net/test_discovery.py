@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import socket
+import struct
 from collections.abc import AsyncIterator, Callable, Sequence
 
 import pytest
 
 from core.net.waiting import until
 from lutra.net.connection import Address
-from lutra.net.diagnosis import probe_multicast
+from lutra.net.diagnosis import MDNS_GROUP, MDNS_PORT, probe_multicast
 from lutra.net.discovery import Discovery, DiscoveryEvent, Found, Gone, NetworkChanged
 from lutra.net.interfaces import Interface, interfaces
 from lutra.net.mdns import ServiceKind
@@ -88,6 +90,69 @@ async def test_a_group_joined_or_left_later_counts_at_once() -> None:
         await until(lambda: any(isinstance(event, Gone) for event in seen_by_other))
 
 
+async def test_setting_the_same_again_announces_nothing_anew() -> None:
+    async with discovering(4091, {GROUP: SECRET}) as (one, _):
+        one.set_rendezvous(offered=[b"invite"])
+        before = {kind: list(own) for kind, own in one._own.items()}
+        assert all(before.values())
+        one.set_groups({GROUP: SECRET})
+        one.set_rendezvous(offered=[b"invite"])
+        assert one._own == before
+        one.set_rendezvous()
+        assert one._own == {**before, ServiceKind.RENDEZVOUS: []}
+
+
+async def test_hostile_announcements_are_survived() -> None:
+    """Datagrams that are no DNS, and services with absurd records, come in between."""
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as enemy:
+        enemy.setsockopt(socket.IPPROTO_IP, socket.IP_MULTICAST_IF, socket.inet_aton(LOOPBACK))
+        async with discovering(4101, {GROUP: SECRET}) as (one, seen):
+            await until(lambda: one.facts().active)
+            for garbage in hostile_datagrams():
+                enemy.sendto(garbage, (MDNS_GROUP, MDNS_PORT))
+            await until(lambda: one.facts().strangers >= 1)
+            async with discovering(4102, {GROUP: SECRET}):
+                await until(lambda: found(seen))
+            assert [event.addresses for event in found(seen)] == [(Address(LOOPBACK, 4102),)]
+
+
+def hostile_datagrams() -> list[bytes]:
+    """A valid foreign service, and everything that may be wrong with one."""
+
+    def name(*labels: bytes) -> bytes:
+        return b"".join(bytes((len(one),)) + one for one in labels) + b"\0"
+
+    def record(owner: bytes, kind: int, data: bytes) -> bytes:
+        return owner + struct.pack("!HHIH", kind, 0x8001, 120, len(data)) + data
+
+    def answer(*records: bytes) -> bytes:
+        return struct.pack("!HHHHHH", 0, 0x8400, 0, len(records), 0, 0) + b"".join(records)
+
+    def service(label: bytes, text: bytes, port: int) -> bytes:
+        kind, host = (b"_lutra", b"_tcp", b"local"), name(label, b"local")
+        return answer(
+            name(*kind) + struct.pack("!HHIH", 12, 1, 120, len(name(label, *kind)))
+            + name(label, *kind),
+            record(name(label, *kind), 33, struct.pack("!HHH", 0, 0, port) + host),
+            record(name(label, *kind), 16, text),
+            record(host, 1, socket.inet_aton("192.0.2.9")),
+        )  # fmt: skip
+
+    honest = service(b"foreign", b"\x0bt0=12345678", 4242)
+    return [
+        b"",
+        b"\xff" * 200,
+        bytes(12),
+        *(honest[:length] for length in range(0, len(honest), 7)),
+        service(b"cut", b"\xfft0=1", 1),
+        service(b"odd", b"\x06t0=123\x03v=9", 2),
+        service(b"bare", b"\x02t0\x00\x01=", 3),
+        service(b"zero", b"", 0),
+        service(b"\xff\xfe", b"\x02\xff\xff", 4),
+        honest,
+    ]
+
+
 async def test_labels_and_tags_change_with_the_hour() -> None:
     now = [100 * HOUR + 10]
     async with (
@@ -95,10 +160,10 @@ async def test_labels_and_tags_change_with_the_hour() -> None:
         discovering(4022, {GROUP: SECRET}, clock=lambda: now[0]) as (_, seen),
     ):
         await until(lambda: found(seen))
-        (before,) = one._announcements
+        (before,) = one._own[ServiceKind.GROUPS]
         now[0] += HOUR
         await until(lambda: len(found(seen)) == 2)
-        (after,) = one._announcements
+        (after,) = one._own[ServiceKind.GROUPS]
         assert before.label != after.label
         assert not set(before.properties.values()) - {b"1"} & set(after.properties.values())
         assert found(seen)[1].label == after.label
@@ -122,7 +187,7 @@ async def test_a_silent_device_finds_without_being_found() -> None:
         discovering(4042, {GROUP: SECRET}, announce=False) as (silent, seen),
     ):
         await until(lambda: found(seen))
-        assert not silent._announcements
+        assert not any(silent._own.values())
         assert not found(seen_by_loud)
 
 
