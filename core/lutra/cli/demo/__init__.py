@@ -34,6 +34,7 @@ def demo(invocation: Invocation, trace: Path | None, keep: Path | None) -> None:
     Two nodes run as processes of their own, as root on networks of their own. Each types one
     side of a recorded session (or of a built-in script); half way the cable is pulled.
     """
+    from lutra.cli.demo.cable import make_cable
     from lutra.cli.demo.conductor import perform
     from lutra.cli.demo.trace import built_in_script, load_trace
 
@@ -43,7 +44,9 @@ def demo(invocation: Invocation, trace: Path | None, keep: Path | None) -> None:
     with ExitStack() as stack:
         directory = keep or Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="lutra-")))
         directory.mkdir(parents=True, exist_ok=True)
-        report = perform(script, directory, lambda text: click.echo(text, err=True))
+        cable = make_cable()
+        stack.callback(cable.close)
+        report = perform(script, cable, directory, lambda text: click.echo(text, err=True))
     invocation.show(dataclasses.asdict(report), _text(report))
     if not report.equal:
         raise click.ClickException("The two texts are not what they must be.")

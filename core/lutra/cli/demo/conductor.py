@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from lutra.cli.demo.cable import Cable, make_cable
+from lutra.cli.demo.cable import Cable
 from lutra.cli.demo.process import NodeProcess
 from lutra.cli.demo.trace import Script, cable_cut
 from lutra.cli.demo.typist import DemoError, Typist
@@ -81,11 +81,12 @@ class Report:
     stores: tuple[StoreState, StoreState]
 
 
-def perform(script: Script, directory: Path, say: Callable[[str], None]) -> Report:
+def perform(script: Script, cable: Cable, directory: Path, say: Callable[[str], None]) -> Report:
     """Run the demonstration.
 
     Args:
         script: what the two sides type.
+        cable: connects them.
         directory: where their profiles go.
         say: told what happens, in sentences.
 
@@ -94,8 +95,6 @@ def perform(script: Script, directory: Path, say: Callable[[str], None]) -> Repo
         LutraError: a subclass says what else went wrong.
     """
     with ExitStack() as stack:
-        cable = make_cable()
-        stack.callback(cable.close)
         say(f"Network: {cable.name}.")
         nodes = start_nodes(directory, cable, stack)
         document = meet(nodes, cable)
@@ -112,6 +111,7 @@ def perform(script: Script, directory: Path, say: Callable[[str], None]) -> Repo
             replay = time.monotonic() - started
             say(f"All typed after {_seconds(replay)}.")
         stores = _settled(nodes, script, document)
+        wire_bytes = cable.bytes_carried()
         return Report(
             script=script.name,
             network=cable.name,
@@ -123,7 +123,7 @@ def perform(script: Script, directory: Path, say: Callable[[str], None]) -> Repo
             converged=converged,
             replay=replay,
             last_edit=last_edit,
-            wire_bytes=cable.bytes_carried(),
+            wire_bytes=wire_bytes,
             equal=all(store.matches for store in stores),
             stores=stores,
         )
@@ -261,25 +261,25 @@ def _settled(
         ),
         "both sides know that the other holds everything",
     )
-    texts = [node.call("document", document=document)["text"] for node in nodes]
-    wanted = texts[0] if script.end_content is None else script.end_content
-    states: list[StoreState] = []
-    for side, node in enumerate(nodes):
-        status: dict[str, Any] = node.call("status")
-        page: dict[str, Any] = node.call("document", document=document)["status"]
-        files = node.profile.glob("lutra.db*")
-        states.append(
-            StoreState(
-                name=status["identity"]["name"],
-                operations=status["operations"],
-                devices=page["devices"],
-                holders=page["holders"],
-                database_bytes=sum(file.stat().st_size for file in files),
-                matches=texts[side] == wanted,
-                characters=len(texts[side]),
-            )
-        )
-    return states[0], states[1]
+    pages = [node.call("document", document=document) for node in nodes]
+    wanted = pages[0]["text"] if script.end_content is None else script.end_content
+    first, second = (_state(node, page, wanted) for node, page in zip(nodes, pages, strict=True))
+    return first, second
+
+
+def _state(node: NodeProcess, page: dict[str, Any], wanted: str) -> StoreState:
+    """Look at a node, and end it: the database is then as large as it stays."""
+    status: dict[str, Any] = node.call("status")
+    node.stop()
+    return StoreState(
+        name=status["identity"]["name"],
+        operations=status["operations"],
+        devices=page["status"]["devices"],
+        holders=page["status"]["holders"],
+        database_bytes=sum(file.stat().st_size for file in node.profile.glob("lutra.db*")),
+        matches=page["text"] == wanted,
+        characters=len(page["text"]),
+    )
 
 
 def wait_until(reached: Callable[[], bool], what: str, seconds: float = _SECONDS) -> None:
