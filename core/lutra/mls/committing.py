@@ -42,8 +42,11 @@ from lutra.mls.messages import (
 from lutra.mls.proposal_list import ProposalPlan, SentProposal, apply_plan, plan_proposals
 from lutra.mls.proposals import (
     USAGE_APPLICATION,
+    Add,
     Commit,
+    GroupContextExtensions,
     HpkeCiphertext,
+    PreSharedKey,
     Proposal,
     ProposalOrRef,
     ReInit,
@@ -110,36 +113,46 @@ class NewEpoch:
     previous: MemberState
 
 
-def select_proposals(state: MemberState) -> dict[bytes, SentProposal]:
+def select_proposals(state: MemberState, psks: PskLookup = no_psks) -> dict[bytes, SentProposal]:
     """Choose received proposals that can be committed together (§12.2).
 
     Removes win over updates of the same leaf, later updates over earlier ones; one's own update
-    and one's own removal cannot be committed by oneself; a re-initialisation waits for the rest.
+    and one's own removal cannot be committed by oneself; pre-shared keys must be at hand; a
+    re-initialisation waits for everything else.
     """
-    chosen: dict[bytes, SentProposal] = {}
-    by_leaf: dict[int, bytes] = {}
-    seen: set[object] = set()
-    ordered = sorted(
-        state.public.proposals.items(), key=lambda item: isinstance(item[1].proposal, Remove)
-    )
-    for reference, sent in ordered:
-        proposal = sent.proposal
-        if isinstance(proposal, Update | Remove):
-            leaf = sent.sender.index if isinstance(proposal, Update) else proposal.removed
-            if leaf == state.own_index:
-                continue
-            chosen.pop(by_leaf.get(leaf, b""), None)
-            by_leaf[leaf] = reference
-        elif proposal in seen or isinstance(proposal, ReInit):
+    received = state.public.proposals
+    chosen: dict[object, bytes] = {}
+    for reference, sent in received.items():
+        subject = _subject(sent)
+        before = received.get(chosen.get(subject, b""))
+        if before is not None and isinstance(before.proposal, Remove):
             continue
-        seen.add(proposal)
-        chosen[reference] = sent
-    if chosen:
-        return {r: chosen[r] for r in state.public.proposals if r in chosen}
-    for reference, sent in state.public.proposals.items():
-        if isinstance(sent.proposal, ReInit):
-            return {reference: sent}
-    return {}
+        if subject == ("leaf", state.own_index) or isinstance(sent.proposal, ReInit):
+            continue
+        if isinstance(sent.proposal, PreSharedKey) and not state.has_psk(sent.proposal.psk, psks):
+            continue
+        chosen[subject] = reference
+    references = set(chosen.values())
+    if not references:
+        references = {r for r, sent in received.items() if isinstance(sent.proposal, ReInit)}
+        references = set(sorted(references)[:1])
+    return {r: sent for r, sent in received.items() if r in references}
+
+
+def _subject(sent: SentProposal) -> object:
+    """Return what a proposal is about; a commit can hold one proposal about it."""
+    proposal = sent.proposal
+    match proposal:
+        case Update():
+            return "leaf", sent.sender.index
+        case Remove(removed):
+            return "leaf", removed
+        case Add(key_package):
+            return "client", key_package.leaf.signature_key
+        case GroupContextExtensions():
+            return "extensions"
+        case _:
+            return proposal
 
 
 def create_commit(
@@ -158,7 +171,7 @@ def create_commit(
     """
     state.need_active()
     public = state.public
-    chosen = _chosen(state, options.references)
+    chosen = _chosen(state, options.references, psks)
     own = Sender.member(state.own_index)
     sent = [*chosen.values(), *(SentProposal(own, proposal) for proposal in proposals)]
     plan = plan_proposals(
@@ -176,7 +189,7 @@ def create_commit(
 
 def _chosen(state: MemberState, references: Sequence[bytes] | None) -> dict[bytes, SentProposal]:
     if references is None:
-        return select_proposals(state)
+        return select_proposals(state, psks)
     try:
         return {reference: state.public.proposals[reference] for reference in references}
     except KeyError:

@@ -236,6 +236,7 @@ class Group(EpochView):
             if name == "messages":
                 empty = SecretTree.empty(self.suite, self.tree.leaf_count)
                 state = replace(state, secret_tree=empty)
+                epoch_names.append("sender_data")
             elif name == "past":
                 state = replace(state, resumption=())
             elif name in _EPOCH_SECRETS:
@@ -330,9 +331,9 @@ class Group(EpochView):
         )
         return self._staged(made)
 
-    def commitable(self) -> tuple[bytes, ...]:
+    def committable(self, psks: PskLookup = no_psks) -> tuple[bytes, ...]:
         """Return references of received proposals that `commit` would include."""
-        return tuple(select_proposals(self._state))
+        return tuple(select_proposals(self._state, psks))
 
     def group_info(
         self,

@@ -347,7 +347,7 @@ def join_by_commit(
         own_index=-1,
         signature_private=request.signature_private,
         private_keys={},
-        secrets=EpochSecrets(b"", None, None, None, None, None, b"", None),
+        secrets=EpochSecrets(None, None, None, None, None, None, b"", None),
         secret_tree=SecretTree.empty(public.suite, public.tree.leaf_count),
         pending_updates={},
         resumption=(),

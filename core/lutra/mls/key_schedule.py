@@ -111,7 +111,7 @@ class EpochSecrets:
     and welcome secret are not kept at all.
     """
 
-    sender_data: bytes = field(repr=False)
+    sender_data: bytes | None = field(repr=False)
     exporter: bytes | None = field(repr=False)
     external: bytes | None = field(repr=False)
     confirmation_key: bytes | None = field(repr=False)

@@ -16,6 +16,7 @@ from lutra.mls.transition import PublicState
 
 _FORMAT = 1
 _SECRET_NAMES = (
+    "sender_data",
     "exporter",
     "external",
     "confirmation_key",
@@ -87,7 +88,6 @@ def encode_state(state: MemberState, *, with_tree: bool) -> bytes:
             bytes((state.status,)),
             vector(state.signature_private),
             vector(b"".join(u32(node) + vector(key) for node, key in state.private_keys.items())),
-            vector(secrets.sender_data),
             vector(secrets.epoch_authenticator),
             kept,
             state.secret_tree.encode(),
@@ -116,7 +116,7 @@ def _decode_state(reader: Reader, tree: RatchetTree | None) -> MemberState:
         raise MlsMalformedError("A stored group has an unknown status.", "2")
     signature_private = reader.vector()
     private_keys = dict(reader.items(lambda r: (r.u32(), r.vector())))
-    sender_data, authenticator = reader.vector(), reader.vector()
+    authenticator = reader.vector()
     kept = {name: reader.vector() if reader.present() else None for name in _SECRET_NAMES}
     secret_tree = SecretTree.decode(public.suite, reader)
     pending = dict(reader.items(lambda r: (r.vector(), (r.vector(), r.vector()))))
@@ -129,7 +129,7 @@ def _decode_state(reader: Reader, tree: RatchetTree | None) -> MemberState:
         own_index=own_index,
         signature_private=signature_private,
         private_keys=private_keys,
-        secrets=EpochSecrets(sender_data=sender_data, epoch_authenticator=authenticator, **kept),
+        secrets=EpochSecrets(epoch_authenticator=authenticator, **kept),
         secret_tree=secret_tree,
         pending_updates=pending,
         resumption=resumption,

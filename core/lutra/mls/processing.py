@@ -59,8 +59,8 @@ def unprotect(
         content, secret_tree = unprotect_private(
             message,
             state.secret_tree,
-            state.secrets.sender_data,
-            is_member=lambda leaf: public.tree.leaf(leaf) is not None,
+            state.secrets.need("sender_data"),
+            is_member=lambda leaf: _is_other_member(state, leaf),
             limits=services.policy.limits,
         )
         state = replace(state, secret_tree=secret_tree)
@@ -77,6 +77,12 @@ def unprotect(
         raise OwnMessageError("A message came back to its sender.", "12.4.2")
     check_signature(public, content, services)
     return Opened(content, state)
+
+
+def _is_other_member(state: MemberState, leaf: int) -> bool:
+    if leaf == state.own_index:
+        raise OwnMessageError("A message came back to its sender.", "12.4.2")
+    return state.public.tree.leaf(leaf) is not None
 
 
 def receive_proposal(

@@ -53,6 +53,9 @@ class ParentNode:
         return cls(key, parent_hash, unmerged, reader.since(start))
 
 
+MAX_LEAVES = 1 << 16
+"""The largest tree accepted, blank leaves included: bounds what a forged tree can cost."""
+
 Node = LeafNode | ParentNode | None
 
 
@@ -101,6 +104,8 @@ class RatchetTree:
         reader.finish()
         if not nodes or nodes[-1] is None:
             raise InvalidTreeError("A tree does not end in an occupied node.", "12.4.3.3")
+        if len(nodes) > tree_math.node_count(MAX_LEAVES):
+            raise InvalidTreeError("A tree is larger than supported here.", "12.4.3.3")
         for index, node in enumerate(nodes):
             if node is not None and isinstance(node, ParentNode) is (index & 1 == 0):
                 raise InvalidTreeError("A tree has leaves and parents misplaced.", "12.4.3.3")

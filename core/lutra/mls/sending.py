@@ -54,7 +54,7 @@ def protect_handshake(
     message, secret_tree = protect_private(
         content,
         state.secret_tree,
-        state.secrets.sender_data,
+        state.secrets.need("sender_data"),
         padding=0,
         random=services.random,
     )
@@ -79,7 +79,7 @@ def send_application(
     message, secret_tree = protect_private(
         content,
         state.secret_tree,
-        state.secrets.sender_data,
+        state.secrets.need("sender_data"),
         padding=padding,
         random=services.random,
     )

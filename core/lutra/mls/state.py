@@ -82,6 +82,14 @@ class MemberState:
                 return key
         return find_psk(psk_id, lookup)
 
+    def has_psk(self, psk_id: PreSharedKeyId, lookup: PskLookup) -> bool:
+        """Tell whether a pre-shared key is at hand."""
+        try:
+            self.find_psk(psk_id, lookup)
+        except MissingPskError:
+            return False
+        return True
+
     def resumption_psk(self, epoch: int) -> bytes | None:
         """Return the resumption key of this or a past epoch, if it is still there."""
         if epoch == self.public.context.epoch:
@@ -97,7 +105,7 @@ class MemberState:
 
     def removed(self) -> MemberState:
         """Return what remains for a member who was removed: no secret at all."""
-        empty = EpochSecrets(b"", None, None, None, None, None, b"", None)
+        empty = EpochSecrets(None, None, None, None, None, None, b"", None)
         return replace(
             self,
             signature_private=b"",
