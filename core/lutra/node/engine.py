@@ -263,10 +263,12 @@ class Engine:
         """Put a document's drafts into operations now."""
         self._publish(document)
 
-    def publish_all(self) -> None:
-        """Put all drafts into operations now, as far as keys allow."""
+    def finish(self) -> None:
+        """Leave things tidy before closing: no drafts, as far as keys allow, and short logs."""
         for document in self._documents.drafted():
             self._publish(document)
+        for document in self._deadlines.resting():
+            self._documents.checkpoint(document)
 
     def open_editor(self, document: bytes) -> tuple[int, int, bytes]:
         """Take an editing place; returns slot, Loro peer id and the state to start from."""

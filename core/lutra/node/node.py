@@ -105,7 +105,7 @@ class Node:
         network, self._network = self._network, None
         if network is not None:
             await network.close()
-        await self._call(Engine.publish_all)
+        await self._call(Engine.finish)
         await self._host.close()
         for subscription in list(self._subscriptions):
             subscription.close()

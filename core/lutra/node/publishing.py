@@ -6,12 +6,16 @@ ALONE_SECONDS = 1.0
 """While nobody is connected, edits are collected until typing rests for so long."""
 ALONE_LIMIT_SECONDS = 10.0
 """But never longer than this."""
-MIN_INTERVAL_SECONDS = 0.02
-"""While somebody is connected, a document is published at most 50 times a second."""
+PUBLISH_RATE = 50.0
+"""While somebody is connected, a document is published at most so often a second."""
+PUBLISH_BURST = 10.0
+"""So many times in a row without waiting, so that fast, uneven typing is not held up."""
 REST_SECONDS = 3.0
 """A document is worth a look for compaction when nothing was published for so long."""
 RECONCILE_STEP_SECONDS = 3.0
 """Between one member's turn to reconcile keys and the next one's (GROUPS §2.5.3)."""
+
+_MAX_ALLOWANCES = 1000
 
 
 class Deadlines:
@@ -23,17 +27,17 @@ class Deadlines:
     def __init__(self) -> None:
         self._publish: dict[bytes, float] = {}
         self._first: dict[bytes, float] = {}
-        self._last: dict[bytes, float] = {}
+        self._allowance: dict[bytes, tuple[float, float]] = {}
         self._reconcile: dict[bytes, float] = {}
         self._rest: dict[bytes, float] = {}
 
     def edited(self, document: bytes, now: float, connected: bool) -> bool:
         """Note an edit; returns True if it is to be published right now."""
         if connected:
-            due = self._last.get(document, now - MIN_INTERVAL_SECONDS) + MIN_INTERVAL_SECONDS
-            if due <= now:
+            left = self._left(document, now)
+            if left >= 1:
                 return True
-            self._publish[document] = due
+            self._publish[document] = now + (1 - left) / PUBLISH_RATE
             return False
         first = self._first.setdefault(document, now)
         self._publish[document] = min(now + ALONE_SECONDS, first + ALONE_LIMIT_SECONDS)
@@ -43,10 +47,17 @@ class Deadlines:
         """Note that a document has been published."""
         self._publish.pop(document, None)
         self._first.pop(document, None)
-        self._last[document] = now
+        self._allowance[document] = (self._left(document, now) - 1, now)
         self._rest[document] = now + REST_SECONDS
-        if len(self._last) > 1000:
-            self._last = {item: at for item, at in self._last.items() if now - at < 1}
+        if len(self._allowance) > _MAX_ALLOWANCES:
+            self._allowance = {
+                item: (left, at) for item, (left, at) in self._allowance.items() if now - at < 1
+            }
+
+    def _left(self, document: bytes, now: float) -> float:
+        """Return how many times a document may be published without waiting (a token bucket)."""
+        left, at = self._allowance.get(document, (PUBLISH_BURST, now))
+        return min(PUBLISH_BURST, left + (now - at) * PUBLISH_RATE)
 
     def publish_now(self, document: bytes, now: float) -> None:
         """Make a document due."""
@@ -74,6 +85,10 @@ class Deadlines:
             _take_due(self._reconcile, now),
             _take_due(self._rest, now),
         )
+
+    def resting(self) -> list[bytes]:
+        """Return the documents that wait for a look for compaction."""
+        return list(self._rest)
 
     def next(self) -> float | None:
         """Return the earliest time at which something is due."""

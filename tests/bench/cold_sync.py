@@ -1,0 +1,86 @@
+"""A long document to an empty device over loopback, beside copying its bytes and importing them."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import socket
+import threading
+import time
+
+from loro import ExportMode, LoroDoc
+
+from tests.bench.harness import (
+    LOOPBACK,
+    Row,
+    load_trace,
+    pair_up,
+    raw_replay,
+    replay_into,
+    report,
+    running,
+    scratch,
+)
+from tests.bench.latency import start_peer
+
+
+def raw_copy(data: bytes, end: str) -> float:
+    """Send ``data`` through a loopback socket and import it into an empty Loro document."""
+    with socket.create_server((LOOPBACK, 0)) as server:
+        port = server.getsockname()[1]
+
+        def send() -> None:
+            with socket.create_connection((LOOPBACK, port)) as out:
+                out.sendall(data)
+
+        sender = threading.Thread(target=send)
+        began = time.perf_counter()
+        sender.start()
+        connection, _ = server.accept()
+        with connection:
+            received = b"".join(iter(lambda: connection.recv(1 << 20), b""))
+        doc = LoroDoc()
+        doc.import_(received)
+        assert doc.get_text("body").to_string() == end
+        seconds = time.perf_counter() - began
+        sender.join()
+    return seconds
+
+
+async def measure() -> list[Row]:
+    """Measure one cold sync; the text on the new device must be exact."""
+    patches, end = load_trace("automerge-paper")
+    _, doc = raw_replay(patches)
+    data = doc.export(ExportMode.Updates(LoroDoc().oplog_vv))
+    with scratch() as folder:
+        ana, ben = folder / "ana", folder / "ben"
+        group = await pair_up(ana, ben)
+        async with running(ana) as node:
+            document = await node.create_document(group, "Paper", "")
+            await replay_into(node, document.id, patches)
+        child = await start_peer(ana)
+        assert child.stdout is not None
+        address = json.loads(await child.stdout.readline())["listening"]
+        raw = min(raw_copy(data, end) for _ in range(3))
+        began = time.perf_counter()
+        async with running(ben, peers=(address,)) as node:
+            while not await node.documents() or await node.text(document.id) != end:
+                await asyncio.sleep(0.002)
+            seconds = time.perf_counter() - began
+            sent, received = node.traffic_bytes()
+        assert child.stdin is not None
+        child.stdin.close()
+        await child.wait()
+    return [
+        Row(
+            "cold sync of automerge-paper, starting the node included",
+            seconds / raw,
+            "× raw copy and import",
+            goal=3.0,
+            beside=f"{seconds:.3f} s for {sent + received} bytes, raw {raw:.3f} s for {len(data)}",
+        )
+    ]
+
+
+if __name__ == "__main__":
+    report(asyncio.run(measure()))
