@@ -187,7 +187,9 @@ def create_commit(
     return build_commit(state, entries, plan, options, services, psks=psks)
 
 
-def _chosen(state: MemberState, references: Sequence[bytes] | None) -> dict[bytes, SentProposal]:
+def _chosen(
+    state: MemberState, references: Sequence[bytes] | None, psks: PskLookup
+) -> dict[bytes, SentProposal]:
     if references is None:
         return select_proposals(state, psks)
     try:
