@@ -7,7 +7,7 @@ faults of its own; neither derives from ``Exception``. Whoever calls Loro theref
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from types import TracebackType
 from typing import Final, Protocol, cast
 
@@ -115,6 +115,39 @@ def export_ranges(doc: LoroDoc, ranges: Mapping[int, tuple[int, int]]) -> bytes:
     """Export the edits of some peers: peer id → (first counter, counter after the last)."""
     spans = [IdSpan(peer, CounterSpan(start, end)) for peer, (start, end) in sorted(ranges.items())]
     return doc.export(ExportMode.UpdatesInRange(spans))
+
+
+def import_all(doc: LoroDoc, updates: Sequence[bytes]) -> dict[int, int]:
+    """Import updates, and compute the new state only once.
+
+    Taking in many updates one after the other costs Loro a comparison with all concurrent edits
+    each time; `LoroDoc.import_batch` avoids that, but reads every update twice.
+
+    Returns:
+        Peer id → counter after the last edit that waits for others; empty if none does.
+    """
+    waiting: dict[int, int] = {}
+    several = len(updates) > 1
+    if several:
+        doc.detach()
+    for update in updates:
+        pending = doc.import_(update).pending
+        if pending is not None:
+            for peer, (_, end) in pending.inner().items():
+                waiting[peer] = max(end, waiting.get(peer, 0))
+    if several:
+        doc.attach()
+    return waiting
+
+
+def check_snapshot(snapshot: bytes) -> None:
+    """Open a snapshot and read all of it; Loro fails if it cannot."""
+    doc = new_loro_doc(0)
+    doc.import_(snapshot)
+    for root in (META, FIELDS):
+        doc.get_map(root).get_deep_value()
+    for root in (TITLE, BODY):
+        doc.get_text(root).to_delta()
 
 
 def version_of(data: bytes) -> VersionVector:

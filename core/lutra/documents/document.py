@@ -23,6 +23,9 @@ from lutra.errors import BugError
 if TYPE_CHECKING:
     from loro import LoroDoc, LoroText, LoroValue
 
+_TITLE_KEY = bytes([len(crdt.TITLE)]) + crdt.TITLE.encode()
+"""How an update that touches the title names it."""
+
 Clock = Callable[[], int]
 """Returns the time to date edits with, in whole seconds since 1970."""
 
@@ -35,6 +38,7 @@ class Document:
         device: public key of the device this copy belongs to.
         peer: Loro peer id of the edits made through this object.
         revision: grows whenever text, title or fields may have changed.
+        skipped: how many stored updates could not be applied when it was loaded.
     """
 
     __slots__ = (
@@ -50,10 +54,12 @@ class Document:
         "_taken",
         "_title",
         "_title_cache",
+        "_waits",
         "device",
         "document_id",
         "peer",
         "revision",
+        "skipped",
     )
 
     def __init__(
@@ -64,6 +70,8 @@ class Document:
         self.peer = peer_id(device, document_id, slot)
         self._edits = crdt.EditGuard()
         self.revision = 0
+        self.skipped = 0
+        self._waits = False
         self._own_prefix = self.peer >> SLOT_BITS
         self._prefixes: dict[bytes, int] = {device: self._own_prefix}
         self._clock = clock
@@ -117,37 +125,27 @@ class Document:
     ) -> Document:
         """Open a stored document: its last snapshot and every update and draft since.
 
-        What comes in here was checked when it was stored. All drafts of this device must be among
-        ``updates``: without them their counters would be given out a second time.
+        All drafts of this device must be among ``updates``: without them their counters would be
+        given out a second time. An update that cannot be applied is left out and counted in
+        `skipped`: a hostile member must not be able to close the document for everybody else.
 
         Raises:
-            DocumentStateError: the stored bytes cannot be read.
+            DocumentStateError: the snapshot cannot be read, or no single update is to blame.
         """
-        document = cls(document_id, device, slot, clock=clock)
-        parts = [] if snapshot is None else [snapshot]
-        parts.extend(updates)
-        doc = document._doc
-        try:
-            if parts:
-                # A snapshot by itself opens without decoding its history.
-                waiting = doc.import_(parts[0]).pending
-                if len(parts) > 1:
-                    waiting = doc.import_batch(parts[1:]).pending
-                if waiting is not None:
-                    document._known.update(
-                        {peer: end for peer, (_, end) in waiting.inner().items()}
-                    )
-        except BaseException as error:
-            if crdt.is_loro_failure(error):
-                raise DocumentStateError(
-                    "A stored document cannot be read; its edits are still in the log."
-                ) from error
-            raise
-        for peer, end in crdt.counters(doc.oplog_vv).items():
-            document._known[peer] = max(end, document._known.get(peer, 0))
-        document._taken = document._end()
-        document._title_cache = None
-        return document
+        kept = list(updates)
+        skipped = 0
+        while True:
+            document = cls(document_id, device, slot, clock=clock)
+            try:
+                document._restore(snapshot, kept)
+            except BaseException as error:
+                if not crdt.is_loro_failure(error):
+                    raise
+                del kept[_unreadable(snapshot, kept)]
+                skipped += 1
+            else:
+                document.skipped = skipped
+                return document
 
     @property
     def broken(self) -> bool:
@@ -280,11 +278,23 @@ class Document:
         changed: dict[int, int] = {}
         for author, update in updates:
             extend_known(changed, self._known, read_ranges(update), self._prefix(author))
-        self._import([update for _, update in updates])
+        was_waiting = self._waits
+        try:
+            self._waits |= bool(crdt.import_all(self._doc, [update for _, update in updates]))
+            self._check_readable(changed)
+        except BaseException as error:
+            if not crdt.is_loro_failure(error):
+                raise
+            # Loro takes one refused update back by itself, but not those applied before it.
+            self._edits.broken |= len(updates) > 1 or not self._is_untouched(changed, error)
+            raise DamagedUpdateError("An edit is damaged and was refused.") from error
         self._known.update(changed)
         if self.peer in changed:
             self._taken = max(self._taken, changed[self.peer])
-        self._title_cache = None
+        if was_waiting:
+            self._waits = self.waiting() is not None
+        if was_waiting or any(_TITLE_KEY in update for _, update in updates):
+            self._title_cache = None
         self.revision += 1
 
     def take_local(self) -> bytes | None:
@@ -339,13 +349,29 @@ class Document:
 
     # Stored states
 
-    def snapshot(self) -> bytes:
+    def snapshot(self, *, verified: bool = False) -> bytes:
         """Return history and state for the store and for new editor windows.
 
         Edits in `waiting` are not part of it and must be stored beside it.
+
+        Args:
+            verified: open the result once, for a snapshot that replaces stored updates; costs
+                about 0.2 µs per character of the document.
+
+        Raises:
+            DocumentStateError: the document holds edits that cannot be stored in this form; keep
+                the updates instead.
         """
         self._commit()
-        return self._doc.export(ExportMode.Snapshot())
+        try:
+            snapshot = self._doc.export(ExportMode.Snapshot())
+            if verified:
+                crdt.check_snapshot(snapshot)
+        except BaseException as error:
+            if crdt.is_loro_failure(error):
+                raise DocumentStateError("A document's state cannot be stored.") from error
+            raise
+        return snapshot
 
     def waiting(self) -> bytes | None:
         """Return the imported edits that wait for others, as one update, or None."""
@@ -394,14 +420,48 @@ class Document:
             text.update(new)
         self.revision += 1
 
-    def _import(self, updates: Sequence[bytes]) -> None:
-        try:
-            if len(updates) == 1:
-                self._doc.import_(updates[0])
-            else:
-                self._doc.import_batch(updates)
-        except BaseException as error:
-            if not crdt.is_loro_failure(error):
-                raise
-            self._edits.broken |= len(updates) > 1 or crdt.is_loro_panic(error)
-            raise DamagedUpdateError("An edit is damaged and was refused.") from error
+    def _restore(self, snapshot: bytes | None, updates: Sequence[bytes]) -> None:
+        if snapshot is not None:
+            self._doc.import_(snapshot)
+        self._known = crdt.import_all(self._doc, updates)
+        self._waits = bool(self._known)
+        for peer, end in crdt.counters(self._doc.oplog_vv).items():
+            self._known[peer] = max(end, self._known.get(peer, 0))
+        self._taken = self._end()
+        self._title_cache = None
+
+    def _check_readable(self, changed: Mapping[int, int]) -> None:
+        """Make Loro read back what it has just taken in; some damage shows only then."""
+        version = self._doc.oplog_vv
+        ranges: dict[int, tuple[int, int]] = {}
+        for peer, end in changed.items():
+            start = self._known.get(peer, 0)
+            last = version.get_last(peer)
+            if last is not None and last >= start and end > start:
+                ranges[peer] = (start, min(end, last + 1))
+        if ranges:
+            crdt.export_ranges(self._doc, ranges)
+
+    def _is_untouched(self, changed: Mapping[int, int], error: BaseException) -> bool:
+        if crdt.is_loro_panic(error):
+            return False
+        version = self._doc.oplog_vv
+        return all((version.get_last(peer) or -1) < self._known.get(peer, 0) for peer in changed)
+
+
+def _unreadable(snapshot: bytes | None, updates: Sequence[bytes]) -> int:
+    """Return the index of the first update that cannot be applied after those before it."""
+    doc = crdt.new_loro_doc(0)
+    index = -1
+    try:
+        if snapshot is not None:
+            doc.import_(snapshot)
+        for index, update in enumerate(updates):  # noqa: B007 - the index is the result
+            doc.import_(update)
+    except BaseException as error:
+        if not crdt.is_loro_failure(error):
+            raise
+        if index >= 0:
+            return index
+        raise DocumentStateError("The stored state of a document cannot be read.") from error
+    raise DocumentStateError("A stored document cannot be put together from its parts.")

@@ -198,10 +198,7 @@ class Replica:
         old = {root: _old_text(text) for root, text in self._texts.items()}
         self._events.clear()
         try:
-            if len(updates) == 1:
-                self._doc.import_(updates[0])
-            else:
-                self._doc.import_batch(updates)
+            crdt.import_all(self._doc, updates)
         except BaseException as error:
             if crdt.is_loro_failure(error):
                 raise DamagedUpdateError("An edit is damaged and was not shown.") from error
