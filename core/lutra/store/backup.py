@@ -7,13 +7,11 @@ instead of the device's keyring, so that it opens on another device too.
 from __future__ import annotations
 
 import shutil
-from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from blake3 import blake3
-
 from lutra import codec
+from lutra.crypto.hashing import blake3_hash
 from lutra.crypto.random import Random, system_random
 from lutra.errors import LocalError
 from lutra.store.connection import Connection
@@ -38,7 +36,7 @@ class Contents:
 
     Attributes:
         counts: number of rows by table.
-        digest: BLAKE3 over all rows of all tables.
+        digest: BLAKE3 chained over all rows of all tables.
     """
 
     counts: dict[str, int]
@@ -69,15 +67,15 @@ def contents(connection: Connection) -> Contents:
         "ESCAPE '~' AND sql NOT LIKE 'CREATE VIRTUAL%' ORDER BY name"
     )
     counts: dict[str, int] = {}
-    digest = blake3(codec.encode([row[0] for row in tables]))
+    digest = blake3_hash(codec.encode([row[0] for row in tables]))
     for (name,) in tables:
         counts[name] = 0
         # Without indexes rows come in the order of their keys, which a copy keeps.
         for row in connection.each(f'SELECT * FROM "{name}" NOT INDEXED'):  # noqa: S608
             counts[name] += 1
-            digest.update(codec.encode(list(row)))
-        digest.update(codec.encode(counts[name]))
-    return Contents(counts, digest.digest())
+            digest = blake3_hash(digest + codec.encode(list(row)))
+        digest = blake3_hash(digest + codec.encode(counts[name]))
+    return Contents(counts, digest)
 
 
 def back_up(
@@ -218,16 +216,12 @@ def _copy_files(source: Path, target: Path) -> int:
 
 
 def _hash_of(path: Path) -> bytes:
-    digest = blake3()
-    for chunk in _chunks(path):
-        digest.update(chunk)
-    return digest.digest()
-
-
-def _chunks(path: Path) -> Iterator[bytes]:
+    """Hash a file piece by piece, each together with the hash of the pieces before it."""
+    digest = b""
     with path.open("rb") as file:
         while chunk := file.read(_CHUNK_BYTES):
-            yield chunk
+            digest = blake3_hash(digest + chunk)
+    return digest
 
 
 def _check_room(profile: Profile, target: Path) -> None:

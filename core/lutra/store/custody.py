@@ -12,8 +12,6 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, ClassVar, Protocol, TypeVar, cast
 
-from nacl.pwhash import argon2id
-
 from lutra.crypto import aead
 from lutra.crypto.kdf import SALT_BYTES, passphrase_key
 from lutra.crypto.random import Random, system_random
@@ -33,9 +31,12 @@ PROBE_SECONDS = 2.0
 UNLOCK_SECONDS = 60.0
 _SERVICE = "lutra"
 _WRAP_CONTEXT = b"lutra profile key 1"
+# Argon2id cost: libsodium's "moderate", about half a second.
+PASSES = 3
+MEMORY_BYTES = 256 * 1024**2
 # More than any profile was ever written with: a doctored file must not exhaust the memory.
-_MOST_PASSES = 64
-_MOST_MEMORY = 2 * 1024**3
+_PASSES_ALLOWED = range(1, 65)
+_MEMORY_ALLOWED = range(8192, 2 * 1024**3 + 1)
 _T = TypeVar("_T")
 
 
@@ -101,8 +102,8 @@ class PassphraseCustody:
         self,
         passphrase: str | None,
         *,
-        opslimit: int = argon2id.OPSLIMIT_MODERATE,
-        memlimit: int = argon2id.MEMLIMIT_MODERATE,
+        opslimit: int = PASSES,
+        memlimit: int = MEMORY_BYTES,
         random: Random = system_random,
     ) -> None:
         self._passphrase = unicodedata.normalize("NFC", passphrase or "")
@@ -141,8 +142,8 @@ class PassphraseCustody:
             raise ProfileError("The profile's description is damaged.") from None
         if (
             len(salt) != SALT_BYTES
-            or not argon2id.OPSLIMIT_MIN <= opslimit <= _MOST_PASSES
-            or not argon2id.MEMLIMIT_MIN <= memlimit <= _MOST_MEMORY
+            or opslimit not in _PASSES_ALLOWED
+            or memlimit not in _MEMORY_ALLOWED
         ):
             raise ProfileError("The profile's description is damaged.")
         try:

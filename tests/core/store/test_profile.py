@@ -16,9 +16,15 @@ import keyring
 import pytest
 from keyring.backend import KeyringBackend
 from keyring.errors import PasswordDeleteError
-from nacl.pwhash import argon2id
 
-from lutra.store.custody import Custody, FileCustody, KeyringCustody, PassphraseCustody
+from lutra.store.custody import (
+    MEMORY_BYTES,
+    PASSES,
+    Custody,
+    FileCustody,
+    KeyringCustody,
+    PassphraseCustody,
+)
 from lutra.store.errors import (
     DamagedDatabaseError,
     KeyringError,
@@ -85,9 +91,7 @@ def memory_keyring() -> Iterator[MemoryKeyring]:
 
 
 def quick_passphrase(passphrase: str | None) -> PassphraseCustody:
-    return PassphraseCustody(
-        passphrase, opslimit=argon2id.OPSLIMIT_MIN, memlimit=argon2id.MEMLIMIT_MIN
-    )
+    return PassphraseCustody(passphrase, opslimit=1, memlimit=8192)
 
 
 @pytest.fixture
@@ -197,8 +201,8 @@ def test_a_passphrase_may_be_typed_composed_or_decomposed(folder: Path) -> None:
 
 def test_the_default_passphrase_cost_is_that_of_its_record(folder: Path) -> None:
     profile = Profile.create(folder, PassphraseCustody("slow"))
-    assert profile.record["opslimit"] == argon2id.OPSLIMIT_MODERATE
-    assert profile.record["memlimit"] == argon2id.MEMLIMIT_MODERATE
+    assert profile.record["opslimit"] == PASSES
+    assert profile.record["memlimit"] == MEMORY_BYTES
     assert len(Profile.open(folder).unlock("slow")) == 32
 
 
