@@ -46,6 +46,24 @@ def test_a_full_database_refuses_and_goes_on_when_there_is_room(
         assert store.integrity_check().ok
 
 
+def test_a_mostly_empty_database_gives_its_room_back(path: Path, key: bytes) -> None:
+    with Store.open(path, key) as store:
+        for number in range(30):
+            store.drafts.add(DOCUMENT, bytes([number]) * 1_000_000)
+        store.drafts.add(b"k" * 32, b"kept")
+        store.checkpoint()
+        assert not store.compact()
+        store.drafts.delete_through(DOCUMENT, 25)
+        large = path.stat().st_size
+        assert large > 30_000_000
+        assert store.compact()
+        assert path.stat().st_size < 6_000_000
+        assert not store.compact()
+        assert [draft.update for draft in store.drafts.list(b"k" * 32)] == [b"kept"]
+        assert len(store.drafts.list(DOCUMENT)) == 5
+        assert store.integrity_check().ok
+
+
 FILL = """
 import pathlib, sys
 from lutra.store import Store
