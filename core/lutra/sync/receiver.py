@@ -150,9 +150,7 @@ class Receiver:
         logs = group.logs(control)
         part = self._assembly
         unfinished = (
-            part is not None
-            and part.group is group
-            and group.is_control(part.place.key) is control
+            part is not None and part.group is group and group.is_control(part.place.key) is control
         )
         if logs.heard_done or not logs.exchange.finished or unfinished:
             raise out_of_state("an end of transfer")

@@ -63,6 +63,12 @@ class Outcome:
         default_factory=list[tuple[bytes, bytes | None]]
     )
 
+    def match(self, lower: bytes, upper: bytes | None) -> None:
+        """Note a matched range, as one with its left neighbour where they touch."""
+        if self.matched and self.matched[-1][1] == lower:
+            lower = self.matched.pop()[0]
+        self.matched.append((lower, upper))
+
 
 @dataclass(frozen=True, slots=True)
 class Turn:
@@ -175,7 +181,7 @@ class Exchange:
         if then is None:
             return
         if self._heads().items(lower, upper) == then:
-            outcome.matched.append((lower, upper))
+            outcome.match(lower, upper)
         else:
             # Operations have come since we sent the fingerprint that the peer found equal.
             outcome.held += [(head.key, head.seq_num) for head in then]
@@ -184,7 +190,7 @@ class Exchange:
         heads, upper = self._heads(), item.upper
         own = heads.fingerprint(lower, upper)
         if own.logs == item.logs and own.digest == item.digest:
-            outcome.matched.append((lower, upper))
+            outcome.match(lower, upper)
             self._reply.append(Equal(upper))
         elif item.logs == 0:
             outcome.lacking += [(head.key, None) for head in heads.items(lower, upper)]

@@ -262,7 +262,7 @@ class Clock:
 
 
 class ModelNode:
-    """A replica with its sessions; forwards what is new to the other sessions, as an engine does."""
+    """A replica with its sessions; forwards what is new to the others, as an engine does."""
 
     def __init__(self, replica: ModelReplica, clock: Clock) -> None:
         self.replica = replica

@@ -7,10 +7,6 @@ import random
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from lutra.crypto.hashing import blake3_hash
-from lutra.sync.limits import Limits
-from lutra.sync.replica import WireOperation
-from lutra.sync.states import Stage
 from core.sync.model import (
     Clock,
     Link,
@@ -25,6 +21,10 @@ from core.sync.model import (
     violations,
     wire,
 )
+from lutra.crypto.hashing import blake3_hash
+from lutra.sync.limits import Limits
+from lutra.sync.replica import WireOperation
+from lutra.sync.states import Stage
 
 GROUPS = (group_id(1), group_id(2))
 SMALL = Limits(frame_bytes=8 * 1024, slice_operations=8, live_reserve_bytes=16 * 1024)
