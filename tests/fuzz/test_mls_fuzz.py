@@ -11,9 +11,10 @@ from typing import TYPE_CHECKING
 import pytest
 
 from fuzz.mls_decoders import decoders
+from fuzz.mls_insider import feeds, scene
 from fuzz.mls_swollen import SWOLLEN
 from fuzz.mutation import Mutator
-from lutra.errors import RemoteError
+from lutra.errors import LocalError, RemoteError
 
 if TYPE_CHECKING:
     from fuzz.mls_decoders import Decoder
@@ -49,6 +50,21 @@ def test_a_decoder_refuses_with_typed_errors_only(name: str) -> None:
             # What is accepted has one encoding only: the one that came.
             assert decoder.encode is None or decoder.encode(value) == data
     assert refused > 0
+
+
+@pytest.mark.parametrize("name", sorted(set(feeds()) - {f"decoder of {d}" for d in decoders()}))
+def test_a_member_refuses_with_typed_errors_only(name: str) -> None:
+    feed = feeds()[name]
+    mutator = Mutator(Random(name), feed.seeds)
+    victim = scene().victim.to_bytes()
+    refused = 0
+    for round_ in range(ROUNDS):
+        try:
+            feed.give(mutator.mutate(feed.seeds[round_ % len(feed.seeds)]))
+        except (RemoteError, LocalError):
+            refused += 1
+    assert refused > 0
+    assert scene().victim.to_bytes() == victim
 
 
 def _cost(decoder: Decoder, data: bytes) -> float:

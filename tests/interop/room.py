@@ -199,7 +199,7 @@ class Room:
 class RandomPlay:
     """Random actions by random members, the same for the same generator."""
 
-    LARGEST = 7
+    LARGEST = 6
 
     def __init__(self, room: Room, makers: Sequence[Maker], rng: Random) -> None:
         self.room = room

@@ -178,15 +178,15 @@ def play(first: Maker, others: list[Maker], suite: int, seed: int, actions: int)
     return random
 
 
-@pytest.mark.parametrize("suite", [1, 2, 3])
-def test_random_actions(peer: PeerMaker, suite: int) -> None:
+@pytest.mark.parametrize(("suite", "actions"), [(1, 200), (2, 70), (3, 70)])
+def test_random_actions(peer: PeerMaker, suite: int, actions: int) -> None:
     first = peer if suite % 2 else OURS
-    random = play(first, [OURS, peer], suite, 200 + suite, 200)
+    random = play(first, [OURS, peer], suite, 200 + suite, actions)
     assert {"add", "remove", "update", "enter", "resync", "say", "propose"} <= set(random.done)
 
 
 def test_random_actions_of_three_implementations(peers: dict[str, PeerMaker]) -> None:
-    play(OURS, [OURS, *peers.values()], 1, 300, 100)
+    play(OURS, [OURS, *peers.values()], 1, 300, 60)
 
 
 @pytest.mark.soak
