@@ -242,6 +242,13 @@ class Sender:
         self._outflow.sent(live, Flight(cost, group.id, list(places)))
         group.note_known(place for place in places if place is not None)
 
+    def drop_documents(self, group: GroupSync) -> None:
+        """Forget the live operations of a group's documents."""
+        self._live = [
+            item for item in self._live if item.group is not group or group.is_control(item.key)
+        ]
+        self._live_bytes = sum(item.cost for item in self._live)
+
     def drop(self, group: GroupSync) -> None:
         """Forget everything queued for a group that is no longer shared."""
         self._live = [item for item in self._live if item.group is not group]

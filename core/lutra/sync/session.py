@@ -185,6 +185,8 @@ class Session:
 
     def work(self) -> None:
         """Do one bounded slice of bulk work, by turns ingesting and producing."""
+        if self._groups_dirty and self._state is SessionState.OPEN:
+            self._flush()
         if not self.has_work:
             return
         sender = self._sender
@@ -387,6 +389,11 @@ class Session:
     def _flush(self) -> None:
         assert self._sender is not None
         now = self._clock()
+        if self._groups_dirty:
+            # Who is removed still gets the removal itself, but no document any more.
+            for group in self._groups.values():
+                if not self._replica.may_sync(group.id, self.peer_device):
+                    self._sender.drop_documents(group)
         for frame in self._sender.flush_live():
             self._emit(frame)
         if self._groups_dirty:
