@@ -3,8 +3,8 @@
 On the wire, each side first sends a preface: ``LUTRA``, the lowest and the highest protocol version
 it speaks. Everything after is Noise messages, each behind its length in two bytes, big-endian:
 
-1. initiator → responder: ``e``
-2. responder → initiator: ``e, ee, s, es``
+1. initiator → responder: ``e`` and a knock (see `lutra.net.knock`)
+2. responder → initiator: ``e, ee, s, es`` and the answer to it
 3. initiator → responder: ``s, se`` and the initiator's device proof
 4. responder → initiator: the responder's device proof, first frame of the transport phase
 5. both ways: frames (see `lutra.net.frames`)
@@ -12,7 +12,8 @@ it speaks. Everything after is Noise messages, each behind its length in two byt
 Static keys are fresh for every channel, so nobody can follow a device by them: the device key alone
 says who it is. The initiator shows it encrypted to the responder it dialled; the responder shows
 its own only to a device that has proven itself and that `admit` lets in, so whoever merely knocks
-learns nothing.
+learns nothing. An initiator that follows an announcement shows its key only to members of the
+group announced.
 
 States and what leads from one to the next:
 
@@ -39,6 +40,7 @@ from lutra.net.errors import (
     VersionError,
 )
 from lutra.net.frames import HEADER_BYTES, CloseReason, FrameKind, FrameReader, frame_header
+from lutra.net.knock import KNOCK_BYTES, Door, Knock
 from lutra.net.noise import (
     LUTRA_PROTOCOL,
     MAX_PLAINTEXT_BYTES,
@@ -119,6 +121,8 @@ class Channel:
         key: this device's key.
         initiator: whether this side dialled.
         expected_device: the only device an initiator talks to, if it knows which.
+        knock: demanded of the responder before the initiator shows its key; None demands nothing.
+        door: answers knocks at a responder.
         admit: whether a proven device may go on; asked once. A responder that refuses does not
             show its own key.
         random: source of the channel's static and ephemeral keys.
@@ -126,12 +130,14 @@ class Channel:
 
     __slots__ = (
         "_admit",
+        "_door",
         "_expected",
         "_frames",
         "_handshake",
         "_inbox",
         "_initiator",
         "_key",
+        "_knock",
         "_output",
         "_pending",
         "_pending_bytes",
@@ -154,12 +160,16 @@ class Channel:
         *,
         initiator: bool,
         expected_device: bytes | None = None,
+        knock: Knock | None = None,
+        door: Door | None = None,
         admit: Callable[[bytes], bool] = _admit_all,
         random: Random = system_random,
     ) -> None:
         self._key = key
         self._initiator = initiator
         self._expected = expected_device
+        self._knock = knock
+        self._door = door or Door(random)
         self._admit = admit
         self._static = StaticKey.generate(random)
         self._random = random
@@ -176,7 +186,8 @@ class Channel:
         self.handshake_hash = None
         self._handshake = self._begin_handshake(_PREFACE)
         if initiator:
-            self._queue_message(self._handshake.write())
+            tag = knock.tag if knock is not None else random(KNOCK_BYTES)
+            self._queue_message(self._handshake.write(tag))
 
     @property
     def is_open(self) -> bool:
@@ -295,11 +306,19 @@ class Channel:
 
     def _read_message(self, message: memoryview, events: list[Event]) -> None:
         if self._state is _State.GREETING:
-            self._handshake.read(bytes(message))
-            self._queue_message(self._handshake.write())
+            tag = self._handshake.read(bytes(message))
+            if len(tag) != KNOCK_BYTES:
+                raise HandshakeError("The other device's greeting has a wrong form.")
+            keys = self._handshake.begin_write()
+            answer = self._door.answer(tag, self._handshake.transcript)
+            self._queue_message(keys + self._handshake.end_write(answer))
             self._state = _State.REPLY
         elif self._state is _State.REPLY and self._initiator:
-            self._handshake.read(bytes(message))
+            sealed = self._handshake.begin_read(bytes(message))
+            transcript = self._handshake.transcript
+            answer = self._handshake.end_read(sealed)
+            if self._knock is not None and not self._knock.is_answered(answer, transcript):
+                raise HandshakeError("What answers there does not belong to the group announced.")
             keys = self._handshake.begin_write()
             proof = self._binding().prove(self._key)
             self._queue_message(keys + self._handshake.end_write(proof))

@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from lutra.crypto.random import Random, system_random
 from lutra.net.connection import Address
 from lutra.net.interfaces import Interface, interfaces
+from lutra.net.knock import Knock
 from lutra.net.mdns import Announcement, Responder, ServiceKind, Sighting, ZeroconfError
 from lutra.net.tags import (
     HOUR_SECONDS,
@@ -41,12 +42,14 @@ class Found:
         label: name of the service; the same device has another one each hour.
         addresses: where to dial, any of them.
         matched: ids of shared groups, or the invite secrets, depending on ``kind``.
+        knock: what to demand of who answers there, as anyone may repeat an announcement.
     """
 
     kind: ServiceKind
     label: str
     addresses: tuple[Address, ...]
     matched: frozenset[bytes]
+    knock: Knock
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,7 +66,18 @@ class NetworkChanged:
     interfaces: tuple[Interface, ...]
 
 
-DiscoveryEvent = Found | Gone | NetworkChanged
+@dataclass(frozen=True, slots=True)
+class Announced:
+    """What this device announces has changed; knocks are to be answered accordingly.
+
+    Attributes:
+        table: for `lutra.net.knock.Door`.
+    """
+
+    table: TagTable
+
+
+DiscoveryEvent = Found | Gone | NetworkChanged | Announced
 
 
 @dataclass(frozen=True, slots=True)
@@ -136,6 +150,7 @@ class Discovery:
 
     async def start(self) -> None:
         """Begin; returns at once, whatever the network is like."""
+        self._on_event(Announced(self._answerable()))
         self._task = asyncio.ensure_future(self._run())
         self._task.add_done_callback(_report_crash)
 
@@ -190,9 +205,15 @@ class Discovery:
             groups = kind is ServiceKind.GROUPS
             keys = list(self._groups.values()) if groups else self._offered
             self._own[kind] = self._announcements(kind, keys) if keys else []
+        if self._task is not None:
+            self._on_event(Announced(self._answerable()))
         for key in list(self._sightings):
             self._report(key)
         self._changed.set()
+
+    def _answerable(self) -> TagTable:
+        keys = [*self._groups.values(), *self._offered] if self._announce else []
+        return TagTable({key: key for key in keys}, self._hour)
 
     def _announcements(self, kind: ServiceKind, keys: Sequence[TagKey]) -> list[Announcement]:
         return [
@@ -281,13 +302,19 @@ class Discovery:
         """Tell of a sighting that concerns us, once for each set of matches."""
         sighting = self._sightings[key]
         matched = self._tables[sighting.kind].match(read_tags(sighting.properties))
-        found = Found(sighting.kind, sighting.label, sighting.addresses, matched)
         if not matched:
             if self._reported.pop(key, None) is not None:
                 self._on_event(Gone(sighting.label))
-        elif self._reported.get(key) != found:
+            return
+        knock = self._knock(sighting.kind, *min(matched.items()))
+        found = Found(sighting.kind, sighting.label, sighting.addresses, frozenset(matched), knock)
+        if self._reported.get(key) != found:
             self._reported[key] = found
             self._on_event(found)
+
+    def _knock(self, kind: ServiceKind, name: bytes, tag: bytes) -> Knock:
+        groups = kind is ServiceKind.GROUPS
+        return Knock(tag, self._groups[name] if groups else rendezvous_tag_key(name))
 
 
 def _reason(error: Exception) -> str:

@@ -14,9 +14,10 @@ from lutra.crypto.signing import SigningKey
 from lutra.errors import EnvironmentalError, LutraError, RemoteError
 from lutra.net.connection import Address, Connection, Role, Timing
 from lutra.net.dialplan import Attempt, DialPlan, Source
-from lutra.net.discovery import DiscoveryEvent, Found, Gone
+from lutra.net.discovery import Announced, DiscoveryEvent, Found, Gone
 from lutra.net.errors import NotAdmittedError
 from lutra.net.frames import CloseReason
+from lutra.net.knock import Door, Knock
 from lutra.net.transport import Listener, dial
 
 MAX_CONNECTIONS = 256
@@ -141,10 +142,15 @@ class PeerManager:
         self._wall_clock = wall_clock
         self._on_resume = on_resume
         self._plan = DialPlan(jitter)
+        self._door = Door()
         self._listener = Listener(
-            key, on_connection=self._connected, admit=self._may_enter, timing=self._timing
+            key,
+            on_connection=self._connected,
+            admit=self._may_enter,
+            door=self._door,
+            timing=self._timing,
         )
-        self._found: set[tuple[str, Address]] = set()
+        self._found: dict[tuple[str, Address], Knock] = {}
         self._connections: dict[bytes, Connection] = {}
         self._admissions: dict[bytes, Admission] = {}
         self._tasks: set[asyncio.Task[None]] = set()
@@ -194,14 +200,16 @@ class PeerManager:
         now = self._now()
         if isinstance(event, Found):
             for address in event.addresses:
-                self._found.add((event.label, address))
+                self._found[event.label, address] = event.knock
                 self._plan.add(address, Source.FOUND, now)
             self._wake.set()
         elif isinstance(event, Gone):
             for label, address in [key for key in self._found if key[0] == event.label]:
-                self._found.discard((label, address))
-                if not any(other == address for _, other in self._found):
+                del self._found[label, address]
+                if self._knock(address) is None:
                     self._plan.discard(address, Source.FOUND)
+        elif isinstance(event, Announced):
+            self._door.set_table(event.table)
         else:
             self.hurry()
 
@@ -257,6 +265,11 @@ class PeerManager:
         self._plan.add(address, source, self._now(), device)
         self._wake.set()
 
+    def _knock(self, address: Address) -> Knock | None:
+        """Return what the latest announcement of an address lets us demand there."""
+        knocks = [knock for (_, found), knock in self._found.items() if found == address]
+        return knocks[-1] if knocks else None
+
     async def _dial_due(self) -> None:
         while True:
             self._wake.clear()
@@ -277,7 +290,13 @@ class PeerManager:
     async def _dial(self, address: Address) -> None:
         """Dial once; when a connection comes of it, stay with it until it ends."""
         try:
-            connection = await dial(address, self._key, admit=self._may_enter, timing=self._timing)
+            connection = await dial(
+                address,
+                self._key,
+                admit=self._may_enter,
+                knock=self._knock(address),
+                timing=self._timing,
+            )
         except NotAdmittedError as error:
             if error.details.get("reason") == CloseReason.SELF.name:
                 self._plan.is_itself(address)

@@ -94,7 +94,7 @@ class TagTable:
             for near in (hour - 1, hour, hour + 1)
         }
 
-    def match(self, tags: Iterable[bytes]) -> frozenset[bytes]:
-        """Return the names (group ids, invite secrets) whose tags are among ``tags``."""
+    def match(self, tags: Iterable[bytes]) -> dict[bytes, bytes]:
+        """Return the names (group ids, invite secrets) whose tag is among ``tags``, and the tag."""
         names = self._names
-        return frozenset(names[one] for one in tags if one in names)
+        return {names[one]: one for one in tags if one in names}

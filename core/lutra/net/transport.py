@@ -14,6 +14,7 @@ from lutra.crypto.signing import SigningKey
 from lutra.net.channel import Channel
 from lutra.net.connection import Address, Connection, Role, Timing, peer_address
 from lutra.net.errors import DialError, ListenError
+from lutra.net.knock import Door, Knock
 
 MAX_HANDSHAKES = 128
 MAX_HANDSHAKES_PER_HOST = 32
@@ -28,10 +29,13 @@ async def dial(
     *,
     admit: Admit,
     expected_device: bytes | None = None,
+    knock: Knock | None = None,
     timing: Timing | None = None,
     random: Random = system_random,
 ) -> Connection:
     """Connect to an address and return when both devices are proven.
+
+    With a ``knock``, this device does not show who it is unless a member of that group answers.
 
     Raises:
         DialError: nothing answers there; ``details["reason"]`` is ``refused``, ``unreachable``,
@@ -54,7 +58,12 @@ async def dial(
 
     def factory() -> Connection:
         channel = Channel(
-            key, initiator=True, expected_device=expected_device, admit=admit, random=random
+            key,
+            initiator=True,
+            expected_device=expected_device,
+            knock=knock,
+            admit=admit,
+            random=random,
         )
         return Connection(channel, Role.INITIATOR, timing, settled)
 
@@ -107,6 +116,7 @@ class Listener:
         *,
         on_connection: Callable[[Connection], None],
         admit: Admit,
+        door: Door | None = None,
         timing: Timing | None = None,
         random: Random = system_random,
     ) -> None:
@@ -116,6 +126,7 @@ class Listener:
         self._key = key
         self._on_connection = on_connection
         self._admit = admit
+        self._door = door
         self._timing = timing or Timing()
         self._random = random
         self._server: asyncio.Server | None = None
@@ -155,7 +166,9 @@ class Listener:
             self._server = None
 
     def _accept(self) -> asyncio.Protocol:
-        channel = Channel(self._key, initiator=False, admit=self._admit, random=self._random)
+        channel = Channel(
+            self._key, initiator=False, door=self._door, admit=self._admit, random=self._random
+        )
         return _Incoming(channel, Role.RESPONDER, self._timing, self._has_settled, self._admit_host)
 
     def _admit_host(self, connection: Connection, host: str) -> bool:

@@ -38,8 +38,10 @@ from lutra.net.errors import (
     VersionError,
 )
 from lutra.net.frames import MAX_FRAME_BYTES, CloseReason
+from lutra.net.knock import ANSWER_BYTES, KNOCK_BYTES, Door, Knock
 from lutra.net.noise import LUTRA_PROTOCOL, CipherState, Handshake, StaticKey
 from lutra.net.proof import PROOF_BYTES, Binding
+from lutra.net.tags import TagTable, group_tag_key, tag
 
 PREFACE = b"LUTRA\x01\x01"
 
@@ -215,6 +217,63 @@ def test_another_device_than_expected_is_refused() -> None:
     assert not pair.initiator.is_open
 
 
+# -- knocking --------------------------------------------------------------------------------------
+
+TAG_KEY, OTHER_TAG_KEY = group_tag_key(b"group"), group_tag_key(b"another group")
+
+
+def knocking(knock: Knock | None, door_keys: list[bytes]) -> Pair:
+    door = Door()
+    door.set_table(TagTable({key: key for key in door_keys}, 9))
+    pair = Pair(
+        Channel(ALICE, initiator=True, knock=knock), Channel(BOB, initiator=False, door=door)
+    )
+    pair.pump()
+    return pair
+
+
+@pytest.mark.parametrize("door_keys", [[TAG_KEY], [OTHER_TAG_KEY, TAG_KEY]])
+def test_a_member_answers_the_knock(door_keys: list[bytes]) -> None:
+    pair = knocking(Knock(tag(TAG_KEY, 9), TAG_KEY), door_keys)
+    assert pair.initiator.is_open
+    assert pair.responder.is_open
+
+
+def test_without_a_knock_nothing_is_demanded() -> None:
+    assert knocking(None, []).initiator.is_open
+
+
+@pytest.mark.parametrize("door_keys", [[], [OTHER_TAG_KEY]])
+def test_who_does_not_know_the_group_learns_nothing_of_the_initiator(
+    door_keys: list[bytes],
+) -> None:
+    pair = knocking(Knock(tag(TAG_KEY, 9), TAG_KEY), door_keys)
+    assert isinstance(failure(pair.initiator_events), HandshakeError)
+    assert never_established(pair)
+    assert pair.initiator._handshake.is_my_turn
+
+
+def test_an_answer_does_not_serve_another_handshake() -> None:
+    """Mallory asks a member with the tag she heard, and shows the answer to Alice."""
+    door = Door()
+    door.set_table(TagTable({TAG_KEY: TAG_KEY}, 9))
+    bob, asking = Channel(BOB, initiator=False, door=door), ByHand(initiator=True)
+    bob.receive_data(asking.preface + packed(asking.noise.write(tag(TAG_KEY, 9))))
+    answer = asking.noise.read(bob.data_to_send()[len(PREFACE) + 2 :])
+
+    alice = Channel(ALICE, initiator=True, knock=Knock(tag(TAG_KEY, 9), TAG_KEY))
+    answering = ByHand(initiator=False)
+    assert answering.noise.read(alice.data_to_send()[len(PREFACE) + 2 :]) == tag(TAG_KEY, 9)
+    events = alice.receive_data(PREFACE + packed(answering.noise.write(answer)))
+    assert isinstance(failure(events), HandshakeError)
+    assert alice.data_to_send() == b""
+
+
+def test_knocks_do_not_show_their_key() -> None:
+    assert TAG_KEY.hex() not in repr(Knock(b"12345678", TAG_KEY))
+    assert repr(TAG_KEY) not in repr(Knock(b"12345678", TAG_KEY))
+
+
 # -- hostile handshakes ----------------------------------------------------------------------------
 
 
@@ -293,7 +352,7 @@ def test_an_oversized_greeting_is_refused_by_its_length_alone(size: int) -> None
         assert isinstance(failure(events), HandshakeError)
 
 
-@pytest.mark.parametrize("size", [0, 1, 31])
+@pytest.mark.parametrize("size", [0, 1, 31, 32, 39, 41])
 def test_an_undersized_greeting_is_refused(size: int) -> None:
     for initiator in (True, False):
         channel = Channel(ALICE, initiator=initiator)
@@ -363,7 +422,7 @@ class ByHand:
 
     def meet(self, victim: Channel, proof: bytes | None = None) -> list[Event]:
         """As initiator: shake hands, prove ``proof`` or, by default, to be Alice."""
-        events = victim.receive_data(self.preface + packed(self.noise.write()))
+        events = victim.receive_data(self.preface + packed(self.noise.write(bytes(KNOCK_BYTES))))
         answer = victim.data_to_send()[len(PREFACE) :]
         self.noise.read(answer[2:])
         keys = self.noise.begin_write()
@@ -375,7 +434,7 @@ class ByHand:
         """As responder: take the victim's proof; returns it and the cipher to answer with."""
         greeting = victim.data_to_send()[len(PREFACE) :]
         self.noise.read(greeting[2:])
-        victim.receive_data(self.preface + packed(self.noise.write()))
+        victim.receive_data(self.preface + packed(self.noise.write(bytes(ANSWER_BYTES))))
         proof = self.noise.read(victim.data_to_send()[2:])
         return proof, self.noise.split()[0]
 
@@ -400,7 +459,7 @@ def test_a_proof_by_the_wrong_key_is_refused() -> None:
 def test_a_proof_under_another_name_is_refused() -> None:
     """Misbinding: Alice's signature cannot be shown as Mallory's, nor the other way round."""
     peer, bob = ByHand(initiator=True), Channel(BOB, initiator=False)
-    events = bob.receive_data(peer.preface + packed(peer.noise.write()))
+    events = bob.receive_data(peer.preface + packed(peer.noise.write(bytes(KNOCK_BYTES))))
     peer.noise.read(bob.data_to_send()[len(PREFACE) + 2 :])
     keys = peer.noise.begin_write()
     genuine = peer.binding().prove(ALICE)

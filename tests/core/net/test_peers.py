@@ -14,7 +14,9 @@ from core.net.proxies import proxying
 from core.net.waiting import until
 from lutra.crypto.signing import SigningKey
 from lutra.net.connection import Address, Connection, Role, Timing
-from lutra.net.discovery import Found, Gone, NetworkChanged
+from lutra.net.discovery import Announced, Found, Gone, NetworkChanged
+from lutra.net.errors import HandshakeError
+from lutra.net.knock import Knock
 from lutra.net.mdns import ServiceKind
 from lutra.net.peers import (
     Admission,
@@ -25,8 +27,10 @@ from lutra.net.peers import (
     PeerManager,
     survivor,
 )
+from lutra.net.tags import TagTable, group_tag_key, tag
 from lutra.net.transport import dial
 
+KEY = group_tag_key(b"discovery secret")
 HASTY = Timing(connect=2, handshake=1, keep_alive=0.1, silence=0.4, tick=0.05, linger=0.2)
 
 
@@ -194,7 +198,9 @@ async def test_found_remembered_and_typed_addresses_are_dialled_at_once() -> Non
     ):
         # Nothing answers here: it must not hold the others up.
         one.manager.add_typed(Address("127.0.0.2", 9))
-        service = Found(ServiceKind.GROUPS, "x", (found.address,), frozenset({b"g"}))
+        found.manager.discovered(Announced(TagTable({KEY: KEY}, 5)))
+        knock = Knock(tag(KEY, 5), KEY)
+        service = Found(ServiceKind.GROUPS, "x", (found.address,), frozenset({b"g"}), knock)
         one.manager.discovered(service)
         one.manager.remember(remembered.address, keys[1].public)
         one.manager.add_typed(typed.address)
@@ -212,6 +218,25 @@ async def test_found_remembered_and_typed_addresses_are_dialled_at_once() -> Non
 
 def one_facts(manager: PeerManager):
     return manager.facts().attempts
+
+
+async def test_a_repeated_announcement_does_not_make_devices_show_who_they_are() -> None:
+    """Mallory has heard the tags and announces them too, without knowing the group."""
+    asked: list[bytes] = []
+
+    def curious(device: bytes) -> Admission:
+        asked.append(device)
+        return Admission.MEMBER
+
+    async with running(ALICE) as one, running(MALLORY, admit=curious) as impostor:
+        knock = Knock(tag(KEY, 5), KEY)
+        service = Found(ServiceKind.GROUPS, "x", (impostor.address,), frozenset({b"g"}), knock)
+        one.manager.discovered(service)
+        await until(lambda: any(attempt.error for attempt in one_facts(one.manager)))
+        (attempt,) = one_facts(one.manager)
+        assert isinstance(attempt.error, HandshakeError)
+        assert not asked
+        assert not one.events
 
 
 async def test_finding_oneself_is_not_tried_again() -> None:

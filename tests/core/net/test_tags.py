@@ -41,7 +41,7 @@ def test_every_group_of_many_is_found_and_every_record_fits_a_packet(count: int)
         assert all(len(string) <= 255 for string in strings)
         assert sum(1 + len(string) for string in strings) <= 600
         seen |= read_tags({name.encode(): value for name, value in properties.items()})
-    assert TagTable(groups, 7).match(seen) == set(groups)
+    assert TagTable(groups, 7).match(seen).keys() == set(groups)
 
 
 def test_the_number_of_groups_is_hidden_up_to_a_power_of_two() -> None:
@@ -63,7 +63,7 @@ def test_clocks_may_differ_by_an_hour_but_not_by_two() -> None:
     groups = keys(3)
     table = TagTable(groups, 100)
     for hour in (99, 100, 101):
-        assert table.match(announcement(groups.values(), hour, os.urandom)) == set(groups)
+        assert table.match(announcement(groups.values(), hour, os.urandom)).keys() == set(groups)
     for hour in (98, 102):
         assert not table.match(announcement(groups.values(), hour, os.urandom))
 
