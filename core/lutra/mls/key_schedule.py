@@ -92,7 +92,13 @@ def interim_transcript_hash(suite: CipherSuite, confirmed: bytes, tag: bytes) ->
 
 
 def psk_secret(suite: CipherSuite, psks: Sequence[tuple[PreSharedKeyId, bytes]]) -> bytes:
-    """Chain pre-shared keys into the ``psk_secret`` (§8.4); all zero if there are none."""
+    """Chain pre-shared keys into the ``psk_secret`` (§8.4); all zero if there are none.
+
+    Raises:
+        MlsMalformedError: there are more than the chain can count.
+    """
+    if len(psks) > 0xFFFF:
+        raise MlsMalformedError("A message names too many pre-shared keys.", "8.4")
     secret = suite.zero
     count = u16(len(psks))
     for index, (psk_id, psk) in enumerate(psks):

@@ -106,6 +106,8 @@ def keep_proposal(
         raise InvalidProposalError("A message holds no proposal.", "12.1")
     proposal: Proposal = body
     sender = content.content.sender
+    if len(public.proposals) >= services.policy.max_proposals:
+        raise InvalidProposalError("Too many proposals wait in this epoch.", "12.1")
     check_single_proposal(public, sender, proposal, services)
     reference = content.reference(public.suite)
     return public.with_proposal(reference, SentProposal(sender, proposal)), reference

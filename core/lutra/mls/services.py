@@ -29,6 +29,7 @@ class Policy:
         handshake_format: how proposals and commits of members travel.
         padding_block: application messages are padded to a multiple of this; 0 pads nothing.
         hold_with_proposals: refuse to send application data while proposals wait (§12.4).
+        max_proposals: most received proposals kept for one epoch; further ones are refused.
         new_member_proposals: accept Adds that newcomers propose for themselves (§12.1.8).
     """
 
@@ -39,6 +40,7 @@ class Policy:
     handshake_format: WireFormat = WireFormat.PRIVATE_MESSAGE
     padding_block: int = 0
     hold_with_proposals: bool = True
+    max_proposals: int = 4096
     new_member_proposals: bool = False
 
 

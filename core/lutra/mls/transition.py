@@ -49,6 +49,8 @@ from lutra.mls.services import Services
 from lutra.mls.suites import CipherSuite
 from lutra.mls.treekem import apply_update_path, check_path_shape
 
+_LAST_EPOCH = (1 << 64) - 1
+
 
 @dataclass(frozen=True, slots=True)
 class PublicState:
@@ -216,8 +218,14 @@ def resolve_proposals(
 def provisional_context(
     state: PublicState, tree: RatchetTree, extensions: Extensions | None
 ) -> GroupContext:
-    """Return the provisional group context of a commit (§12.4.1)."""
+    """Return the provisional group context of a commit (§12.4.1).
+
+    Raises:
+        InvalidCommitError: the group is in the last epoch that can be numbered.
+    """
     old = state.context
+    if old.epoch >= _LAST_EPOCH:
+        raise InvalidCommitError("A group has used up its epochs.", "8.1")
     return GroupContext.create(
         old.suite_id,
         old.group_id,
