@@ -65,15 +65,14 @@ def check_key_package(
 ) -> None:
     """Check a key package before its owner is added (§10.1).
 
+    Its extensions outside the leaf may be of any type: unknown ones are ignored (§10).
+
     Raises:
         InvalidKeyPackageError: a rule is broken.
     """
     key_package.check(suite)
     check_lifetime(key_package.leaf.lifetime, services, is_sending=is_sending)
     leaf = key_package.leaf
-    in_use = {extension.extension_type for extension in key_package.extensions}
-    if not in_use <= leaf.capabilities.supported_extensions():
-        raise InvalidKeyPackageError("A key package holds an extension it does not list.", "10")
     if not services.authenticate(leaf.credential, leaf.signature_key):
         raise InvalidKeyPackageError("The credential of a key package was refused.", "5.3.1")
 
