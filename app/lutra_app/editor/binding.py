@@ -90,10 +90,13 @@ class Binding(QObject):
     Signals:
         edited: the person's own edit is in the replica.
         changed: the document's text changed, by whomever.
+        line_appended: a newline was put at this position, the end of the text, to carry a line's
+            attributes; a caret that stood there stays before it.
     """
 
     edited = Signal()
     changed = Signal()
+    line_appended = Signal(int)
 
     def __init__(
         self, document: QTextDocument, model: TextModel, formats: Formats, *, plain: bool = False
@@ -108,6 +111,12 @@ class Binding(QObject):
         document.setUndoRedoEnabled(False)
         document.contentsChange.connect(self._on_contents_change)
         document.contentsChanged.connect(self._on_contents_changed)
+
+    def release(self) -> None:
+        """Let go of the document: its changes are nobody's edits any more."""
+        self._document.contentsChange.disconnect(self._on_contents_change)
+        self._document.contentsChanged.disconnect(self._on_contents_changed)
+        self.deleteLater()
 
     # -- the whole document --------------------------------------------------------------
 
@@ -208,6 +217,7 @@ class Binding(QObject):
         with self._quietly() as cursor:
             cursor.setPosition(end)
             self._insert(cursor, [Span("\n", {})])
+        self.line_appended.emit(end)
 
     # -- from the replica to Qt ----------------------------------------------------------
 

@@ -101,6 +101,20 @@ class BodyEdit(QTextEdit):
     def bind(self, binding: Binding) -> None:
         """Edit through this binding from now on; it belongs to this editor's document."""
         self._binding = binding
+        binding.line_appended.connect(self._stay_before)
+        self._waiting.clear()
+
+    def _stay_before(self, end: int) -> None:
+        cursor = self.textCursor()
+        anchor, position = min(cursor.anchor(), end), min(cursor.position(), end)
+        if (anchor, position) != (cursor.anchor(), cursor.position()):
+            cursor.setPosition(anchor)
+            cursor.setPosition(position, QTextCursor.MoveMode.KeepAnchor)
+            self.setTextCursor(cursor)
+
+    def unbind(self) -> None:
+        """Take no more edits until another binding comes."""
+        self._binding = None
         self._waiting.clear()
 
     def formats(self) -> Formats:

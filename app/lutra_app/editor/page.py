@@ -31,6 +31,11 @@ class PageBody(BodyEdit):
         self._margins = (-1, -1, -1)
         self._arranging = False
 
+    def unbind(self) -> None:
+        """Take no more edits in text and title until other bindings come."""
+        super().unbind()
+        self.title.unbind()
+
     def column(self) -> tuple[int, int]:
         """Return the left edge and the width of the column in the viewport."""
         metrics = QFontMetricsF(text_font())

@@ -51,7 +51,11 @@ def set_kind(binding: Binding, cursor: QTextCursor, kind: str) -> None:
     attributes: dict[str, object] = {"block": kind or None}
     if kind not in LISTS:
         attributes["indent"] = None
+    anchor, position = cursor.anchor(), cursor.position()
     binding.set_block(cursor.selectionStart(), cursor.selectionEnd(), attributes)
+    # The last line may have got a newline behind the cursor, which pushes it.
+    cursor.setPosition(anchor)
+    cursor.setPosition(position, QTextCursor.MoveMode.KeepAnchor)
 
 
 def toggle_kind(binding: Binding, cursor: QTextCursor, kind: str) -> None:

@@ -85,6 +85,11 @@ class TitleEdit(QTextEdit):
         self._binding = binding
         self._waiting.clear()
 
+    def unbind(self) -> None:
+        """Take no more edits until another binding comes."""
+        self._binding = None
+        self._waiting.clear()
+
     def apply(self, delta: Delta) -> None:
         """Apply remote edits, or hold them until the input method is done."""
         if self._binding is None or not delta:

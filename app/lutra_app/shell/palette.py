@@ -210,9 +210,9 @@ class Palette(Sheet):
 
     def eventFilter(self, watched: QObject, event: QEvent) -> bool:
         """Move through the list while the keyboard stays in the field."""
-        if watched is self._field and isinstance(event, QKeyEvent):
-            if event.type() == QEvent.Type.KeyPress and self._key(Qt.Key(event.key())):
-                return True
+        pressed = isinstance(event, QKeyEvent) and event.type() == QEvent.Type.KeyPress
+        if watched is self._field and pressed and self._key(Qt.Key(event.key())):
+            return True
         return super().eventFilter(watched, event)
 
     def _key(self, key: Qt.Key) -> bool:

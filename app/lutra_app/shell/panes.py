@@ -33,6 +33,12 @@ class Side(Enum):
     RIGHT = "right"
 
 
+_WIDTHS = {
+    Side.LEFT: (Width.SIDEBAR, Width.SIDEBAR_LEAST, Width.SIDEBAR_MOST),
+    Side.RIGHT: (Width.DRAWER, Width.DRAWER_LEAST, Width.DRAWER_MOST),
+}
+
+
 @dataclass(slots=True)
 class _Pane:
     """One side pane. `shown` runs from 0 (away) to 1 (fully there)."""
@@ -101,17 +107,13 @@ class Panes(QWidget):
         self._shade.hide()
         self._shade.clicked.connect(self.dismiss)
         self._panes = {
-            Side.LEFT: self._pane(
-                Side.LEFT, left, Width.SIDEBAR, Width.SIDEBAR_LEAST, Width.SIDEBAR_MOST, True
-            ),
-            Side.RIGHT: self._pane(
-                Side.RIGHT, right, Width.DRAWER, Width.DRAWER_LEAST, Width.DRAWER_MOST, False
-            ),
+            Side.LEFT: self._pane(Side.LEFT, left),
+            Side.RIGHT: self._pane(Side.RIGHT, right),
         }
 
-    def _pane(
-        self, side: Side, widget: QWidget, width: int, least: int, most: int, wanted: bool
-    ) -> _Pane:
+    def _pane(self, side: Side, widget: QWidget) -> _Pane:
+        wanted = side is Side.LEFT
+        width, least, most = _WIDTHS[side]
         widget.setParent(self)
         widget.setVisible(wanted)
         grip = _Grip(self, self._theme)

@@ -87,15 +87,13 @@ class _Delegate(QStyledItemDelegate):
         mark = QRect(rect.left() - 2, rect.center().y() - 5, 12, 12)
         icons.paint(painter, mark, caret, muted)
         text = rect.adjusted(Space.L, 0, -Space.XL, 0)
-        self._text(painter, text, row.text, Type.CAPTION, QFont.Weight.DemiBold, "muted")
+        self._set_font(painter, Type.CAPTION, QFont.Weight.DemiBold)
+        self._text(painter, text, row.text, "muted")
         if hovered:
             icons.paint(painter, add_rect(rect), "plus", muted)
         elif row.people > 1:
             count = QRect(rect.right() - 36, rect.top(), 36, rect.height())
-            font = QFont(painter.font())
-            font.setPixelSize(Type.CAPTION)
-            font.setWeight(QFont.Weight.Normal)
-            painter.setFont(font)
+            self._set_font(painter, Type.CAPTION, QFont.Weight.Normal)
             painter.setPen(muted)
             side = Qt.AlignmentFlag.AlignRight | Qt.AlignmentFlag.AlignVCenter
             painter.drawText(count, int(side), str(row.people))
@@ -110,21 +108,16 @@ class _Delegate(QStyledItemDelegate):
         icons.paint(painter, QRect(rect.left(), rect.center().y() - 7, 16, 16), name, color)
         weight = QFont.Weight.Medium if selected else QFont.Weight.Normal
         text = rect.adjusted(Space.XL, 0, 0, 0)
-        self._text(painter, text, row.text, Type.UI, weight, "muted" if hint else "text")
+        self._set_font(painter, Type.UI, weight)
+        self._text(painter, text, row.text, "muted" if hint else "text")
 
-    def _text(
-        self,
-        painter: QPainter,
-        rect: QRect,
-        text: str,
-        size: int,
-        weight: QFont.Weight,
-        color: str,
-    ) -> None:
+    def _set_font(self, painter: QPainter, size: int, weight: QFont.Weight) -> None:
         font = QFont(painter.font())
         font.setPixelSize(size)
         font.setWeight(weight)
         painter.setFont(font)
+
+    def _text(self, painter: QPainter, rect: QRect, text: str, color: str) -> None:
         painter.setPen(self._theme.color(color))
         shown = painter.fontMetrics().elidedText(text, Qt.TextElideMode.ElideRight, rect.width())
         side = Qt.AlignmentFlag.AlignLeft | Qt.AlignmentFlag.AlignVCenter

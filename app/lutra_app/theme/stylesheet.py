@@ -65,7 +65,8 @@ QPushButton:focus {{ border: 2px solid {c.focus}; padding: {Space.S - 1}px {Spac
 QPushButton:disabled {{ color: {c.muted}; background: {c.sunken}; border-color: {c.line}; }}
 QPushButton[role="primary"] {{ background: {c.accent}; color: {c.on_accent};
   border: 1px solid {c.accent}; }}
-QPushButton[role="primary"]:hover {{ background: {c.accent_hover}; border-color: {c.accent_hover}; }}
+QPushButton[role="primary"]:hover {{ background: {c.accent_hover};
+  border-color: {c.accent_hover}; }}
 QPushButton[role="primary"]:focus {{ border: 2px solid {c.text};
   padding: {Space.S - 1}px {Space.L - 1}px; }}
 QPushButton[role="primary"]:disabled {{ background: {c.pressed}; color: {c.muted};

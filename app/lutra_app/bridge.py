@@ -1,0 +1,309 @@
+"""The one crossing between the node and Qt.
+
+The node lives on an asyncio loop in a thread of its own. Coroutines go in with `Bridge.ask`;
+their results and the node's frozen events come back, in the order they happened, through one
+queued signal and are handed out on Qt's thread in slices of a few milliseconds, so that fifty
+thousand arriving operations never hold up a keystroke. Windows never touch the node itself.
+
+The node's modules are imported on its own thread, while Qt shows the window.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import platform
+import sys
+import threading
+import time
+from collections import deque
+from collections.abc import Awaitable, Callable
+from contextlib import ExitStack
+from enum import Enum
+from pathlib import Path
+from typing import TYPE_CHECKING, TypeVar
+
+from PySide6.QtCore import QCoreApplication, QObject, Qt, QTimer, Signal, Slot
+
+from lutra.errors import LutraError
+from lutra.node.events import DocumentChanged, Event
+
+if TYPE_CHECKING:
+    from lutra.node.control import ControlServer
+    from lutra.node.node import Node
+    from lutra.node.options import NodeOptions
+    from lutra.node.views import Identity
+    from lutra.store.profile import Profile
+
+Result = TypeVar("Result")
+
+_log = logging.getLogger(__name__)
+_SLICE_SECONDS = 0.006
+# Python hands the interpreter over this often: the longest a busy engine keeps Qt waiting.
+_SWITCH_SECONDS = 0.001
+_CLOSE_SECONDS = 10.0
+
+
+class Need(Enum):
+    """What the profile needs before the node can open it."""
+
+    NAME = "name"
+    PASSPHRASE = "passphrase"  # noqa: S105 - the name of a need
+
+
+class Bridge(QObject):
+    """Runs a node for one profile.
+
+    Attributes:
+        identity: this device and its person, once `ready` was sent.
+
+    Signals:
+        needed: the profile needs this (a `Need`) from the person.
+        ready: the node is open; verbs can be asked for.
+        online: the network part runs.
+        event: something happened (a frozen dataclass of `lutra.node.events`).
+        trouble: something went wrong that the person should know: a sentence.
+        failed: the node cannot be opened: a sentence.
+        closed: the node has closed.
+    """
+
+    needed = Signal(Need)
+    ready = Signal()
+    online = Signal()
+    event = Signal(object)
+    trouble = Signal(str)
+    failed = Signal(str)
+    closed = Signal()
+    _posted = Signal()
+
+    def __init__(
+        self,
+        directory: Path,
+        options: NodeOptions | None = None,
+        *,
+        parent: QObject | None = None,
+    ) -> None:
+        super().__init__(parent)
+        self.identity: Identity | None = None
+        self._directory = directory
+        self._options = options
+        self._loop = asyncio.new_event_loop()
+        self._thread = threading.Thread(target=self._run, name="lutra-node", daemon=True)
+        self._inbox: deque[Callable[[], None]] = deque()
+        self._waking = False
+        # Events that only say that something changed are not queued twice.
+        self._on_the_way: set[Event] = set()
+        self._node: Node | None = None
+        self._server: ControlServer | None = None
+        self._held = ExitStack()
+        self._open_documents: frozenset[bytes] = frozenset()
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._posted.connect(self._drain, Qt.ConnectionType.QueuedConnection)
+
+    # -- on Qt's thread ------------------------------------------------------------------
+
+    def start(self) -> None:
+        """Open the profile; `ready`, `needed` or `failed` follows."""
+        sys.setswitchinterval(_SWITCH_SECONDS)
+        self._thread.start()
+        self._spawn(self._open_profile)
+
+    def create(self, name: str) -> None:
+        """Create the profile for a person called `name`, then open it."""
+        self._spawn(lambda: self._create_profile(name))
+
+    def unlock(self, passphrase: str) -> None:
+        """Open the profile with its passphrase."""
+        self._spawn(lambda: self._open_profile(passphrase))
+
+    def ask(
+        self,
+        verb: Callable[[Node], Awaitable[Result]],
+        done: Callable[[Result], None] | None = None,
+        failed: Callable[[str], None] | None = None,
+    ) -> Callable[[], None]:
+        """Ask the node for something.
+
+        Args:
+            verb: called on the node's thread with the node; must not touch Qt.
+            done: called on Qt's thread with the result.
+            failed: called on Qt's thread with a sentence for people; by default `trouble` is sent.
+
+        Returns:
+            A function that gives up waiting: the verb is cancelled, nothing is called.
+        """
+        tasks: list[asyncio.Task[None]] = []
+        given_up = threading.Event()
+
+        async def carry_out() -> None:
+            try:
+                node = self._node
+                if node is None:
+                    return
+                result = await verb(node)
+            except LutraError as error:
+                message = error.message
+                report = failed or self.trouble.emit
+                self._post(lambda: None if given_up.is_set() else report(message))
+            else:
+                if done is not None:
+                    self._post(lambda: None if given_up.is_set() else done(result))
+
+        def begin() -> None:
+            if not given_up.is_set():
+                tasks.append(self._begin(carry_out()))
+
+        def give_up() -> None:
+            given_up.set()
+            self._loop.call_soon_threadsafe(lambda: [task.cancel() for task in tasks])
+
+        self._loop.call_soon_threadsafe(begin)
+        return give_up
+
+    def set_open_documents(self, documents: frozenset[bytes]) -> None:
+        """Say whose edits windows want as events; those of other pages stay in the node."""
+        self._open_documents = documents
+
+    def close(self) -> None:
+        """Publish and store everything, and end the thread; returns when that is done."""
+        if not self._thread.is_alive():
+            return
+        finished = asyncio.run_coroutine_threadsafe(self._close(), self._loop)
+        deadline = time.monotonic() + _CLOSE_SECONDS
+        while not finished.done() and time.monotonic() < deadline:
+            QCoreApplication.processEvents()
+            time.sleep(0.002)
+        self._loop.call_soon_threadsafe(self._loop.stop)
+        self._thread.join(_CLOSE_SECONDS)
+        self._posted.disconnect(self._drain)
+        self._inbox.clear()
+        self.closed.emit()
+
+    @Slot()
+    def _drain(self) -> None:
+        """Hand out what has arrived, for a few milliseconds at a time."""
+        self._waking = False
+        until = time.perf_counter() + _SLICE_SECONDS
+        while self._inbox:
+            self._inbox.popleft()()
+            if time.perf_counter() > until and self._inbox:
+                self._waking = True
+                # A timer lets input and painting go first; a queued signal would not.
+                QTimer.singleShot(0, self._drain)
+                return
+
+    def _spawn(self, action: Callable[[], Awaitable[None]]) -> None:
+        async def carry_out() -> None:
+            try:
+                await action()
+            except LutraError as error:
+                message = error.message
+                self._post(lambda: self.failed.emit(message))
+
+        self._loop.call_soon_threadsafe(lambda: self._begin(carry_out()))
+
+    # -- on the node's thread ------------------------------------------------------------
+
+    def _run(self) -> None:
+        asyncio.set_event_loop(self._loop)
+        self._loop.run_forever()
+        self._loop.close()
+
+    def _begin(self, work: Awaitable[None]) -> asyncio.Task[None]:
+        task = asyncio.ensure_future(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._finish)
+        return task
+
+    def _finish(self, task: asyncio.Task[None]) -> None:
+        self._tasks.discard(task)
+        error = None if task.cancelled() else task.exception()
+        if error is not None:
+            _log.error("a task of the node failed", exc_info=error)
+            text = f"Something in Lutra is wrong: {type(error).__name__}. Your pages are safe."
+            self._post(lambda: self.trouble.emit(text))
+
+    def _post(self, call: Callable[[], None]) -> None:
+        self._inbox.append(call)
+        if not self._waking:
+            self._waking = True
+            self._posted.emit()
+
+    async def _open_profile(self, passphrase: str | None = None) -> None:
+        from lutra.store.profile import Profile
+
+        if not Profile.exists(self._directory):
+            self._post(lambda: self.needed.emit(Need.NAME))
+            # Get ready while the person types.
+            import lutra.node.node  # noqa: F401
+
+            return
+        profile = Profile.open(self._directory)
+        if profile.needs_passphrase and passphrase is None:
+            self._post(lambda: self.needed.emit(Need.PASSPHRASE))
+            return
+        key = await asyncio.to_thread(profile.unlock, passphrase)
+        await self._open_node(profile, key)
+
+    async def _create_profile(self, name: str) -> None:
+        from lutra.node.node import create_profile_identity
+        from lutra.store.profile import Profile
+
+        profile = await asyncio.to_thread(Profile.create, self._directory)
+        key = await asyncio.to_thread(profile.unlock)
+        device = platform.node() or "This device"
+        await create_profile_identity(profile, key, name, device)
+        await self._open_node(profile, key)
+
+    async def _open_node(self, profile: Profile, key: bytes) -> None:
+        from lutra.node.node import Node
+        from lutra.node.verbs import control_server
+
+        self._held.enter_context(profile.lock())
+        try:
+            node = await Node.open(profile, key, self._options)
+        except BaseException:
+            self._held.close()
+            raise
+        self._node = node
+        self._begin(self._listen(node))
+        identity = node.identity
+        self._post(lambda: self._set_ready(identity))
+        try:
+            self._server = control_server(node, profile, window=True)
+            await self._server.start()
+            await node.start()
+        except LutraError as error:
+            message = error.message
+            self._post(lambda: self.trouble.emit(message))
+        else:
+            self._post(self.online.emit)
+
+    def _deliver(self, event: Event) -> None:
+        self._on_the_way.discard(event)
+        self.event.emit(event)
+
+    def _set_ready(self, identity: Identity) -> None:
+        self.identity = identity
+        self.ready.emit()
+
+    async def _listen(self, node: Node) -> None:
+        # Closing the node ends the iteration.
+        async for event in node.events():
+            if isinstance(event, DocumentChanged):
+                if event.document in self._open_documents:
+                    self._post(lambda event=event: self.event.emit(event))
+            elif event not in self._on_the_way:
+                self._on_the_way.add(event)
+                self._post(lambda event=event: self._deliver(event))
+
+    async def _close(self) -> None:
+        server, self._server = self._server, None
+        node, self._node = self._node, None
+        if server is not None:
+            await server.close()
+        if node is not None:
+            await node.close()
+        for task in list(self._tasks):
+            task.cancel()
+        self._held.close()

@@ -1,0 +1,245 @@
+"""One open page: editor, replica and node kept in step.
+
+Keystrokes are in the replica at once and travel to the node as updates; the node makes them
+durable and tells others. What others write arrives as events and is gathered for a moment, so that
+a flood of small updates is drawn in few steps, each short.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from typing import TYPE_CHECKING
+
+from PySide6.QtCore import QElapsedTimer, QObject, QTimer, Signal
+
+from lutra.documents.errors import EditRangeError
+from lutra.documents.replica import Changes, Replica
+from lutra.node.events import DocumentChanged, PresenceChanged
+from lutra_app.bridge import Bridge
+from lutra_app.editor.binding import Binding
+from lutra_app.editor.carets import RemoteCaret
+from lutra_app.editor.models import BodyModel, TitleModel
+from lutra_app.editor.page import PageBody
+
+if TYPE_CHECKING:
+    from lutra.node.editor_session import EditorSession
+
+_PRESENCE_MS = 60
+_GATHER_MS = 4
+_SLICE_MS = 10
+_SLOW_SAVE_MS = 400
+_FIRST_BATCH = 16
+_MOST_BATCH = 1024
+
+
+class PageSession(QObject):
+    """One page in one window.
+
+    Signals:
+        saving: keystrokes take noticeably long to become durable (True), or are durable (False).
+        failed: an edit could not be saved: a sentence.
+        title_changed: the title is this now.
+        people_changed: who is on the page: (name, device) pairs.
+    """
+
+    saving = Signal(bool)
+    failed = Signal(str)
+    title_changed = Signal(str)
+    people_changed = Signal(list)
+
+    def __init__(self, bridge: Bridge, editor: EditorSession, page: PageBody) -> None:
+        super().__init__(page)
+        self.document = editor.document
+        self._bridge = bridge
+        self._editor = editor
+        self._page = page
+        self._updates: deque[bytes] = deque()
+        self._batch = _FIRST_BATCH
+        self._presence: dict[bytes, PresenceChanged] = {}
+        self._unsaved = 0
+        self._closed = False
+        self._follow_title = ""
+        self.replica = Replica(editor.snapshot, editor.peer)
+        body, title = BodyModel(self.replica), TitleModel(self.replica)
+        self.body = Binding(page.document(), body, page.formats())
+        self.title = Binding(page.title.document(), title, page.title_formats(), plain=True)
+        self._gather = self._timer(_GATHER_MS, self._take_in)
+        self._tell_presence = self._timer(_PRESENCE_MS, self._send_presence)
+        self._slow_save = self._timer(_SLOW_SAVE_MS, lambda: self.saving.emit(True))
+        self._connect()
+        self.title.load()
+        self.body.load()
+        page.bind(self.body)
+        page.title.bind(self.title)
+        page.arrange()
+
+    def _timer(self, milliseconds: int, slot: object) -> QTimer:
+        timer = QTimer(self)
+        timer.setSingleShot(True)
+        timer.setInterval(milliseconds)
+        timer.timeout.connect(slot)
+        return timer
+
+    def _connect(self) -> None:
+        page = self._page
+        self.body.edited.connect(self.flush)
+        self.title.edited.connect(self.flush)
+        self.title.changed.connect(self._note_title)
+        page.undo_wanted.connect(self.undo)
+        page.redo_wanted.connect(self.redo)
+        page.title.undo_wanted.connect(self.undo)
+        page.title.redo_wanted.connect(self.redo)
+        page.cursorPositionChanged.connect(self._moved)
+        page.selectionChanged.connect(self._moved)
+
+    def close(self) -> None:
+        """Hand over what is left and give the editing place back."""
+        if self._closed:
+            return
+        self.flush()
+        self._closed = True
+        for timer in (self._gather, self._tell_presence, self._slow_save):
+            timer.stop()
+        page = self._page
+        page.undo_wanted.disconnect(self.undo)
+        page.redo_wanted.disconnect(self.redo)
+        page.title.undo_wanted.disconnect(self.undo)
+        page.title.redo_wanted.disconnect(self.redo)
+        page.cursorPositionChanged.disconnect(self._moved)
+        page.selectionChanged.disconnect(self._moved)
+        page.unbind()
+        self.body.release()
+        self.title.release()
+        page.carets.show_all([])
+        editor = self._editor
+        self._bridge.ask(lambda _: editor.close())
+        self.deleteLater()
+
+    # -- own edits -----------------------------------------------------------------------
+
+    def flush(self) -> None:
+        """Hand the node what was typed since the last time."""
+        if self._closed:
+            return
+        update = self.replica.take_updates()
+        if update is None:
+            return
+        editor = self._editor
+        self._unsaved += 1
+        if not self._slow_save.isActive():
+            self._slow_save.start()
+        self._bridge.ask(lambda _: editor.apply(update), self._saved, self._not_saved)
+        self._place_carets(wake=False)
+        self._tell_presence.start()
+
+    @property
+    def unsaved(self) -> int:
+        """How many hand-overs to the node are not durable yet."""
+        return self._unsaved
+
+    def _saved(self, _: None) -> None:
+        self._unsaved -= 1
+        if self._unsaved == 0:
+            self._slow_save.stop()
+            self.saving.emit(False)
+
+    def _not_saved(self, message: str) -> None:
+        self._saved(None)
+        self.failed.emit(message)
+
+    def undo(self) -> None:
+        """Take back the person's own last edits."""
+        self._repeat(self.replica.undo())
+
+    def redo(self) -> None:
+        """Make the last undone edits again."""
+        self._repeat(self.replica.redo())
+
+    def _repeat(self, changes: Changes | None) -> None:
+        if changes is None:
+            return
+        self._page.apply(changes.body, follow=True)
+        self._page.title.apply(changes.title)
+        self.flush()
+
+    def _note_title(self) -> None:
+        title = self.replica.title
+        if title != self._follow_title:
+            self._follow_title = title
+            self.title_changed.emit(title)
+
+    # -- others' edits -------------------------------------------------------------------
+
+    def take(self, event: DocumentChanged | PresenceChanged) -> None:
+        """Take an event of this page."""
+        if self._closed or event.document != self.document:
+            return
+        if isinstance(event, PresenceChanged):
+            self._note_presence(event)
+        elif event.slot != self._editor.slot:
+            self._updates.extend(event.updates)
+            if not self._gather.isActive():
+                self._gather.start()
+
+    def _take_in(self) -> None:
+        """Import a batch whose size adapts to what one short slice can hold."""
+        if self._closed or not self._updates:
+            return
+        clock = QElapsedTimer()
+        clock.start()
+        count = min(self._batch, len(self._updates))
+        updates = [self._updates.popleft() for _ in range(count)]
+        changes = self.replica.import_updates(*updates)
+        self._page.apply(changes.body)
+        self._page.title.apply(changes.title)
+        self._place_carets(wake=False)
+        spent = clock.elapsed()
+        if spent > _SLICE_MS:
+            self._batch = max(1, self._batch // 2)
+        elif spent * 2 < _SLICE_MS and count == self._batch:
+            self._batch = min(_MOST_BATCH, self._batch * 2)
+        if self._updates:
+            self._gather.start()
+
+    # -- presence ------------------------------------------------------------------------
+
+    def _moved(self) -> None:
+        if not self._tell_presence.isActive():
+            self._tell_presence.start()
+
+    def _send_presence(self) -> None:
+        if self._closed:
+            return
+        cursor = self._page.textCursor()
+        try:
+            anchor = self.replica.cursor("body", cursor.anchor())
+            head = self.replica.cursor("body", cursor.position())
+        except EditRangeError:
+            # While an input method composes, Qt's caret may lie outside the text.
+            return
+        editor = self._editor
+        self._bridge.ask(lambda _: editor.set_presence(anchor, head))
+
+    def _note_presence(self, event: PresenceChanged) -> None:
+        if event.head is None:
+            self._presence.pop(event.device, None)
+        else:
+            self._presence[event.device] = event
+        self._place_carets(wake=True)
+        people = [(item.name, item.device) for item in self._presence.values()]
+        self.people_changed.emit(people)
+
+    def _place_carets(self, *, wake: bool) -> None:
+        if not self._presence and not self._page.carets.carets():
+            return
+        carets: list[RemoteCaret] = []
+        for item in self._presence.values():
+            anchor, head = self._resolve(item.anchor), self._resolve(item.head)
+            if head is not None:
+                anchor = head if anchor is None else anchor
+                carets.append(RemoteCaret(item.device, item.name, anchor, head))
+        self._page.carets.show_all(carets, wake=wake)
+
+    def _resolve(self, cursor: bytes | None) -> int | None:
+        found = self.replica.resolve(cursor) if cursor is not None else None
+        return found[1] if found is not None and found[0] == "body" else None

@@ -1,0 +1,1 @@
+"""The first minute: a name, and one is ready to write."""

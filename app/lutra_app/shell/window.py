@@ -1,0 +1,331 @@
+"""The window: onboarding first, then sidebar · page · drawer."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+from PySide6.QtCore import QPoint, QSize, Qt, Signal
+from PySide6.QtGui import QAction, QActionGroup, QCloseEvent, QKeySequence, QShortcut
+from PySide6.QtWidgets import QMainWindow, QMenu, QStackedWidget, QWidget
+
+from lutra_app.bridge import Bridge, Need
+from lutra_app.i18n import tr
+from lutra_app.people.drawer import Drawer
+from lutra_app.people.forms import JoinGroup, LinkForm, NewGroup
+from lutra_app.shell.memory import Memory
+from lutra_app.shell.page_area import PageArea
+from lutra_app.shell.palette import Command, Palette
+from lutra_app.shell.panes import Panes, Side
+from lutra_app.shell.workspace import Workspace
+from lutra_app.sidebar.sidebar import Sidebar
+from lutra_app.theme.theme import Theme
+from lutra_app.theme.tokens import Width
+
+_SIZE = QSize(1180, 780)
+
+
+class MainWindow(QMainWindow):
+    """Lutra's one window.
+
+    Signals:
+        editable: a page is open and the keyboard is in it, for the first time.
+    """
+
+    editable = Signal()
+
+    def __init__(self, bridge: Bridge, theme: Theme, directory: Path) -> None:
+        super().__init__()
+        self._bridge, self._theme = bridge, theme
+        self._memory = Memory(directory)
+        self._first = True
+        self._new = False
+        self._cover: QWidget | None = None
+        self.setWindowTitle("Lutra")
+        self.setMinimumSize(Width.WINDOW_LEAST, 420)
+        self.resize(_SIZE)
+        self.sidebar = Sidebar(theme)
+        self.area = PageArea(theme)
+        self.drawer = Drawer(theme)
+        self.panes = Panes(theme, self.sidebar, self.area, self.drawer)
+        self._stack = QStackedWidget()
+        self._blank = QWidget()
+        self._stack.addWidget(self._blank)
+        self._stack.addWidget(self.panes)
+        self.setCentralWidget(self._stack)
+        self.workspace = Workspace(bridge, self.sidebar, self.area, self.drawer, self)
+        self.palette_sheet = Palette(theme, self._stack)
+        self.new_group = NewGroup(theme, self._stack, self._make_group)
+        self.join_group = JoinGroup(theme, self._stack, self._join)
+        self.link = LinkForm(theme, self._stack, self._link)
+        self._stop_joining: Callable[[], None] | None = None
+        self.join_group.closed.connect(self._give_up_joining)
+        self._memory.restore(self, self.panes)
+        self._connect()
+        self._make_shortcuts()
+
+    def _connect(self) -> None:
+        bridge, sidebar, area, drawer = self._bridge, self.sidebar, self.area, self.drawer
+        bridge.needed.connect(self._ask_person)
+        bridge.ready.connect(self._begin)
+        bridge.failed.connect(self._fail)
+        sidebar.page_wanted.connect(self._open_page)
+        sidebar.new_page_wanted.connect(self._new_page)
+        sidebar.new_group_wanted.connect(self._ask_group)
+        sidebar.join_wanted.connect(self._ask_code)
+        sidebar.palette_wanted.connect(self.show_palette)
+        sidebar.people_wanted.connect(self._show_people)
+        sidebar.menu_wanted.connect(self._show_menu)
+        area.sidebar_wanted.connect(lambda: self.panes.toggle(Side.LEFT))
+        area.drawer_wanted.connect(lambda: self.panes.toggle(Side.RIGHT))
+        area.invite_wanted.connect(self._invite)
+        area.first_page_wanted.connect(lambda: self._new_page(b""))
+        area.join_wanted.connect(self._ask_code)
+        area.page.link_wanted.connect(lambda: self.link.ask("https://"))
+        drawer.invite_wanted.connect(self.workspace.invite)
+        drawer.close_wanted.connect(lambda: self.panes.show_pane(Side.RIGHT, False))
+        self.panes.resized.connect(lambda: self._memory.remember(self, self.panes))
+        self.workspace.opened.connect(self._opened)
+        self.workspace.raise_wanted.connect(self.raise_window)
+
+    def _make_shortcuts(self) -> None:
+        for keys, slot in (
+            ("Ctrl+K", self.show_palette),
+            ("Ctrl+P", self.show_palette),
+            ("Ctrl+Shift+F", self.show_palette),
+            ("Ctrl+N", lambda: self._new_page(b"")),
+            ("Ctrl+\\", lambda: self.panes.toggle(Side.LEFT)),
+            ("Ctrl+.", lambda: self.panes.toggle(Side.RIGHT)),
+            ("Ctrl+Shift+I", self._invite),
+            ("F6", self._next_pane),
+        ):
+            shortcut = QShortcut(QKeySequence(keys), self)
+            shortcut.activated.connect(slot)
+
+    # -- starting ------------------------------------------------------------------------
+
+    def _ask_person(self, need: Need) -> None:
+        from lutra_app.onboarding.welcome import Unlock, Welcome
+
+        if need is Need.NAME:
+            self._new = True
+            screen = Welcome(self._theme)
+            screen.named.connect(self._bridge.create)
+        else:
+            screen = Unlock(self._theme)
+            screen.given.connect(self._bridge.unlock)
+        self._cover = screen
+        self._stack.addWidget(screen)
+        self._stack.setCurrentWidget(screen)
+        screen.field.setFocus()
+
+    def _fail(self, message: str) -> None:
+        if self._cover is not None:
+            self._cover.fail(message)  # type: ignore[attr-defined]
+            return
+        self._stack.setCurrentWidget(self.panes)
+        self.area.show_opening()
+        self.area.notice.show_text(message)
+
+    def _begin(self) -> None:
+        self._stack.setCurrentWidget(self.panes)
+        if self._cover is not None:
+            self._stack.removeWidget(self._cover)
+            self._cover.deleteLater()
+            self._cover = None
+        if self._new:
+            # A new person can write at once, in a group of one's own.
+            self.workspace.begin_new()
+        else:
+            self.workspace.begin(self._memory.page)
+
+    def _opened(self, document: bytes) -> None:
+        self._memory.page = document
+        if self._first:
+            self._first = False
+            self.editable.emit()
+
+    def raise_window(self) -> None:
+        """Come to the front, as the second start of the program asks."""
+        if self.isMinimized():
+            self.showNormal()
+        self.show()
+        self.raise_()
+        self.activateWindow()
+
+    def closeEvent(self, event: QCloseEvent) -> None:
+        """Keep everything before going."""
+        self._memory.remember(self, self.panes)
+        self.workspace.close()
+        super().closeEvent(event)
+
+    # -- what the person does ------------------------------------------------------------
+
+    def _open_page(self, document: bytes) -> None:
+        self.workspace.open_page(document)
+        if self.panes.is_floating(Side.LEFT):
+            self.panes.show_pane(Side.LEFT, False)
+
+    def _new_page(self, group: bytes) -> None:
+        self.workspace.new_page(group or None)
+        if self.panes.is_floating(Side.LEFT):
+            self.panes.show_pane(Side.LEFT, False)
+
+    def _show_people(self, group: bytes) -> None:
+        self.workspace.show_group(group)
+        self.drawer.show_tab(0)
+        self.panes.show_pane(Side.RIGHT, True)
+
+    def _invite(self) -> None:
+        self.drawer.show_tab(0)
+        self.panes.show_pane(Side.RIGHT, True)
+        self.workspace.invite()
+
+    def _ask_group(self) -> None:
+        self.new_group.ask()
+
+    def _ask_code(self) -> None:
+        self.join_group.ask()
+
+    def _make_group(self, name: str) -> None:
+        self.new_group.set_busy(tr("Making the group …"))
+        self.workspace.new_group(name, self.new_group.close_sheet, self.new_group.fail)
+
+    def _join(self, code: str, address: str) -> None:
+        self.join_group.set_busy(tr("Looking for the device that made this invite …"))
+
+        def done() -> None:
+            self._stop_joining = None
+            self.join_group.close_sheet()
+
+        def failed(message: str) -> None:
+            self._stop_joining = None
+            self.join_group.fail(message)
+
+        self._stop_joining = self.workspace.join(code, address, done, failed)
+
+    def _give_up_joining(self) -> None:
+        stop, self._stop_joining = self._stop_joining, None
+        if stop is not None:
+            stop()
+
+    def _link(self, address: str) -> None:
+        from lutra_app.editor.paste import safe_link
+
+        if not address:
+            self.link.close_sheet()
+            self.area.page.set_link(None)
+            return
+        safe = safe_link(address) or safe_link(f"https://{address}")
+        if safe is None:
+            self.link.fail(tr("A link starts with https://, http:// or mailto:."))
+            return
+        self.link.close_sheet()
+        self.area.page.set_link(safe)
+
+    def _next_pane(self) -> None:
+        """Move the keyboard round sidebar, page and drawer."""
+        focused = self.focusWidget()
+        if focused is not None and self.sidebar.isAncestorOf(focused):
+            self.area.page.setFocus()
+        elif (
+            focused is not None
+            and self.area.isAncestorOf(focused)
+            and self.panes.is_shown(Side.RIGHT)
+        ):
+            self.drawer.setFocus()
+            self.drawer.focusNextChild()
+        else:
+            self.panes.show_pane(Side.LEFT, True)
+            self.sidebar.focus_list()
+
+    # -- palette and menu ----------------------------------------------------------------
+
+    def show_palette(self) -> None:
+        """Open the command palette."""
+        if self._stack.currentWidget() is self.panes:
+            self.palette_sheet.ask([*self._page_commands(), *self._commands()])
+
+    def _page_commands(self) -> list[Command]:
+        return [
+            Command(
+                page.title.strip() or tr("Untitled"),
+                "file-text",
+                lambda document=page.id: self._open_page(document),
+                group,
+            )
+            for page, group in self.workspace.page_list()
+        ]
+
+    def _commands(self) -> list[Command]:
+        page = self.area.page
+        kinds = (
+            (tr("Heading 1"), "text-h-one", "h1", "Ctrl+Alt+1"),
+            (tr("Heading 2"), "text-h-two", "h2", "Ctrl+Alt+2"),
+            (tr("Heading 3"), "text-h-three", "h3", "Ctrl+Alt+3"),
+            (tr("Bulleted list"), "list-bullets", "ul", "Ctrl+Shift+8"),
+            (tr("Numbered list"), "list-numbers", "ol", "Ctrl+Shift+7"),
+            (tr("Check list"), "check-square", "check", "Ctrl+Shift+9"),
+            (tr("Quote"), "quotes", "quote", ">"),
+            (tr("Code"), "code", "code", "```"),
+        )
+        return [
+            Command(tr("New page"), "note-pencil", lambda: self._new_page(b""), "Ctrl+N"),
+            Command(tr("New group"), "users-three", self._ask_group),
+            Command(tr("Join with a code"), "sign-in", self._ask_code),
+            Command(tr("Invite somebody"), "user-plus", self._invite, "Ctrl+Shift+I"),
+            Command(
+                tr("Show or hide the sidebar"),
+                "list",
+                lambda: self.panes.toggle(Side.LEFT),
+                "Ctrl+\\",
+            ),
+            Command(
+                tr("People and history"),
+                "users",
+                lambda: self.panes.toggle(Side.RIGHT),
+                "Ctrl+.",
+            ),
+            *(
+                Command(text, icon, lambda kind=kind: page.toggle_kind(kind), keys)
+                for text, icon, kind, keys in kinds
+            ),
+            Command(tr("Light"), "sun", lambda: self._choose_theme("light"), tr("Appearance")),
+            Command(tr("Dark"), "moon", lambda: self._choose_theme("dark"), tr("Appearance")),
+            Command(
+                tr("Follow the system"),
+                "circle-half",
+                lambda: self._choose_theme("system"),
+                tr("Appearance"),
+            ),
+        ]
+
+    def _choose_theme(self, choice: str) -> None:
+        self._memory.theme = choice
+        self._theme.choose(choice)
+
+    def _show_menu(self, point: QPoint) -> None:
+        menu = QMenu(self)
+        menu.setAttribute(Qt.WidgetAttribute.WA_DeleteOnClose)
+        choices = QActionGroup(menu)
+        for text, choice in (
+            (tr("Follow the system"), "system"),
+            (tr("Light"), "light"),
+            (tr("Dark"), "dark"),
+        ):
+            action = QAction(text, menu, checkable=True)  # type: ignore[call-overload]
+            action.setChecked(self._theme.choice == choice)
+            action.triggered.connect(lambda _, choice=choice: self._choose_theme(choice))
+            choices.addAction(action)
+            menu.addAction(action)
+        menu.addSeparator()
+        motion = QAction(tr("Motion"), menu, checkable=True)  # type: ignore[call-overload]
+        motion.setChecked(self._theme.motion)
+        motion.toggled.connect(self._set_motion)
+        menu.addAction(motion)
+        size = menu.sizeHint()
+        menu.popup(point - QPoint(0, size.height() + 4))
+
+    def _set_motion(self, wanted: bool) -> None:
+        self._memory.motion = wanted
+        self._theme.motion = wanted

@@ -1,0 +1,369 @@
+"""The three panes at work: what the person does becomes verbs, what happens becomes views."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from PySide6.QtCore import QObject, QTimer, Signal
+
+from lutra.node.events import (
+    DocumentChanged,
+    DocumentsChanged,
+    DocumentStatusChanged,
+    GroupsChanged,
+    MemberJoined,
+    PeersChanged,
+    PresenceChanged,
+    RaiseRequested,
+    Trouble,
+)
+from lutra.node.views import DocumentStatus, DocumentView, GroupView
+from lutra_app.bridge import Bridge
+from lutra_app.editor.session import PageSession
+from lutra_app.i18n import tr
+from lutra_app.people.drawer import Drawer
+from lutra_app.shell.page_area import PageArea
+from lutra_app.shell.state import page_state
+from lutra_app.sidebar.sidebar import Sidebar
+
+_REFRESH_MS = 60
+_STATUS_MS = 80
+_LISTED = 2000
+
+
+class Workspace(QObject):
+    """Groups, pages and the open page.
+
+    Signals:
+        opened: a page is open and can be edited.
+        raise_wanted: the program was started a second time.
+        groups_changed: `groups` is new.
+    """
+
+    opened = Signal(bytes)
+    raise_wanted = Signal()
+    groups_changed = Signal()
+
+    def __init__(
+        self, bridge: Bridge, sidebar: Sidebar, area: PageArea, drawer: Drawer, parent: QObject
+    ) -> None:
+        super().__init__(parent)
+        self._bridge, self._sidebar, self._area, self._drawer = bridge, sidebar, area, drawer
+        self.groups: tuple[GroupView, ...] = ()
+        self._documents: dict[bytes, list[DocumentView]] = {}
+        self.session: PageSession | None = None
+        self._current: bytes | None = None
+        self._group: bytes | None = None
+        self._status: DocumentStatus | None = None
+        self._trouble: str | None = None
+        self._saving = False
+        self._asked_status = False
+        self._refresh = self._timer(_REFRESH_MS, self._ask_lists)
+        self._check = self._timer(_STATUS_MS, self._ask_status)
+        self._refreshing = False
+        self._again = False
+        self._opened_first: Callable[[], None] | None = None
+        bridge.event.connect(self._take)
+        bridge.trouble.connect(area.notice.show_text)
+        drawer.history_wanted.connect(self._ask_history)
+
+    def _timer(self, milliseconds: int, slot: Callable[[], None]) -> QTimer:
+        timer = QTimer(self)
+        timer.setSingleShot(True)
+        timer.setInterval(milliseconds)
+        timer.timeout.connect(slot)
+        return timer
+
+    @property
+    def current(self) -> bytes | None:
+        """The page that is open or being opened."""
+        return self._current
+
+    @property
+    def group(self) -> GroupView | None:
+        """The group of the open page, else the first one."""
+        found = next((group for group in self.groups if group.id == self._group), None)
+        return found or (self.groups[0] if self.groups else None)
+
+    def page_list(self) -> list[tuple[DocumentView, str]]:
+        """Return every page with the name of its group."""
+        names = {group.id: group.name for group in self.groups}
+        return [(page, names.get(page.group, "")) for page in self._sidebar.pages()]
+
+    # -- starting ------------------------------------------------------------------------
+
+    def begin(self, remembered: bytes | None) -> None:
+        """Show what there is, and open the page that was open last."""
+        if self._bridge.identity is not None:
+            self._sidebar.show_identity(self._bridge.identity)
+        self._sidebar.show_connected(0)
+        self._current = remembered
+        if remembered is not None:
+            # The page first: typing must be possible before the lists are there.
+            self.open_page(remembered, missing=self._open_first)
+        else:
+            self._opened_first = self._open_first
+        self._ask_lists()
+
+    def begin_new(self) -> None:
+        """Give a new person a group and an empty page to write in."""
+        if self._bridge.identity is not None:
+            self._sidebar.show_identity(self._bridge.identity)
+        self._sidebar.show_connected(0)
+        self._area.show_opening()
+        self.new_page()
+
+    def _open_first(self) -> None:
+        pages = self._sidebar.pages()
+        if pages:
+            self.open_page(pages[0].id)
+        else:
+            self._area.show_empty()
+
+    # -- pages ---------------------------------------------------------------------------
+
+    def open_page(self, document: bytes, *, missing: Callable[[], None] | None = None) -> None:
+        """Open a page in place of the one that is open."""
+        if self.session is not None and self.session.document == document:
+            self._area.page.setFocus()
+            return
+        self._current = document
+        self._sidebar.select(document)
+        self._bridge.set_open_documents(frozenset((document,)))
+
+        def failed(message: str) -> None:
+            if missing is not None:
+                missing()
+            else:
+                self._area.notice.show_text(message)
+
+        self._bridge.ask(
+            lambda node: node.open_editor(document),
+            lambda editor: self._show_page(document, editor),
+            failed,
+        )
+
+    def _show_page(self, document: bytes, editor: object) -> None:
+        if document != self._current:
+            self._bridge.ask(lambda _: editor.close())  # type: ignore[attr-defined]
+            return
+        self._close_page()
+        self._bridge.set_open_documents(frozenset((document,)))
+        self._current = document
+        session = PageSession(self._bridge, editor, self._area.page)  # type: ignore[arg-type]
+        self.session = session
+        session.saving.connect(self._note_saving)
+        session.failed.connect(self._note_trouble)
+        session.title_changed.connect(lambda title: self._sidebar.rename_page(document, title))
+        session.people_changed.connect(self._note_people)
+        self._note_people([])
+        self._status, self._trouble, self._saving = None, None, False
+        self._show_where()
+        self._sidebar.select(document)
+        self._show_state()
+        self._ask_status()
+        if self._drawer.shows_history():
+            self._ask_history()
+        page = self._area.page
+        page.verticalScrollBar().setValue(0)
+        empty = session.replica.title_length == 0 and session.replica.body_length == 0
+        (page.title if empty else page).setFocus()
+        self.opened.emit(document)
+
+    def _show_where(self) -> None:
+        document = self._current
+        view = next(
+            (page for pages in self._documents.values() for page in pages if page.id == document),
+            None,
+        )
+        if view is not None:
+            self._group = view.group
+        group = self.group
+        self._area.show_page(group.name if group is not None else "")
+        self._drawer.people.show_group(group)
+
+    def _close_page(self) -> None:
+        if self.session is not None:
+            self.session.close()
+            self.session = None
+
+    def close(self) -> None:
+        """Close the open page."""
+        self._close_page()
+
+    def new_page(self, group: bytes | None = None) -> None:
+        """Make a page and open it; without any group, one for oneself is made first."""
+        target = group or (self.group.id if self.group is not None else None)
+        if target is None:
+            self._bridge.ask(
+                lambda node: node.create_group(tr("My pages")),
+                lambda made: self.new_page(made.id),
+            )
+            return
+        self._group = target
+        self._bridge.ask(lambda node: node.create_document(target, ""), self._open_new)
+
+    def _open_new(self, made: DocumentView) -> None:
+        self._documents.setdefault(made.group, []).insert(0, made)
+        self._ask_lists()
+        self.open_page(made.id)
+
+    # -- groups --------------------------------------------------------------------------
+
+    def new_group(self, name: str, done: Callable[[], None], failed: Callable[[str], None]) -> None:
+        """Make a group with a first page."""
+
+        def made(group: GroupView) -> None:
+            done()
+            self._ask_lists()
+            self.new_page(group.id)
+
+        self._bridge.ask(lambda node: node.create_group(name), made, failed)
+
+    def join(
+        self, code: str, address: str, done: Callable[[], None], failed: Callable[[str], None]
+    ) -> Callable[[], None]:
+        """Join a group; returns what stops the attempt."""
+
+        def joined(group: GroupView) -> None:
+            self._group = group.id
+            self._ask_lists()
+            done()
+
+        return self._bridge.ask(lambda node: node.join(code, address or None), joined, failed)
+
+    def invite(self) -> None:
+        """Make an invite into the group of the open page and show it in the drawer."""
+        group = self.group
+        if group is None:
+            return
+        target = group.id
+        self._bridge.ask(lambda node: node.invite(target), self._drawer.people.show_invite)
+
+    def show_group(self, group: bytes) -> None:
+        """Show the people of a group in the drawer."""
+        found = next((item for item in self.groups if item.id == group), None)
+        self._drawer.people.show_group(found)
+
+    # -- events --------------------------------------------------------------------------
+
+    def _take(self, event: object) -> None:
+        match event:
+            case DocumentChanged() | PresenceChanged():
+                if self.session is not None:
+                    self.session.take(event)
+            case DocumentStatusChanged():
+                if self._current is not None and (
+                    not event.documents or self._current in event.documents
+                ):
+                    self._soon(self._check)
+            case DocumentsChanged() | GroupsChanged() | MemberJoined():
+                self._soon(self._refresh)
+                self._soon(self._check)
+            case PeersChanged():
+                self._soon(self._refresh)
+                self._soon(self._check)
+            case RaiseRequested():
+                self.raise_wanted.emit()
+            case Trouble():
+                self._area.notice.show_text(event.message)
+                if event.code == "events.lost":
+                    self._reopen()
+            case _:
+                pass
+
+    def _soon(self, timer: QTimer) -> None:
+        if not timer.isActive():
+            timer.start()
+
+    def _reopen(self) -> None:
+        """Show the page anew after events were lost."""
+        document = self._current
+        self._close_page()
+        self._ask_lists()
+        if document is not None:
+            self.open_page(document)
+
+    def _ask_lists(self) -> None:
+        if self._refreshing:
+            self._again = True
+            return
+        self._refreshing = True
+        self._bridge.ask(_lists, self._show_lists)
+
+    def _show_lists(self, found: tuple[list[GroupView], list[DocumentView], int]) -> None:
+        groups, documents, connected = found
+        self._refreshing = False
+        self.groups = tuple(group for group in groups if group.member)
+        by_group: dict[bytes, list[DocumentView]] = {}
+        for page in documents[:_LISTED]:
+            by_group.setdefault(page.group, []).append(page)
+        self._documents = by_group
+        self._sidebar.show_groups(self.groups, by_group)
+        self._sidebar.show_connected(connected)
+        if self._current is not None:
+            self._sidebar.select(self._current)
+        if self.session is not None:
+            self._show_where()
+        self.groups_changed.emit()
+        first, self._opened_first = self._opened_first, None
+        if first is not None:
+            first()
+        if self._again:
+            self._again = False
+            self._soon(self._refresh)
+
+    # -- state of the open page ----------------------------------------------------------
+
+    def _ask_status(self) -> None:
+        document = self._current
+        if document is None or self._asked_status:
+            return
+        self._asked_status = True
+
+        def failed(_: str) -> None:
+            # The page is being made; its status follows with the next event.
+            self._asked_status = False
+
+        self._bridge.ask(lambda node: node.document_status(document), self._note_status, failed)
+
+    def _note_status(self, status: DocumentStatus) -> None:
+        self._asked_status = False
+        if status.document != self._current:
+            self._ask_status()
+            return
+        self._status = status
+        self._show_state()
+
+    def _note_saving(self, saving: bool) -> None:
+        self._saving = saving
+        if not saving:
+            self._trouble = None
+            self._soon(self._check)
+        self._show_state()
+
+    def _note_trouble(self, message: str) -> None:
+        self._trouble = message
+        self._show_state()
+
+    def _note_people(self, people: list[tuple[str, bytes]]) -> None:
+        self._area.show_people(people)
+        self._drawer.people.show_here(frozenset(device for _, device in people))
+
+    def _show_state(self) -> None:
+        state = page_state(self._status, saving=self._saving, trouble=self._trouble)
+        self._area.state_line.show_state(state)
+        self._drawer.people.show_state(self._status)
+
+    def _ask_history(self) -> None:
+        document = self._current
+        if document is not None:
+            self._bridge.ask(lambda node: node.history(document), self._drawer.history.show_changes)
+
+
+async def _lists(node: object) -> tuple[list[GroupView], list[DocumentView], int]:
+    """Read groups, pages and the number of connected devices."""
+    groups = await node.groups()  # type: ignore[attr-defined]
+    documents = await node.documents()  # type: ignore[attr-defined]
+    status = await node.status()  # type: ignore[attr-defined]
+    return groups, documents, status.connected
