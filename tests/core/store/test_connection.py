@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from lutra.store import DocumentRow, GroupRow, MemberRow, Store
+from lutra.store import DocumentRow, GroupRow, MemberRow, OperationState, Store
 from lutra.store.errors import (
     DatabaseInUseError,
     NewerDatabaseError,
@@ -21,6 +21,8 @@ from lutra.store.errors import (
     WrongThreadError,
 )
 from lutra.store.schema import VERSION
+
+from .conftest import GROUP, MakeLog
 
 
 def test_a_failed_transaction_leaves_nothing(store: Store) -> None:
@@ -91,24 +93,44 @@ def test_synchronous_is_full_for_the_outermost_transaction_only(store: Store) ->
     assert level() == normal
 
 
-def test_a_late_wish_for_durability_syncs_the_log_after_the_commit(
-    store: Store, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    synced: list[int | bytes | str | None] = []
+def count_syncs(monkeypatch: pytest.MonkeyPatch) -> list[int]:
+    synced: list[int] = []
     sync = os.fsync
 
     def spy(descriptor: int) -> None:
-        synced.append(store.settings.get("epoch"))
         sync(descriptor)
+        synced.append(descriptor)
 
     monkeypatch.setattr(os, "fsync", spy)
+    return synced
+
+
+def test_a_late_wish_for_durability_syncs_the_log_after_the_commit(
+    store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    synced = count_syncs(monkeypatch)
     with store.transaction():
-        store.settings.set("epoch", "committed")
+        store.settings.set("x", 1)
         store.epochs.put(b"g", b"e", b"s")
         assert synced == []
-    assert synced == ["committed"]
+    assert len(synced) == 1
     with store.transaction():
-        store.settings.set("epoch", "later")
+        store.settings.set("x", 2)
+    assert len(synced) == 1
+    with pytest.raises(KeyError), store.transaction():  # noqa: PT012
+        store.epochs.put(b"g", b"f", b"s")
+        raise KeyError
+    assert len(synced) == 1
+
+
+def test_control_operations_reach_the_disk_and_documents_need_not(
+    store: Store, make_log: MakeLog, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    synced = count_syncs(monkeypatch)
+    store.operations.insert_many(make_log(3), group=GROUP, state=OperationState.APPLIED)
+    assert synced == []
+    control = make_log(1, log=GROUP, kind="group.add")
+    store.operations.insert_many(control, group=GROUP, state=OperationState.APPLIED)
     assert len(synced) == 1
 
 

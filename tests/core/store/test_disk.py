@@ -171,6 +171,8 @@ def intact(tmp_path_factory: pytest.TempPathFactory) -> bytes:
             store.documents.upsert(DocumentRow(document, GROUP, f"Page {number}", 0, number))
             store.documents.set_snapshot(document, os.urandom(3000))
             store.documents.index(document, f"Page {number}", "some words " * 20)
+        # Pages that are free again must be checked too.
+        store.drafts.delete_through(DOCUMENT, store.drafts.add(DOCUMENT, bytes(100_000)))
     return path.read_bytes()
 
 

@@ -380,7 +380,7 @@ def test_no_query_breaks_the_search(store: Store, query: str, text: str) -> None
         assert hit.id == DOCUMENT
 
 
-def test_draft_ids_are_not_used_twice(store: Store) -> None:
+def test_drafts_are_kept_by_document_until_they_are_published(store: Store) -> None:
     other = b"o" * 32
     first = store.drafts.add(DOCUMENT, b"1")
     second = store.drafts.add(DOCUMENT, b"2")
@@ -388,11 +388,18 @@ def test_draft_ids_are_not_used_twice(store: Store) -> None:
     assert first < second < elsewhere
     assert [draft.update for draft in store.drafts.list(DOCUMENT)] == [b"1", b"2"]
     assert store.drafts.documents_with_drafts() == [DOCUMENT, other]
-    store.drafts.delete_through(DOCUMENT, second)
-    later = store.drafts.add(DOCUMENT, b"4")
-    store.drafts.delete_through(DOCUMENT, second)
+    store.drafts.delete_through(DOCUMENT, first)
+    assert [draft.id for draft in store.drafts.list(DOCUMENT)] == [second]
+    store.drafts.delete_through(DOCUMENT, elsewhere)
+    assert store.drafts.documents_with_drafts() == [other]
+
+
+def test_draft_ids_are_not_used_twice(store: Store) -> None:
+    published = store.drafts.add(DOCUMENT, b"1")
+    store.drafts.delete_through(DOCUMENT, published)
+    later = store.drafts.add(DOCUMENT, b"2")
+    store.drafts.delete_through(DOCUMENT, published)
     assert [draft.id for draft in store.drafts.list(DOCUMENT)] == [later]
-    assert store.drafts.documents_with_drafts() == [DOCUMENT, other]
 
 
 def test_acknowledgements_never_go_back(store: Store) -> None:
