@@ -7,7 +7,7 @@ faults of its own; neither derives from ``Exception``. Whoever calls Loro theref
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from types import TracebackType
 from typing import Final, Protocol, cast
 
@@ -19,10 +19,13 @@ from loro import (
     LoroDoc,
     LoroText,
     PositionType,
+    Side,
     StyleConfigMap,
+    TextDelta,
     VersionVector,
 )
 
+from lutra.documents.delta import NO_ATTRIBUTES, Attributes, AttributeValue, Span
 from lutra.documents.errors import DocumentStateError, EditRangeError
 from lutra.errors import BugError
 
@@ -144,10 +147,15 @@ def check_snapshot(snapshot: bytes) -> None:
     """Open a snapshot and read all of it; Loro fails if it cannot."""
     doc = new_loro_doc(0)
     doc.import_(snapshot)
+    read_all(doc)
+
+
+def read_all(doc: LoroDoc) -> None:
+    """Decode everything; Loro puts that off after opening a snapshot, and may fail then."""
     for root in (META, FIELDS):
         doc.get_map(root).get_deep_value()
     for root in (TITLE, BODY):
-        doc.get_text(root).to_delta()
+        doc.get_text(root).get_cursor(0, Side.Left)
 
 
 def version_of(data: bytes) -> VersionVector:
@@ -162,6 +170,51 @@ def version_of(data: bytes) -> VersionVector:
         if is_loro_failure(error):
             raise DocumentStateError("A stored version cannot be read.") from error
         raise
+
+
+def spans_of(parts: Sequence[TextDelta]) -> list[Span]:
+    """Return a text read from Loro as spans."""
+    return [
+        Span(part.insert, attributes_of(part.attributes))
+        for part in parts
+        if isinstance(part, TextDelta.Insert)
+    ]
+
+
+def attributes_of(value: Mapping[str, object] | None) -> Attributes:
+    """Return attributes read from Loro, which has None for no attributes."""
+    return cast(Attributes, value) if value else NO_ATTRIBUTES
+
+
+def reader_of(text: LoroText) -> Callable[[int, int], list[Span]]:
+    """Return a function that reads ``text`` between two code point positions."""
+
+    def read(start: int, end: int) -> list[Span]:
+        return spans_of(text.slice_delta(start, end, PositionType.Unicode))
+
+    return read
+
+
+def set_attribute(text: LoroText, start: int, end: int, name: str, value: AttributeValue) -> None:
+    """Set one attribute between two code point positions; None takes it away."""
+    if value is None:
+        text.unmark(start, end, name)
+    else:
+        text.mark(start, end, name, value)
+
+
+def set_exactly(text: LoroText, start: int, end: int, attributes: Attributes) -> None:
+    """Give a stretch ``attributes`` and no others, touching only what differs."""
+    at = start
+    for span in reader_of(text)(start, end):
+        until = at + len(span.text)
+        for name in span.attributes:
+            if attributes.get(name) is None:
+                text.unmark(at, until, name)
+        for name, value in attributes.items():
+            if value is not None and span.attributes.get(name) != value:
+                text.mark(at, until, name, value)
+        at = until
 
 
 def convert_position(

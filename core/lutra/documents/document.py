@@ -12,10 +12,12 @@ from typing import TYPE_CHECKING
 from loro import ExportMode
 
 from lutra.documents import crdt
+from lutra.documents.delta import AttributeValue, Span
 from lutra.documents.errors import (
     DamagedUpdateError,
     DocumentStateError,
 )
+from lutra.documents.history import Change, changes_of, restore, spans_at
 from lutra.documents.peers import SLOT_BITS, peer_id, peer_prefix
 from lutra.documents.updates import extend_known, read_ranges
 from lutra.errors import BugError
@@ -216,17 +218,14 @@ class Document:
         self._replace(self._title, new)
         self._title_cache = None
 
-    def format(self, start: int, end: int, name: str, value: LoroValue) -> None:
+    def format(self, start: int, end: int, name: str, value: AttributeValue) -> None:
         """Set a mark or block attribute on a range of the body; ``None`` takes it away.
 
         Raises:
             EditRangeError: the range is empty or lies outside the text.
         """
         with self._edits:
-            if value is None:
-                self._body.unmark(start, end, name)
-            else:
-                self._body.mark(start, end, name, value)
+            crdt.set_attribute(self._body, start, end, name, value)
         self.revision += 1
 
     def set_field(self, name: str, value: LoroValue) -> None:
@@ -237,6 +236,48 @@ class Document:
                 fields.delete(name)
             else:
                 fields.insert(name, value)
+        self.revision += 1
+
+    def spans(self) -> list[Span]:
+        """Return the body with its formatting."""
+        return crdt.spans_of(self._body.to_delta())
+
+    def insert_spans(self, position: int, spans: Iterable[Span]) -> None:
+        """Insert formatted text, for example from `from_markdown`.
+
+        Raises:
+            EditRangeError: outside the text, or text that is not valid Unicode.
+        """
+        with self._edits:
+            for span in spans:
+                self._body.insert(position, span.text)
+                end = position + len(span.text)
+                crdt.set_exactly(self._body, position, end, span.attributes)
+                position = end
+        self.revision += 1
+
+    # History
+
+    def history(self) -> list[Change]:
+        """Return all changes to this document, oldest first."""
+        self._commit()
+        return changes_of(self._doc)
+
+    def text_at(self, version: bytes) -> str:
+        """Return the body as it read at ``version``."""
+        return "".join(span.text for span in self.spans_at(version))
+
+    def spans_at(self, version: bytes) -> list[Span]:
+        """Return the body with its formatting as it read at ``version``."""
+        self._commit()
+        return spans_at(self._doc, version)
+
+    def restore(self, version: bytes) -> None:
+        """Bring title, body and fields back to ``version`` by new edits; nothing is lost."""
+        self._commit()
+        with self._edits:
+            restore(self._doc, version)
+        self._title_cache = None
         self.revision += 1
 
     # Updates
@@ -276,12 +317,15 @@ class Document:
         self._commit()
         self._note_own()
         changed: dict[int, int] = {}
+        is_plain = True
         for author, update in updates:
-            extend_known(changed, self._known, read_ranges(update), self._prefix(author))
+            blocks = read_ranges(update)
+            extend_known(changed, self._known, blocks, self._prefix(author))
+            is_plain = is_plain and all(block.is_plain for block in blocks)
         was_waiting = self._waits
         try:
             self._waits |= bool(crdt.import_all(self._doc, [update for _, update in updates]))
-            self._check_readable(changed)
+            self._check_readable(changed, is_plain=is_plain)
         except BaseException as error:
             if not crdt.is_loro_failure(error):
                 raise
@@ -430,8 +474,8 @@ class Document:
         self._taken = self._end()
         self._title_cache = None
 
-    def _check_readable(self, changed: Mapping[int, int]) -> None:
-        """Make Loro read back what it has just taken in; some damage shows only then."""
+    def _check_readable(self, changed: Mapping[int, int], *, is_plain: bool) -> None:
+        """Make Loro write what it has just taken in, and read it; some damage shows only then."""
         version = self._doc.oplog_vv
         ranges: dict[int, tuple[int, int]] = {}
         for peer, end in changed.items():
@@ -440,7 +484,9 @@ class Document:
             if last is not None and last >= start and end > start:
                 ranges[peer] = (start, min(end, last + 1))
         if ranges:
-            crdt.export_ranges(self._doc, ranges)
+            written = crdt.export_ranges(self._doc, ranges)
+            if not is_plain:
+                crdt.new_loro_doc(0).import_(written)
 
     def _is_untouched(self, changed: Mapping[int, int], error: BaseException) -> bool:
         if crdt.is_loro_panic(error):

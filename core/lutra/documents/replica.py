@@ -8,10 +8,10 @@ Only one thread may use a `Replica`.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Generator, Mapping, Sequence
+from collections.abc import Callable, Generator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Final, cast
+from typing import TYPE_CHECKING, Final
 
 from loro import (
     Cursor,
@@ -26,7 +26,6 @@ from loro import (
 
 from lutra.documents import crdt
 from lutra.documents.delta import (
-    NO_ATTRIBUTES,
     Attributes,
     AttributeValue,
     Delete,
@@ -82,6 +81,7 @@ class Replica:
         self._doc = crdt.new_loro_doc(peer)
         try:
             self._doc.import_(snapshot)
+            crdt.read_all(self._doc)
         except BaseException as error:
             if crdt.is_loro_failure(error):
                 raise DocumentStateError("The document cannot be opened for editing.") from error
@@ -127,9 +127,9 @@ class Replica:
         """
         text = self._texts["body"]
         if start == 0 and end is None:
-            return _spans(text.to_delta())
+            return crdt.spans_of(text.to_delta())
         last = text.len_unicode if end is None else self._code_points(text, end)
-        return _reader_of(text)(self._code_points(text, start), last)
+        return crdt.reader_of(text)(self._code_points(text, start), last)
 
     @property
     def version(self) -> bytes:
@@ -171,9 +171,9 @@ class Replica:
         if first >= last:
             raise EditRangeError("There is nothing to format.")
         delta = (Retain(first), Retain(last - first, {name: value}))
-        way_back = invert(delta, _reader_of(text))
+        way_back = invert(delta, crdt.reader_of(text))
         with self._edits:
-            _set_attribute(text, first, last, name, value)
+            crdt.set_attribute(text, first, last, name, value)
         self._undo.record(Edit("body", "other", first, last), way_back, self._clock())
 
     # Updates
@@ -304,14 +304,14 @@ class Replica:
         length = self._code_points(text, position + delete) - start if delete else 0
         if length < 0:
             raise EditRangeError("An edit cannot remove a negative length.")
-        removed = _reader_of(text)(start, start + length) if length else []
+        removed = crdt.reader_of(text)(start, start + length) if length else []
         with self._edits:
             if length:
                 text.splice(start, length, insert)
             else:
                 text.insert(start, insert)
             if insert and attributes is not None:
-                _set_exactly(text, start, start + len(insert), attributes)
+                crdt.set_exactly(text, start, start + len(insert), attributes)
         way_back = normalised(
             [
                 Retain(start),
@@ -331,20 +331,20 @@ class Replica:
         """Carry out an undo entry; return what changed and the way back."""
         text = self._texts[entry.root]
         old = _old_text(text)
-        way_back = invert(entry.delta, _reader_of(text))
+        way_back = invert(entry.delta, crdt.reader_of(text))
         at = 0
         with self._edits:
             for step in entry.delta:
                 match step:
                     case Insert(inserted, attributes):
                         text.insert(at, inserted)
-                        _set_exactly(text, at, at + len(inserted), attributes)
+                        crdt.set_exactly(text, at, at + len(inserted), attributes)
                         at += len(inserted)
                     case Delete(length):
                         text.delete(at, length)
                     case Retain(length, attributes):
                         for name, value in attributes.items():
-                            _set_attribute(text, at, at + length, name, value)
+                            crdt.set_attribute(text, at, at + length, name, value)
                         at += length
         shown = self._to_utf16(entry.root, entry.delta, old)
         changes = Changes(body=shown) if entry.root == "body" else Changes(title=shown)
@@ -413,53 +413,13 @@ def _root_of(container: ContainerID) -> Root | None:
             return None
 
 
-def _reader_of(text: LoroText) -> Callable[[int, int], list[Span]]:
-    def read(start: int, end: int) -> list[Span]:
-        return _spans(text.slice_delta(start, end, PositionType.Unicode))
-
-    return read
-
-
-def _spans(parts: Sequence[TextDelta]) -> list[Span]:
-    return [
-        Span(part.insert, _attributes(part.attributes))
-        for part in parts
-        if isinstance(part, TextDelta.Insert)
-    ]
-
-
 def _delta_of(parts: Sequence[TextDelta]) -> Delta:
     steps: list[Step] = []
     for part in parts:
         if isinstance(part, TextDelta.Insert):
-            steps.append(Insert(part.insert, _attributes(part.attributes)))
+            steps.append(Insert(part.insert, crdt.attributes_of(part.attributes)))
         elif isinstance(part, TextDelta.Delete):
             steps.append(Delete(part.delete))
         elif isinstance(part, TextDelta.Retain):
-            steps.append(Retain(part.retain, _attributes(part.attributes)))
+            steps.append(Retain(part.retain, crdt.attributes_of(part.attributes)))
     return normalised(steps)
-
-
-def _attributes(value: Mapping[str, object] | None) -> Attributes:
-    return cast(Attributes, value) if value else NO_ATTRIBUTES
-
-
-def _set_attribute(text: LoroText, start: int, end: int, name: str, value: AttributeValue) -> None:
-    if value is None:
-        text.unmark(start, end, name)
-    else:
-        text.mark(start, end, name, value)
-
-
-def _set_exactly(text: LoroText, start: int, end: int, attributes: Attributes) -> None:
-    """Give a stretch ``attributes`` and no others, touching only what differs."""
-    at = start
-    for span in _reader_of(text)(start, end):
-        until = at + len(span.text)
-        for name in span.attributes:
-            if attributes.get(name) is None:
-                text.unmark(at, until, name)
-        for name, value in attributes.items():
-            if value is not None and span.attributes.get(name) != value:
-                text.mark(at, until, name, value)
-        at = until

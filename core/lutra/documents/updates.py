@@ -46,12 +46,14 @@ class BlockRange:
         start: counter of the first edit.
         end: counter after the last edit.
         lamport_end: logical time after the last edit.
+        is_plain: holds nothing but typing and deleting in the body.
     """
 
     peer: int
     start: int
     end: int
     lamport_end: int
+    is_plain: bool
 
 
 def read_ranges(update: bytes) -> list[BlockRange]:
@@ -133,9 +135,10 @@ def _block_range(update: bytes, at: int, end: int) -> BlockRange:
     keys_size, at = _varint(update, at + containers_size)
     if at + keys_size > end:
         raise DamagedUpdateError("An edit is cut off.")
-    if (containers, update[at : at + min(keys_size, 5)]) != _PLAIN_TYPING:
+    is_plain = (containers, update[at : at + keys_size]) == _PLAIN_TYPING
+    if not is_plain:
         _check_containers(containers, update[at : at + keys_size])
-    return BlockRange(peer, start, start + length, lamport_end)
+    return BlockRange(peer, start, start + length, lamport_end, is_plain)
 
 
 def _check_containers(containers: bytes, keys: bytes) -> None:
