@@ -298,7 +298,7 @@ def _resigned(data: bytes, psk: bytes = SUITE.zero) -> tuple[GroupInfo, bytes, b
 
 def welcome_for(newcomer: KeyPackageBundle, data: bytes, secrets: GroupSecrets) -> bytes:
     """Make a Welcome out of any GroupInfo; the joiner secret is filled in."""
-    psk = psk_secret(SUITE, [(psk_id, ANY_KEY) for psk_id in secrets.psks])
+    psk = psk_secret(SUITE, [(psk_id, ANY_KEY) for psk_id in secrets.psks[:0xFFFF]])
     info, joiner, welcome_secret = _resigned(data, psk)
     key, nonce = welcome_key_nonce(SUITE, welcome_secret)
     encrypted = SUITE.aead_class(key).encrypt(nonce, info.encode(), b"")

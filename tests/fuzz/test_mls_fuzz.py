@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 import time
 import tracemalloc
 from contextlib import suppress
+from pathlib import Path
 from random import Random
 from typing import TYPE_CHECKING
 
@@ -20,6 +23,7 @@ if TYPE_CHECKING:
     from fuzz.mls_decoders import Decoder
 
 ROUNDS = 400
+TARGET = Path(__file__).with_name("mls_atheris.py")
 
 
 @pytest.mark.parametrize("name", sorted(decoders()))
@@ -103,3 +107,43 @@ def test_memory_is_bounded_by_the_input(what: str) -> None:
         tracemalloc.stop()
     # A list entry of one byte becomes a few pointers; 128 bytes per byte is room for those.
     assert peak < 128 * len(data)
+
+
+def _coverage_guided(seconds: int, seed: int) -> None:
+    pytest.importorskip("atheris", reason="no coverage-guided fuzzer on this Python")
+    done = subprocess.run(
+        [sys.executable, str(TARGET), str(seconds), str(seed)],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr[-4000:]
+
+
+def test_coverage_guided_fuzzing_for_a_moment() -> None:
+    _coverage_guided(3, 1)
+
+
+@pytest.mark.soak
+@pytest.mark.timeout(1200)
+def test_coverage_guided_fuzzing_for_ten_minutes() -> None:
+    _coverage_guided(600, time.time_ns() % (1 << 31))
+
+
+@pytest.mark.soak
+@pytest.mark.timeout(1200)
+def test_mutation_for_two_minutes() -> None:
+    """The part of the ten minutes that Pythons without a coverage-guided fuzzer can have."""
+    seed = time.time_ns()
+    rng = Random(seed)
+    ways = list(feeds().items())
+    mutators = {name: Mutator(rng, feed.seeds) for name, feed in ways}
+    end = time.monotonic() + 120
+    while time.monotonic() < end:
+        name, feed = rng.choice(ways)
+        data = mutators[name].mutate(rng.choice(feed.seeds))
+        try:
+            with suppress(RemoteError, LocalError):
+                feed.give(data)
+        except Exception as error:
+            pytest.fail(f"{name}, seed {seed}: {error!r} from {data.hex()}")
