@@ -146,4 +146,5 @@ def test_mutation_for_two_minutes() -> None:
             with suppress(RemoteError, LocalError):
                 feed.give(data)
         except Exception as error:
-            pytest.fail(f"{name}, seed {seed}: {error!r} from {data.hex()}")
+            error.add_note(f"{name}, seed {seed}: {data.hex()}")
+            raise
