@@ -90,6 +90,13 @@ class Announce:
 
 
 @dataclass(frozen=True, slots=True)
+class Introduce:
+    """The peer's tag of a group in which it is not known as a member; see `lutra.sync.sharing`."""
+
+    tag: bytes
+
+
+@dataclass(frozen=True, slots=True)
 class Round:
     """Part of one side's turn in a reconciliation; ranges ascend over all frames of a turn."""
 
@@ -177,11 +184,22 @@ class Goodbye:
 
 
 Frame = (
-    Hello | Announce | Round | Done | Operations | Part | Request | Forks | Ack | Presence | Goodbye
+    Hello
+    | Announce
+    | Introduce
+    | Round
+    | Done
+    | Operations
+    | Part
+    | Request
+    | Forks
+    | Ack
+    | Presence
+    | Goodbye
 )
 
 _HELLO, _ANNOUNCE, _ROUND, _DONE, _OPERATIONS, _PART = range(6)
-_REQUEST, _FORKS, _ACK, _PRESENCE, _GOODBYE = range(6, 11)
+_REQUEST, _FORKS, _ACK, _PRESENCE, _GOODBYE, _INTRODUCE = range(6, 12)
 _SKIP, _COMPARE, _LISTED, _EQUAL = range(4)
 
 
@@ -196,6 +214,8 @@ def _fields(frame: Frame) -> list[Any]:
             return [_HELLO, list(versions), window, list(tags)]
         case Announce(tags):
             return [_ANNOUNCE, list(tags)]
+        case Introduce(tag):
+            return [_INTRODUCE, tag]
         case Round(handle, control, last, ranges, wants):
             flat = [_range_fields(item) for item in ranges]
             return [_ROUND, handle, control, last, flat, _flat_wants(wants)]
@@ -342,6 +362,10 @@ def _announce(tags: Any) -> Announce:
     return Announce(_tags(tags))
 
 
+def _introduce(tag: Any) -> Introduce:
+    return Introduce(_exactly(tag, TAG_BYTES, "a tag"))
+
+
 def _round(handle: Any, control: Any, last: Any, ranges: Any, wants: Any) -> Round:
     entries = _list(ranges, limits.MAX_FRAME_RANGES, 1, "ranges")
     return Round(
@@ -470,4 +494,5 @@ _READERS: dict[int, tuple[int, Callable[..., Frame]]] = {
     _ACK: (4, _ack),
     _PRESENCE: (4, _presence),
     _GOODBYE: (3, _goodbye),
+    _INTRODUCE: (2, _introduce),
 }

@@ -65,7 +65,12 @@ class LogsSync:
 
 
 class GroupSync:
-    """One shared group within one session."""
+    """One shared group within one session.
+
+    Attributes:
+        introduces: this side sends its control logs so as to become known as a member.
+        known: logs that the peer has, or is being sent, up to a sequence number.
+    """
 
     __slots__ = (
         "_replica",
@@ -75,15 +80,23 @@ class GroupSync:
         "data",
         "handle",
         "id",
+        "introduces",
         "known",
         "stage",
     )
 
-    def __init__(self, replica: SyncReplica, group: bytes, handle: bytes) -> None:
+    def __init__(
+        self,
+        replica: SyncReplica,
+        group: bytes,
+        handle: bytes,
+        stage: Stage,
+    ) -> None:
         self._replica = replica
         self.id = group
         self.handle = handle
-        self.stage = Stage.CONTROL
+        self.stage = stage
+        self.introduces = False
         self.control = LogsSync(Exchange(lambda: replica.heads(group, True)))
         self.data = LogsSync(Exchange(lambda: replica.heads(group, False)))
         self.known: dict[LogKey, int] = {}

@@ -19,6 +19,8 @@ from lutra.sync.peek import Place, place_of
 from lutra.sync.replica import ForkEvidence, RefusalReason, SyncReplica, WireOperation
 from lutra.sync.states import Stage, out_of_state
 
+_EARLY = (Stage.INTRODUCTION, Stage.CONTROL)
+
 
 @dataclass(slots=True)
 class _Arrived:
@@ -102,7 +104,7 @@ class Receiver:
         number = self.inflow.admit(frame.live, cost)
         places = [self._place(group, operation) for operation in frame.operations]
         arrived = _Arrived(group, frame.live, number, frame.operations, places, cost)
-        early = group.stage is Stage.CONTROL and group.control.heard_done
+        early = group.stage in _EARLY and group.control.heard_done
         if frame.live and not early and not any(p.key in self._waiting_keys for p in places):
             self._ingest([arrived])
         else:
@@ -152,7 +154,9 @@ class Receiver:
         unfinished = (
             part is not None and part.group is group and group.is_control(part.place.key) is control
         )
-        if logs.heard_done or not logs.exchange.finished or unfinished:
+        introduction = group.stage is Stage.INTRODUCTION and not group.introduces
+        asked = logs.exchange.finished or introduction
+        if logs.heard_done or not asked or unfinished:
             raise out_of_state("an end of transfer")
         logs.heard_done = True
         if self._inbox:
@@ -219,7 +223,7 @@ class Receiver:
             place = place_of(operation.header)
         except MalformedError as error:
             raise SyncViolationError(CloseReason.OPERATION, error.message) from error
-        early = group.stage is Stage.CONTROL and not group.control.heard_done
+        early = group.stage in _EARLY and not group.control.heard_done
         if early and not group.is_control(place.key):
             raise out_of_state("a document's operation before the control logs are equal")
         return place

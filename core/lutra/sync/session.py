@@ -22,13 +22,13 @@ from lutra.sync.errors import SyncViolationError, beyond_limit
 from lutra.sync.events import CloseReason
 from lutra.sync.flow import Outflow
 from lutra.sync.group import GroupSync
-from lutra.sync.intersection import group_handle, group_tag, padded_tags
 from lutra.sync.limits import Limits
 from lutra.sync.presence import PresenceIn, PresenceOut
 from lutra.sync.receiver import Receiver
 from lutra.sync.reconcile import Outcome, Turn
 from lutra.sync.replica import ForkEvidence, SyncReplica, WireOperation
 from lutra.sync.sender import Sender
+from lutra.sync.sharing import Sharing
 from lutra.sync.states import (
     Role,
     SessionState,
@@ -83,17 +83,18 @@ class Session:
         self._replica = replica
         self._role = role
         self.peer_device = peer_device
-        self._handshake_hash = handshake_hash
         self._clock = clock
         self._limits = limits or Limits()
-        self._padding_key = random(32)
         self._state = SessionState.GREETING
         self._out: list[e.Output] = []
-        self._announced: dict[bytes, bytes] = {}
-        self._peer_tags: frozenset[bytes] = frozenset()
-        self._groups: dict[bytes, GroupSync] = {}
-        self._handles: dict[bytes, GroupSync | None] = {}
-        self._withdrawn: set[bytes] = set()
+        self._sharing = Sharing(
+            replica,
+            role=role,
+            peer_device=peer_device,
+            handshake_hash=handshake_hash,
+            padding_key=random(32),
+        )
+        self._groups = self._sharing.groups
         self._groups_dirty = False
         self._proofs_received = 0
         self._ingest_turn = True
@@ -115,6 +116,7 @@ class Session:
         self._handlers: dict[type[f.Frame], Callable[..., None]] = {
             f.Hello: self._on_hello,
             f.Announce: self._on_announce,
+            f.Introduce: self._on_introduce,
             f.Round: self._on_round,
             f.Done: self._on_done,
             f.Operations: self._on_operations,
@@ -125,8 +127,8 @@ class Session:
             f.Presence: self._on_presence,
             f.Goodbye: self._on_goodbye,
         }
-        self._announced = self._own_groups()
-        self._emit(f.Hello((bounds.PROTOCOL_VERSION,), self._limits.window_bytes, self._own_tags()))
+        tags = self._sharing.tags()
+        self._emit(f.Hello((bounds.PROTOCOL_VERSION,), self._limits.window_bytes, tags))
 
     # What the owner calls.
 
@@ -138,7 +140,7 @@ class Session:
     @property
     def shared_groups(self) -> frozenset[bytes]:
         """Ids of the groups that both sides have proven to share."""
-        return frozenset(self._groups)
+        return self._sharing.shared
 
     def stage(self, group: bytes) -> Stage | None:
         """Return how far a group has come, or None if it is not shared."""
@@ -231,7 +233,7 @@ class Session:
         Raises:
             PresenceLimitError: it exceeds 4 KiB.
         """
-        if group in self._groups and not self.closed:
+        if group in self._sharing.shared and not self.closed:
             self._presence_out.put(group, document, data)
 
     def groups_changed(self) -> None:
@@ -260,74 +262,31 @@ class Session:
 
     # Groups.
 
-    def _own_groups(self) -> dict[bytes, bytes]:
-        return {
-            group: secret
-            for group, secret in self._replica.discovery_secrets()
-            if self._replica.may_sync(group, self.peer_device)
-        }
-
-    def _own_tags(self) -> list[bytes]:
-        tags = [
-            group_tag(secret, self._handshake_hash, self._role)
-            for secret in self._announced.values()
-        ]
-        return padded_tags(tags, self._padding_key)
-
     def _reannounce(self) -> None:
         self._groups_dirty = False
-        groups = self._own_groups()
-        if groups == self._announced:
+        if self._sharing.refresh():
+            self._emit(f.Announce(self._sharing.tags()))
+            self._update_groups()
+
+    def _update_groups(self) -> None:
+        changes = self._sharing.update()
+        for group, was_shared in changes.ended:
+            self._receiver.drop(group)
+            if self._sender is not None:
+                self._sender.drop(group)
+            if was_shared:
+                self._out.append(e.GroupWithdrawn(group.id))
+        if changes.restart:
+            self._end(CloseReason.RESTART, "A group is shared again; connect anew.", say=True)
             return
-        changed = {
-            group for group, secret in self._announced.items() if groups.get(group) != secret
-        }
-        self._announced = groups
-        self._emit(f.Announce(self._own_tags()))
-        for group in changed & self._groups.keys():
-            self._withdraw(self._groups[group])
-        self._match_groups()
-
-    def _match_groups(self) -> None:
-        shared = {
-            group
-            for group, secret in self._announced.items()
-            if group_tag(secret, self._handshake_hash, self._role.other) in self._peer_tags
-        }
-        for group in sorted(self._groups.keys() - shared):
-            self._withdraw(self._groups[group])
-        for group in sorted(shared - self._groups.keys()):
-            if group in self._withdrawn:
-                self._end(CloseReason.RESTART, "A group is shared again; connect anew.", say=True)
-                return
-            self._share(group)
-
-    def _share(self, group: bytes) -> None:
-        handle = group_handle(self._announced[group], self._handshake_hash)
-        found = GroupSync(self._replica, group, handle)
-        self._groups[group] = self._handles[handle] = found
-        self._out.append(e.GroupShared(group))
-        evidence = self._replica.forks(group)[: bounds.MAX_GROUP_FORKS]
-        self._receiver.send_forks(found, evidence)
-        if self._role is Role.INITIATOR:
-            self._send_turns(found, True, found.control.exchange.begin())
-
-    def _withdraw(self, group: GroupSync) -> None:
-        del self._groups[group.id]
-        # Frames that are under way may still name it; they are dropped.
-        self._handles[group.handle] = None
-        self._withdrawn.add(group.id)
-        self._receiver.drop(group)
-        if self._sender is not None:
-            self._sender.drop(group)
-        self._out.append(e.GroupWithdrawn(group.id))
-
-    def _group(self, handle: bytes) -> GroupSync | None:
-        if handle not in self._handles:
-            raise SyncViolationError(
-                CloseReason.GROUP, "A peer spoke about a group that is not shared with it."
-            )
-        return self._handles[handle]
+        for tag in changes.strangers:
+            self._emit(f.Introduce(tag))
+        for group in changes.begun:
+            self._out.append(e.GroupShared(group.id))
+            evidence = self._replica.forks(group.id)[: bounds.MAX_GROUP_FORKS]
+            self._receiver.send_forks(group, evidence)
+            if self._role is Role.INITIATOR:
+                self._send_turns(group, True, group.control.exchange.begin())
 
     # Progress.
 
@@ -335,8 +294,21 @@ class Session:
         if self.closed:
             return
         for group in list(self._groups.values()):
-            while group.stage is not Stage.LIVE and self._advance_group(group):
+            if group.stage is Stage.INTRODUCTION:
+                self._advance_introduction(group)
+            while group.stage in (Stage.CONTROL, Stage.DATA) and self._advance_group(group):
                 pass
+
+    def _advance_introduction(self, group: GroupSync) -> None:
+        """End an introduction: ours when all is sent, the peer's when all is ingested."""
+        logs = group.control
+        if group.introduces:
+            if not logs.sent_done and not logs.waiting:
+                logs.sent_done = True
+                self._emit(f.Done(group.handle, True))
+        elif logs.got_done:
+            self._sharing.end_introduction(group)
+            self._groups_dirty = True
 
     def _advance_group(self, group: GroupSync) -> bool:
         """Finish a stage of a group if both sides are through; tell whether that happened."""
@@ -428,15 +400,18 @@ class Session:
         self._outflow = Outflow(frame.window)
         self._sender = Sender(self._replica, self._outflow, self._groups, self._limits)
         self._state = SessionState.OPEN
-        self._peer_tags = frozenset(frame.tags)
-        self._match_groups()
+        self._sharing.hear(frame.tags)
+        self._update_groups()
 
     def _on_announce(self, frame: f.Announce) -> None:
-        self._peer_tags = frozenset(frame.tags)
-        self._match_groups()
+        self._sharing.hear(frame.tags)
+        self._update_groups()
+
+    def _on_introduce(self, frame: f.Introduce) -> None:
+        self._sharing.introduce(frame.tag)
 
     def _on_round(self, frame: f.Round) -> None:
-        group = self._group(frame.handle)
+        group = self._sharing.by_handle(frame.handle)
         if group is None:
             return
         if group.stage is not (Stage.CONTROL if frame.control else Stage.DATA):
@@ -447,7 +422,7 @@ class Session:
         self._send_turns(group, frame.control, turns)
 
     def _on_done(self, frame: f.Done) -> None:
-        group = self._group(frame.handle)
+        group = self._sharing.by_handle(frame.handle)
         if group is None:
             return
         if group.stage is not (Stage.CONTROL if frame.control else Stage.DATA):
@@ -455,21 +430,21 @@ class Session:
         self._receiver.done(group, frame.control)
 
     def _on_operations(self, frame: f.Operations) -> None:
-        group = self._group(frame.handle)
+        group = self._sharing.by_handle(frame.handle)
         if group is None:
             self._receiver.discard(frame)
         else:
             self._receiver.operations(group, frame)
 
     def _on_part(self, frame: f.Part) -> None:
-        group = self._group(frame.handle)
+        group = self._sharing.by_handle(frame.handle)
         if group is None:
             self._receiver.discard(frame)
         else:
             self._receiver.part(group, frame)
 
     def _on_request(self, frame: f.Request) -> None:
-        group = self._group(frame.handle)
+        group = self._sharing.by_handle(frame.handle)
         if group is None:
             return
         for key, after in frame.wants:
@@ -480,7 +455,7 @@ class Session:
                 group.logs_of(key).lacks(key, after, urgent=True)
 
     def _on_forks(self, frame: f.Forks) -> None:
-        group = self._group(frame.handle)
+        group = self._sharing.by_handle(frame.handle)
         if group is None:
             return
         self._proofs_received += len(frame.evidence)
@@ -508,7 +483,7 @@ class Session:
                 self._replica.acknowledged(self.peer_device, group_id, list(heads.items()))
 
     def _on_presence(self, frame: f.Presence) -> None:
-        group = self._group(frame.handle)
+        group = self._sharing.by_handle(frame.handle)
         if group is not None and self._presence_in.accept(self._clock()):
             self._out.append(e.PresenceReceived(group.id, frame.document, frame.data))
 

@@ -34,7 +34,7 @@ _GROUP_FRAMES: frozenset[type[f.Frame]] = frozenset(
 )
 SESSION_FRAMES: dict[SessionState, frozenset[type[f.Frame]]] = {
     SessionState.GREETING: frozenset((f.Hello, f.Goodbye)),
-    SessionState.OPEN: _GROUP_FRAMES | {f.Announce, f.Ack, f.Goodbye},
+    SessionState.OPEN: _GROUP_FRAMES | {f.Announce, f.Introduce, f.Ack, f.Goodbye},
     SessionState.CLOSED: frozenset(),
 }
 """Which frames may arrive in which state."""
@@ -43,6 +43,8 @@ SESSION_FRAMES: dict[SessionState, frozenset[type[f.Frame]]] = {
 class Stage(Enum):
     """How far two devices have come with one group."""
 
+    INTRODUCTION = "introduction"
+    """One side, not known as a member yet, sends control logs; `lutra.sync.sharing` ends it."""
     CONTROL = "control"
     """Control logs are exchanged; nothing else is."""
     DATA = "data"

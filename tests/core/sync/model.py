@@ -300,8 +300,6 @@ class ModelNode:
 class Link:
     """A channel between two nodes: frames in order, which may be cut at any moment."""
 
-    _count = 0
-
     def __init__(
         self, left: ModelNode, right: ModelNode, rng: random.Random, limits: Limits | None = None
     ) -> None:
@@ -310,7 +308,7 @@ class Link:
         self.bytes = [0, 0]
         self.frames = 0
         self.up = True
-        handshake = rng.randbytes(32)
+        self.handshake = rng.randbytes(32)
         roles = (Role.INITIATOR, Role.RESPONDER)
         self.sessions: list[Session] = []
         for (own, other), role in zip(((left, right), (right, left)), roles, strict=True):
@@ -318,7 +316,7 @@ class Link:
                 own.replica,
                 role=role,
                 peer_device=other.replica.device,
-                handshake_hash=handshake,
+                handshake_hash=self.handshake,
                 clock=own.clock,
                 random=rng.randbytes,
                 limits=limits,

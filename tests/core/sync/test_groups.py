@@ -61,7 +61,7 @@ def test_only_tags_of_groups_with_the_peer_in_them_leave_the_device() -> None:
     clock, ada, ben = pair({SHARED: both(), ADAS: alone}, {SHARED: both(), BENS: both()})
     link = Link(ada, ben, random.Random(1))
     hello = hello_of(link, 0)
-    handshake = link.sessions[0]._handshake_hash
+    handshake = link.handshake
     assert group_tag(secret_of(SHARED), handshake, Role.INITIATOR) in hello.tags
     for role in Role:
         assert group_tag(secret_of(ADAS), handshake, role) not in hello.tags

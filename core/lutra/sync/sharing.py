@@ -1,0 +1,192 @@
+"""Which groups two devices share, kept up to date while rosters change.
+
+A device announces a tag for each of its groups whose roster includes the peer (see
+`lutra.sync.intersection`); a group that both announce is shared.
+
+**Introduction.** A newcomer whose adding this device has not heard of yet announces the group,
+but is not in the roster here. Since its tag proves that it knows the group's secret, it may
+introduce itself: it sends the group's control operations, which are checked like all others, and
+gets nothing. If they make it a member, the group is announced to it then. So members that never
+met can sync although whoever invited one of them is away.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+
+from lutra.sync.errors import SyncViolationError
+from lutra.sync.events import CloseReason
+from lutra.sync.group import GroupSync
+from lutra.sync.intersection import group_handle, group_tag, padded_tags
+from lutra.sync.replica import SyncReplica
+from lutra.sync.states import Role, Stage
+
+
+@dataclass(slots=True)
+class Changes:
+    """What is different after an announcement.
+
+    Attributes:
+        ended: groups that are no longer served; the second value is False for introductions.
+        begun: groups that are shared from now on.
+        strangers: tags of groups in which the peer shall introduce itself.
+        restart: a group that had ended is shared again, which takes a new session.
+    """
+
+    ended: list[tuple[GroupSync, bool]] = field(default_factory=list[tuple[GroupSync, bool]])
+    begun: list[GroupSync] = field(default_factory=list[GroupSync])
+    strangers: list[bytes] = field(default_factory=list[bytes])
+    restart: bool = False
+
+
+class Sharing:
+    """The groups of one session.
+
+    Args:
+        replica: this device's groups and rosters.
+        role: this side's role in the channel.
+        peer_device: the peer.
+        handshake_hash: the channel's hash.
+        padding_key: 32 random bytes.
+
+    Attributes:
+        groups: the groups being served, introductions included, by id.
+    """
+
+    def __init__(
+        self,
+        replica: SyncReplica,
+        *,
+        role: Role,
+        peer_device: bytes,
+        handshake_hash: bytes,
+        padding_key: bytes,
+    ) -> None:
+        self._replica = replica
+        self._role = role
+        self._peer = peer_device
+        self._handshake_hash = handshake_hash
+        self._padding_key = padding_key
+        self.groups: dict[bytes, GroupSync] = {}
+        self._handles: dict[bytes, GroupSync | None] = {}
+        self._peer_tags: frozenset[bytes] = frozenset()
+        self._ended: set[bytes] = set()
+        self._met: set[bytes] = set()
+        self._secrets: dict[bytes, bytes] = {}
+        self._announced: dict[bytes, bytes] = {}
+        self.refresh()
+
+    @property
+    def shared(self) -> frozenset[bytes]:
+        """Ids of the groups that both have announced."""
+        return frozenset(
+            group.id for group in self.groups.values() if group.stage is not Stage.INTRODUCTION
+        )
+
+    def refresh(self) -> bool:
+        """Look at own groups and rosters again; tell whether the announcement changes."""
+        self._secrets = dict(self._replica.discovery_secrets())
+        introducing = {
+            group.id
+            for group in self.groups.values()
+            if group.stage is Stage.INTRODUCTION and not group.introduces
+        }
+        admitted = {
+            group: secret
+            for group, secret in self._secrets.items()
+            if group not in introducing and self._replica.may_sync(group, self._peer)
+        }
+        if admitted == self._announced:
+            return False
+        self._announced = admitted
+        return True
+
+    def tags(self) -> list[bytes]:
+        """Return the padded tags to announce."""
+        tags = [self._tag(secret, self._role) for secret in self._announced.values()]
+        return padded_tags(tags, self._padding_key)
+
+    def hear(self, tags: Iterable[bytes]) -> None:
+        """Take the peer's tags, which replace those before."""
+        self._peer_tags = frozenset(tags)
+
+    def update(self) -> Changes:
+        """Begin and end groups according to the last announcements of both sides."""
+        changes = Changes()
+        shared = {
+            group: secret
+            for group, secret in self._announced.items()
+            if self._tag(secret, self._role.other) in self._peer_tags
+        }
+        for group in sorted(self.groups.values(), key=lambda group: group.id):
+            secret = shared.get(group.id)
+            if group.stage is not Stage.INTRODUCTION:
+                if secret is None or group.handle != self._handle(secret):
+                    self._end(group)
+                    self._ended.add(group.id)
+                    changes.ended.append((group, True))
+            elif secret is not None or group.id not in self._secrets:
+                self._end(group)
+                changes.ended.append((group, False))
+        for group_id in sorted(shared.keys() - self.groups.keys()):
+            if group_id in self._ended:
+                changes.restart = True
+            else:
+                changes.begun.append(self._begin(group_id, shared[group_id], Stage.CONTROL))
+        unknown = self._secrets.keys() - self._announced.keys() - self._met - self._ended
+        for group_id in sorted(unknown):
+            tag = self._tag(self._secrets[group_id], self._role.other)
+            if tag in self._peer_tags and group_id not in self.groups:
+                self._met.add(group_id)
+                self._begin(group_id, self._secrets[group_id], Stage.INTRODUCTION)
+                changes.strangers.append(tag)
+        return changes
+
+    def introduce(self, tag: bytes) -> None:
+        """Prepare to send a group's control logs to a peer that does not know this device.
+
+        Args:
+            tag: one of the tags announced; nothing happens if it no longer is.
+        """
+        for group_id, secret in self._announced.items():
+            known = group_id in self.groups or group_id in self._met
+            if not known and self._tag(secret, self._role) == tag:
+                self._met.add(group_id)
+                group = self._begin(group_id, secret, Stage.INTRODUCTION)
+                group.introduces = True
+                for head in self._replica.heads(group_id, True).items():
+                    group.control.lacks(head.key, None, urgent=False)
+                return
+
+    def end_introduction(self, group: GroupSync) -> None:
+        """Stop listening to a peer's introduction, now that it is complete."""
+        self._end(group)
+
+    def by_handle(self, handle: bytes) -> GroupSync | None:
+        """Return the group a frame names; None if it has ended, so that the frame is dropped.
+
+        Raises:
+            SyncViolationError: the peer was never told about it.
+        """
+        if handle not in self._handles:
+            raise SyncViolationError(
+                CloseReason.GROUP, "A peer spoke about a group that is not shared with it."
+            )
+        return self._handles[handle]
+
+    def _begin(self, group_id: bytes, secret: bytes, stage: Stage) -> GroupSync:
+        group = GroupSync(self._replica, group_id, self._handle(secret), stage)
+        self.groups[group_id] = self._handles[group.handle] = group
+        return group
+
+    def _end(self, group: GroupSync) -> None:
+        # Frames that are under way may still name it; they are dropped.
+        del self.groups[group.id]
+        self._handles[group.handle] = None
+
+    def _tag(self, secret: bytes, sender: Role) -> bytes:
+        return group_tag(secret, self._handshake_hash, sender)
+
+    def _handle(self, secret: bytes) -> bytes:
+        return group_handle(secret, self._handshake_hash)
