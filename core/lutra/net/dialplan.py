@@ -89,12 +89,16 @@ class DialPlan:
                 del self._candidates[address]
 
     def due(self, now: float, connected: Collection[bytes]) -> list[Address]:
-        """Return addresses to dial now: none of devices that are ``connected`` already."""
-        return [
-            address
+        """Return addresses to dial now: none of devices that are ``connected`` already.
+
+        The most hopeful come first, so that many bad addresses do not keep a good one waiting.
+        """
+        wanted = [
+            (candidate.failures, candidate.due, str(address), address)
             for address, candidate in self._candidates.items()
             if candidate.due <= now and self._is_wanted(candidate, connected)
         ]
+        return [address for _, _, _, address in sorted(wanted, key=lambda one: one[:3])]
 
     def next_due(self, connected: Collection[bytes]) -> float | None:
         """Return the time at which `due` has something next, or None if never by itself."""

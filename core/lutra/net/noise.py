@@ -13,8 +13,6 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from enum import Enum
 
-from nacl import bindings
-
 from lutra.crypto.chachapoly import KEY_BYTES, TAG_BYTES, ChaChaPoly
 from lutra.crypto.dhkem import X25519Group
 from lutra.crypto.random import Random, system_random
@@ -94,7 +92,7 @@ class StaticKey:
 
     def __init__(self, private: bytes) -> None:
         self._private = private
-        self.public = bindings.crypto_scalarmult_base(private)
+        self.public = _x25519.public_key(private)
 
     @classmethod
     def generate(cls, random: Random = system_random) -> StaticKey:

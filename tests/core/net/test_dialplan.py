@@ -122,6 +122,17 @@ def test_hurrying_retries_everything_including_what_was_ourselves() -> None:
     assert dialling.due(101.0, ()) == [HOME]
 
 
+def test_addresses_that_failed_wait_behind_those_that_did_not() -> None:
+    dialling = plan()
+    bad = [Address("192.0.2.66", port) for port in range(5)]
+    for address in bad:
+        dialling.add(address, Source.FOUND, 0.0)
+        dialling.failed(address, 0.0, ERROR)
+    dialling.add(HOME, Source.FOUND, 50.0)
+    assert dialling.due(50.0, ())[0] == HOME
+    assert set(dialling.due(50.0, ())) == {HOME, *bad}
+
+
 def test_the_number_of_addresses_is_bounded() -> None:
     dialling = plan()
     for number in range(MAX_CANDIDATES + 10):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import random
 from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass, field
 
@@ -237,6 +238,42 @@ async def test_a_repeated_announcement_does_not_make_devices_show_who_they_are()
         assert isinstance(attempt.error, HandshakeError)
         assert not asked
         assert not one.events
+
+
+async def test_hundreds_of_hostile_connections_do_not_disturb_an_honest_one() -> None:
+    """Recorded handshakes come back changed at random, cut off or as they were."""
+    async with running(ALICE) as one, running(BOB) as other, proxying(one.address) as proxy:
+        other.manager.add_typed(Address("127.0.0.1", proxy.port))
+        await until(lambda: agree(one, other))
+        recorded, chance = bytes(proxy.seen), random.Random(1)
+
+        async def attack() -> None:
+            changed = bytearray(recorded[: chance.randrange(len(recorded))])
+            for _ in range(chance.randrange(3)):
+                if changed:
+                    changed[chance.randrange(len(changed))] = chance.randrange(256)
+            reader, writer = await asyncio.open_connection("127.0.0.1", one.manager.port)
+            with contextlib.suppress(ConnectionError):
+                writer.write(changed)
+                writer.write_eof()
+                while await reader.read(4096):
+                    pass
+            writer.close()
+
+        async def talk() -> None:
+            for number in range(200):
+                await other.only.send(b"%d" % number)
+                assert await one.only.receive() == b"%d" % number
+
+        async def attack_often() -> None:
+            for _ in range(60):
+                await asyncio.gather(*(attack() for _ in range(5)))
+
+        await asyncio.gather(talk(), attack_often())
+        await until(lambda: not one.manager._listener._greeting)
+        assert one.manager.facts().incoming == 301
+        assert one.kinds == ["PeerConnected"]
+        assert agree(one, other)
 
 
 async def test_finding_oneself_is_not_tried_again() -> None:
