@@ -86,6 +86,19 @@ def normalised(steps: Iterable[Step]) -> Delta:
     return tuple(out)
 
 
+def joined(spans: Iterable[Span]) -> list[Span]:
+    """Join neighbouring spans with equal attributes and drop empty ones."""
+    out: list[Span] = []
+    for span in spans:
+        if not span.text:
+            continue
+        if out and out[-1].attributes == span.attributes:
+            out[-1] = Span(out[-1].text + span.text, span.attributes)
+        else:
+            out.append(span)
+    return out
+
+
 def compose(first: Delta, second: Delta) -> Delta:
     """Return the one delta that does what ``first`` and then ``second`` do."""
     left, right = _Reader(first), _Reader(second)

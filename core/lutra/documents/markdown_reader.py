@@ -7,13 +7,13 @@ text: nothing is dropped but the difference between one and two blank lines.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Final
 
 from markdown_it import MarkdownIt
 
-from lutra.documents.delta import Attributes, AttributeValue, Span
-from lutra.documents.markdown_writer import EMBED_CHARACTER
+from lutra.documents.delta import Attributes, AttributeValue, Span, joined
+from lutra.documents.markdown_writer import EMBED_CHARACTER, EMPTY_LINE
 
 if TYPE_CHECKING:
     from markdown_it.token import Token
@@ -40,19 +40,6 @@ def from_markdown(source: str) -> list[Span]:
     reader = _Reader()
     reader.read(_parser().parse(source))
     return joined(reader.spans)
-
-
-def joined(spans: Iterable[Span]) -> list[Span]:
-    """Join neighbouring spans with equal attributes and drop empty ones."""
-    out: list[Span] = []
-    for span in spans:
-        if not span.text:
-            continue
-        if out and out[-1].attributes == span.attributes:
-            out[-1] = Span(out[-1].text + span.text, span.attributes)
-        else:
-            out.append(span)
-    return out
 
 
 def _parser() -> MarkdownIt:
@@ -85,7 +72,7 @@ class _Reader:
                 case "list_item_open":
                     self._item_is_new = True
                     following = tokens[index + 1].type
-                    if following not in {"paragraph_open", "heading_open"}:
+                    if following not in {"paragraph_open", "heading_open", "html_block"}:
                         self._end_line(self._block())
                         self._item_is_new = False
                 case "blockquote_open":
@@ -120,12 +107,16 @@ class _Reader:
     def _inline_line(self, token: Token) -> None:
         children = list(token.children or [])
         block = self._block()
+        content = token.content
         if self._lists and self._item_is_new and not self._heading:
             task = _TASK.match(token.content)
             if task is not None:
                 block["block"] = "check" if task[1] == " " else "checked"
                 _drop_start(children, len(task[0]))
+                content = content[len(task[0]) :]
         self._item_is_new = False
+        if content == EMPTY_LINE:
+            children = []
         self._inline(children, block)
         self._end_line(block)
 

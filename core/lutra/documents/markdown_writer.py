@@ -12,10 +12,12 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from lutra.documents.delta import Attributes, Span
+from lutra.documents.delta import Attributes, Span, joined
 
 LIST_BLOCKS: Final = ("ul", "ol", "check", "checked")
 EMBED_CHARACTER: Final = "\ufffc"
+EMPTY_LINE: Final = "&nbsp;"
+"""Stands for a line without text, which Markdown would drop; text never contains it unescaped."""
 _HEADINGS: Final = {"h1": "# ", "h2": "## ", "h3": "### "}
 _BULLETS: Final = {"ul": "- ", "check": "- [ ] ", "checked": "- [x] "}
 _MARKS: Final = (
@@ -107,7 +109,7 @@ def _group(line: Line) -> str:
 
 
 def _paragraph(line: Line) -> str:
-    return _inline(line.spans) or "<br>"
+    return _inline(line.spans) or EMPTY_LINE
 
 
 def _language(line: Line) -> str:
@@ -135,13 +137,12 @@ def _list(lines: Sequence[Line]) -> str:
         margin = " " * sum(width for width, _, _ in open_lists[:depth])
         del open_lists[depth:]
         open_lists.append((len(marker) if counts else 2, counts, number + 1))
-        out.append((margin + marker + _inline(line.spans)).rstrip(" "))
+        out.append(margin + marker + _paragraph(line))
     return "\n".join(out)
 
 
 def _inline(spans: Sequence[Span]) -> str:
-    clean = [Span(_CONTROL.sub("", span.text), span.attributes) for span in spans]
-    clean = [span for span in clean if span.text]
+    clean = joined(Span(_CONTROL.sub("", span.text), span.attributes) for span in spans)
     out: list[str] = []
     for index, span in enumerate(clean):
         before = clean[index - 1].text[-1] if index else " "
