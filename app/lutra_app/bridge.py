@@ -184,13 +184,14 @@ class Bridge(QObject):
         """Hand out what has arrived, for a few milliseconds at a time."""
         self._waking = False
         until = time.perf_counter() + _SLICE_SECONDS
-        while self._inbox:
-            self._inbox.popleft()()
-            if time.perf_counter() > until and self._inbox:
+        try:
+            while self._inbox and time.perf_counter() < until:
+                self._inbox.popleft()()
+        finally:
+            if self._inbox and not self._waking:
                 self._waking = True
                 # A timer lets input and painting go first; a queued signal would not.
                 QTimer.singleShot(0, self._drain)
-                return
 
     def _spawn(self, action: Callable[[], Awaitable[None]]) -> None:
         async def carry_out() -> None:

@@ -30,6 +30,7 @@ from lutra_app.editor.formats import (
     block_of,
     kind_of,
     marks_of,
+    place_of,
 )
 
 Delta = Sequence[Retain | Insert | Delete]
@@ -288,11 +289,13 @@ class Binding(QObject):
 
     def _set_block(self, block: QTextBlock, attributes: Attributes) -> None:
         """Give a line attributes and draw it and its characters accordingly."""
-        block_format = self._formats.block(attributes)
         kind = str(attributes.get("block", ""))
         cursor = QTextCursor(block)
-        if block.blockFormat() != block_format:
-            cursor.setBlockFormat(block_format)
+        if block_of(block) != attributes:
+            cursor.setBlockFormat(self._formats.block(attributes))
+        for line in (block.previous(), block, block.next()):
+            if line.isValid():
+                self._set_space(line)
         plain = self._formats.char({}, kind)
         if block.charFormat() != plain:
             cursor.setBlockCharFormat(plain)
@@ -303,6 +306,12 @@ class Binding(QObject):
             cursor.setPosition(last, QTextCursor.MoveMode.KeepAnchor)
             if cursor.charFormat() != wanted:
                 cursor.setCharFormat(wanted)
+
+    def _set_space(self, block: QTextBlock) -> None:
+        """Give a line the space its neighbours call for, and its look in these formats."""
+        wanted = self._formats.block(block_of(block), place_of(block))
+        if block.blockFormat() != wanted:
+            QTextCursor(block).setBlockFormat(wanted)
 
     # -- from Qt to the replica ----------------------------------------------------------
 

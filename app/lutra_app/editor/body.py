@@ -78,6 +78,7 @@ class BodyEdit(QTextEdit):
         self.carets = RemoteCarets(theme, self)
         self.carets.moved.connect(self._show_carets)
         self.setFrameShape(QFrame.Shape.NoFrame)
+        self.setProperty("role", "text")
         self.setAccessibleName(tr("Text of the page"))
         self.setUndoRedoEnabled(False)
         self.setAcceptRichText(True)

@@ -110,7 +110,7 @@ def _paint_code(painter: QPainter, lines: list[Line], colors: Colors) -> None:
 
 
 def _draw_well(painter: QPainter, well: QRectF) -> None:
-    painter.drawRoundedRect(well.adjusted(0, -Space.S, 0, Space.S), Radius.M, Radius.M)
+    painter.drawRoundedRect(well.adjusted(0, -Space.M, 0, Space.M), Radius.M, Radius.M)
 
 
 def _paint_quote(painter: QPainter, line: Line, colors: Colors) -> None:
@@ -119,7 +119,7 @@ def _paint_quote(painter: QPainter, line: Line, colors: Colors) -> None:
     painter.setPen(Qt.PenStyle.NoPen)
     painter.setBrush(QColor(colors.accent))
     joined = kind_of(line.block.next()) == "quote" if line.block.next().isValid() else False
-    bottom = line.rect.bottom() + (Space.S if joined else 0)
+    bottom = line.rect.bottom() + (Space.HAIR if joined else 0)
     painter.drawRoundedRect(QRectF(x, line.rect.top(), 3, bottom - line.rect.top()), 1.5, 1.5)
 
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
+from enum import Enum
 from functools import lru_cache
 
 from PySide6.QtGui import (
@@ -37,9 +38,40 @@ MAX_INDENT = 6
 INDENT_WIDTH = 26
 
 _HEADING_SIZE = {"h1": Type.H1, "h2": Type.H2, "h3": Type.H3}
-_ABOVE = {"h1": Space.XXL, "h2": Space.XL, "h3": Space.L, "quote": Space.XS, "code": 0}
-_BELOW = {"h1": Space.S, "h2": Space.S, "h3": Space.XS, "quote": Space.XS, "code": 0}
-_PARAGRAPH_GAP = Space.S
+_ABOVE = {"h1": Space.XXL, "h2": Space.XL, "h3": Space.XL, "quote": Space.M, "code": Space.XL}
+_BELOW = {"h1": Space.S, "h2": Space.S, "h3": Space.XS, "quote": Space.M, "code": Space.XL}
+_GROUPED = frozenset((*LISTS, "quote", "code"))
+_WITHIN = {"quote": 0, "code": 0}
+_GAP = Space.S
+_ITEM_GAP = Space.HAIR
+
+
+class Place(Enum):
+    """Where a line stands among neighbours of its kind: decides the space around it."""
+
+    ALONE = "alone"
+    FIRST = "first"
+    MIDDLE = "middle"
+    LAST = "last"
+
+
+def place_of(block: QTextBlock) -> Place:
+    """Return where a line of a list, quote or code stands; other lines always stand alone."""
+    kind = kind_of(block)
+    if kind not in _GROUPED:
+        return Place.ALONE
+    above = _same_group(block.previous(), kind)
+    below = _same_group(block.next(), kind)
+    if above:
+        return Place.MIDDLE if below else Place.LAST
+    return Place.FIRST if below else Place.ALONE
+
+
+def _same_group(block: QTextBlock, kind: str) -> bool:
+    if not block.isValid():
+        return False
+    other = kind_of(block)
+    return other == kind or (other in LISTS and kind in LISTS)
 
 
 @lru_cache(maxsize=4096)
@@ -85,14 +117,13 @@ def as_marks(attributes: Attributes) -> dict[str, object]:
 
 
 class Formats:
-    """Qt formats for one set of colours and one text size, each made once."""
+    """Qt formats for one set of colours, each made once."""
 
-    def __init__(self, colors: Colors, font: QFont, zoom: float = 1.0) -> None:
+    def __init__(self, colors: Colors, font: QFont) -> None:
         self._colors = colors
         self._font = font
-        self._zoom = zoom
         self._chars: dict[tuple[str, str], QTextCharFormat] = {}
-        self._blocks: dict[str, QTextBlockFormat] = {}
+        self._blocks: dict[tuple[str, Place], QTextBlockFormat] = {}
 
     def char(self, marks: Attributes, kind: str) -> QTextCharFormat:
         """Return the format of characters with `marks` in a line of `kind`."""
@@ -102,12 +133,12 @@ class Formats:
             found = self._chars[key] = self._make_char(marks, key[0], kind)
         return found
 
-    def block(self, attributes: Attributes) -> QTextBlockFormat:
-        """Return the format of a line with `attributes`."""
-        key = _encode(attributes)
+    def block(self, attributes: Attributes, place: Place = Place.ALONE) -> QTextBlockFormat:
+        """Return the format of a line with `attributes` at a place among its like."""
+        key = (_encode(attributes), place)
         found = self._blocks.get(key)
         if found is None:
-            found = self._blocks[key] = self._make_block(attributes, key)
+            found = self._blocks[key] = self._make_block(attributes, key[0], place)
         return found
 
     def _make_char(self, marks: Attributes, encoded: str, kind: str) -> QTextCharFormat:
@@ -118,13 +149,13 @@ class Formats:
         code = kind == "code" or bool(marks.get("code"))
         font = mono_font() if code else QFont(self._font)
         # Monospaced letters look larger than others of the same size.
-        font.setPixelSize(max(1, round((size * 0.88 if code else size) * self._zoom)))
+        font.setPixelSize(round(size * 0.88) if code else size)
         bold = bool(marks.get("bold"))
         if kind in HEADINGS:
-            font.setWeight(QFont.Weight.ExtraBold if bold else QFont.Weight.DemiBold)
+            font.setWeight(QFont.Weight.Bold if bold else QFont.Weight.DemiBold)
             font.setLetterSpacing(QFont.SpacingType.PercentageSpacing, 99)
         elif bold:
-            font.setWeight(QFont.Weight.Bold)
+            font.setWeight(QFont.Weight.DemiBold)
         font.setItalic(bool(marks.get("italic")))
         font.setStrikeOut(bool(marks.get("strike")))
         font.setUnderline(bool(marks.get("underline") or marks.get("link")))
@@ -141,18 +172,18 @@ class Formats:
             return self._colors.code
         return self._colors.muted if kind in ("quote", "checked") else self._colors.text
 
-    def _make_block(self, attributes: Attributes, encoded: str) -> QTextBlockFormat:
+    def _make_block(self, attributes: Attributes, encoded: str, place: Place) -> QTextBlockFormat:
         made = QTextBlockFormat()
         if encoded:
             made.setProperty(BLOCK, encoded)
         kind = str(attributes.get("block", PARAGRAPH))
         indent = attributes.get("indent", 0)
         depth = min(max(indent, 0), MAX_INDENT) if isinstance(indent, int) else 0
-        tight = kind in LISTS
-        above = _ABOVE.get(kind, Space.HAIR if tight else 0)
-        below = _BELOW.get(kind, Space.HAIR if tight else _PARAGRAPH_GAP)
-        made.setTopMargin(above * self._zoom)
-        made.setBottomMargin(below * self._zoom)
+        within = _WITHIN.get(kind, _ITEM_GAP)
+        above = _ABOVE.get(kind, _ITEM_GAP if kind in LISTS else 0)
+        below = _BELOW.get(kind, _GAP)
+        made.setTopMargin(within if place in (Place.MIDDLE, Place.LAST) else above)
+        made.setBottomMargin(within if place in (Place.FIRST, Place.MIDDLE) else below)
         made.setIndent(depth + (1 if kind in (*LISTS, "quote", "code") else 0))
         if kind == "code":
             made.setRightMargin(Space.L)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import cache
+
 from PySide6.QtCore import QPoint, QRectF, QSizeF, Qt
 from PySide6.QtGui import QFontMetricsF, QKeyEvent, QPainter, QPaintEvent, QResizeEvent, QTextCursor
 
@@ -15,6 +17,14 @@ _TITLE_GAP = Space.L
 _BOTTOM = 160
 _MARGIN = Space.XXL
 _MARGIN_NARROW = Space.XL
+_SAMPLE = "We meet at the boat house on Friday evening, and everybody brings a lamp and a rope."
+
+
+@cache
+def _ideal_width() -> int:
+    """Return the width of a line of `Width.COLUMN_CHARACTERS` average characters."""
+    sample = QFontMetricsF(text_font()).horizontalAdvance(_SAMPLE)
+    return round(sample / len(_SAMPLE) * Width.COLUMN_CHARACTERS)
 
 
 class PageBody(BodyEdit):
@@ -38,8 +48,7 @@ class PageBody(BodyEdit):
 
     def column(self) -> tuple[int, int]:
         """Return the left edge and the width of the column in the viewport."""
-        metrics = QFontMetricsF(text_font())
-        ideal = round(metrics.averageCharWidth() * Width.COLUMN_CHARACTERS)
+        ideal = _ideal_width()
         available = self.viewport().width()
         margin = _MARGIN if available > ideal else _MARGIN_NARROW
         width = min(ideal, available - 2 * margin)

@@ -8,6 +8,8 @@ from PySide6.QtGui import (
     QInputMethodEvent,
     QKeyEvent,
     QKeySequence,
+    QTextBlockFormat,
+    QTextCharFormat,
     QTextCursor,
     QTextOption,
 )
@@ -15,7 +17,7 @@ from PySide6.QtWidgets import QFrame, QTextEdit
 
 from lutra.documents.delta import Span
 from lutra_app.editor.binding import Binding, Delta
-from lutra_app.editor.formats import Formats
+from lutra_app.editor.formats import Attributes, Formats, Place
 from lutra_app.editor.steady import Steady
 from lutra_app.i18n import tr
 from lutra_app.theme.theme import Theme, ui_font
@@ -27,13 +29,29 @@ class TitleFormats(Formats):
 
     def __init__(self, theme: Theme) -> None:
         super().__init__(theme.colors, title_font())
+        self._title = QTextCharFormat()
+        self._title.setFont(
+            title_font(), QTextCharFormat.FontPropertiesInheritanceBehavior.FontPropertiesAll
+        )
+        self._title.setForeground(theme.color("text"))
+        self._line = QTextBlockFormat()
+        proportional = QTextBlockFormat.LineHeightTypes.ProportionalHeight
+        self._line.setLineHeight(112, int(proportional.value))
+
+    def char(self, marks: Attributes, kind: str) -> QTextCharFormat:
+        """Return the one format of titles."""
+        return self._title
+
+    def block(self, attributes: Attributes, place: Place = Place.ALONE) -> QTextBlockFormat:
+        """Return the one format of a title's lines."""
+        return self._line
 
 
 def title_font() -> QFont:
     """Return the font of titles."""
     font = ui_font()
     font.setPixelSize(Type.TITLE)
-    font.setWeight(QFont.Weight.Bold)
+    font.setWeight(QFont.Weight.DemiBold)
     font.setLetterSpacing(QFont.SpacingType.PercentageSpacing, 98)
     return font
 
@@ -68,7 +86,7 @@ class TitleEdit(QTextEdit):
         self.setAcceptRichText(False)
         self.setTabChangesFocus(True)
         self.setCursorWidth(2)
-        self.setFont(title_font())
+        self.setProperty("role", "title")
         self.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
         self.setVerticalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
         document = self.document()

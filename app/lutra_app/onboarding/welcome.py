@@ -105,7 +105,7 @@ class Welcome(_Screen):
 
     def __init__(self, theme: Theme) -> None:
         super().__init__(
-            heading=tr("Write together. Nobody in between."),
+            heading=tr("Write together.\nNobody in between."),
             lead=tr("What should people call you?"),
             field=tr("Your name"),
             go=tr("Start writing"),

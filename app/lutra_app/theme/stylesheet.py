@@ -43,10 +43,10 @@ QMenu::separator {{ height: 1px; background: {c.line}; margin: {Space.XS}px {Spa
 
 def _text(c: Colors) -> str:
     return f"""
-QLabel[role="display"] {{ font-size: {Type.TITLE}px; font-weight: 700; }}
-QLabel[role="heading"] {{ font-size: {Type.H2}px; font-weight: 650; }}
-QLabel[role="subheading"] {{ font-size: {Type.TEXT}px; font-weight: 600; }}
-QLabel[role="lead"] {{ font-size: {Type.TEXT}px; color: {c.muted}; }}
+QLabel[role="display"] {{ font-size: {Type.TITLE}px; font-weight: 600; }}
+QLabel[role="heading"] {{ font-size: {Type.H2}px; font-weight: 600; }}
+QLabel[role="subheading"] {{ font-size: {Type.LEAD}px; font-weight: 600; }}
+QLabel[role="lead"] {{ font-size: {Type.LEAD}px; color: {c.muted}; }}
 QLabel[role="muted"] {{ color: {c.muted}; font-size: {Type.SMALL}px; }}
 QLabel[role="section"] {{ color: {c.muted}; font-size: {Type.CAPTION}px; font-weight: 600; }}
 QLabel[role="state"] {{ color: {c.muted}; font-size: {Type.CAPTION}px; }}
@@ -58,7 +58,7 @@ QLabel[role="good"] {{ color: {c.good}; font-size: {Type.SMALL}px; }}
 def _buttons(c: Colors) -> str:
     return f"""
 QPushButton {{ border-radius: {Radius.M}px; padding: {Space.S}px {Space.L}px; min-height: 20px;
-  font-weight: 550; border: 1px solid {c.control_line}; background: {c.raised}; }}
+  font-weight: 500; border: 1px solid {c.control_line}; background: {c.raised}; }}
 QPushButton:hover {{ background: {c.hover}; }}
 QPushButton:pressed {{ background: {c.pressed}; }}
 QPushButton:focus {{ border: 2px solid {c.focus}; padding: {Space.S - 1}px {Space.L - 1}px; }}
@@ -90,7 +90,7 @@ QToolButton:pressed {{ background: {c.pressed}; }}
 QToolButton:checked {{ background: {c.pressed}; color: {c.text}; }}
 QToolButton:focus {{ border-color: {c.focus}; }}
 QToolButton[role="tab"] {{ padding: {Space.XS}px {Space.S}px; font-size: {Type.SMALL}px;
-  font-weight: 550; }}
+  font-weight: 500; }}
 QToolButton[role="tab"]:checked {{ background: {c.accent_soft}; color: {c.text}; }}
 """
 
@@ -103,10 +103,12 @@ QLineEdit:focus {{ border: 2px solid {c.focus}; padding: {Space.S - 1}px {Space.
 QLineEdit:disabled {{ color: {c.muted}; background: {c.sunken}; }}
 QLineEdit[role="large"] {{ font-size: {Type.H3}px; padding: {Space.M}px {Space.L}px; }}
 QLineEdit[role="large"]:focus {{ padding: {Space.M - 1}px {Space.L - 1}px; }}
-QLineEdit[role="palette"] {{ border: none; background: transparent; font-size: {Type.TEXT}px;
+QLineEdit[role="palette"] {{ border: none; background: transparent; font-size: {Type.LEAD}px;
   padding: {Space.L}px; }}
 QLineEdit[role="code"] {{ font-size: {Type.SMALL}px; }}
 QTextEdit, QPlainTextEdit {{ border: none; background: transparent; }}
+QTextEdit[role="text"] {{ font-size: {Type.TEXT}px; }}
+QTextEdit[role="title"] {{ font-size: {Type.TITLE}px; font-weight: 600; }}
 QProgressBar {{ background: {c.sunken}; border: none; border-radius: 2px; max-height: 4px; }}
 QProgressBar::chunk {{ background: {c.accent}; border-radius: 2px; }}
 """

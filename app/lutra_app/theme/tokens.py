@@ -234,10 +234,11 @@ class Type:
     CAPTION = 12
     SMALL = 13
     UI = 14
-    TEXT = 16
-    H3 = 18
-    H2 = 22
-    H1 = 27
+    LEAD = 16
+    TEXT = 17
+    H3 = 19
+    H2 = 23
+    H1 = 28
     TITLE = 36
     LINE_HEIGHT_PERCENT = 150
     SANS = (
@@ -282,4 +283,4 @@ class Width:
     DRAWER_MOST = 520
     PAGE_LEAST = 440
     WINDOW_LEAST = 360
-    COLUMN_CHARACTERS = 70
+    COLUMN_CHARACTERS = 68
