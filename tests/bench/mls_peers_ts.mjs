@@ -95,13 +95,13 @@ receiver = (await timed("process_update", () => process_(receiver, updated.commi
 founder = updated.newState;
 
 const added = await timed("add_one", () => commit(founder, [adding(newcomer)]));
-receiver = (await process_(receiver, added.commit)).newState;
+receiver = (await timed("process_add", () => process_(receiver, added.commit))).newState;
 founder = added.newState;
 
 const removed = await timed("remove_one", () =>
   commit(founder, [{ proposalType: "remove", remove: { removed: members } }]),
 );
-receiver = (await process_(receiver, removed.commit)).newState;
+receiver = (await timed("process_remove", () => process_(receiver, removed.commit))).newState;
 founder = removed.newState;
 
 const plaintext = new Uint8Array(MESSAGE_BYTES).fill(0x61);
