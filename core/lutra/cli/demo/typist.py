@@ -117,6 +117,17 @@ class Typist:
             if not done:
                 raise DemoError(f"Waited {seconds:.0f} seconds in vain until {what}.")
 
+    def ended(self, seconds: float) -> None:
+        """Wait until both threads have ended because the node has gone.
+
+        Raises:
+            DemoError: they go on.
+        """
+        for thread in self._threads:
+            thread.join(seconds)
+            if thread.is_alive():
+                raise DemoError("A typist goes on without its node.")
+
     def resting(self) -> bool:
         """Nothing can be typed now: all is done, or the next step waits for the other side."""
         return self._idle
