@@ -31,7 +31,7 @@ from lutra.node.session_hub import SessionHub, Traffic
 from lutra.node.views import Identity
 from lutra.store.peers import AddressRow
 from lutra.store.store import Store
-from lutra.sync.replica import WireOperation
+from lutra.sync.replica import IngestReport, WireOperation
 
 Result = TypeVar("Result")
 DEFAULT_INVITE_USES = 1
@@ -219,8 +219,13 @@ class Engine:
             peer,
             handshake_hash,
             self._groups.find_invite,
-            self._groups.admit,
+            self.admit,
         )
+
+    def admit(self, invite: InviteSecret, device: bytes, sealing_key: bytes) -> Welcome:
+        """Add the device that proved to know an invite; returns what it gets."""
+        self._reach_moved = True
+        return self._groups.admit(invite, device, sealing_key)
 
     def sealing_public_key(self) -> bytes:
         """Return the public key that secrets are sealed to."""
@@ -239,6 +244,18 @@ class Engine:
             raise NotFoundError(
                 "The other device sent a group that this device is not a member of."
             )
+
+    def ingest(self, group: bytes, operations: Sequence[WireOperation]) -> IngestReport:
+        """Take in operations that did not come through a session, for example from a file."""
+        return self._ingest.ingest(group, operations, None)
+
+    def operations_of(self, group: bytes, log: bytes) -> list[WireOperation]:
+        """Return all operations of all devices' logs with one id, each log in order."""
+        return [
+            WireOperation(item.header, item.body)
+            for key, _ in self._logs.of_log(group, log)
+            for item in self._context.store.operations.of_log(key)
+        ]
 
     # Documents
 

@@ -1,0 +1,71 @@
+"""Taking in another device's operations, beside verifying their signatures alone."""
+
+from __future__ import annotations
+
+import time
+
+from lutra.crypto.signing import is_signature
+from lutra.node.engine import Engine
+from lutra.operation import decode_operation
+from lutra.sync.replica import WireOperation
+from tests.bench.harness import Row, new_engine, report, scratch
+
+OPERATIONS = 20_000
+SLICE = 256
+
+
+def keystrokes(engine: Engine, group: bytes) -> list[WireOperation]:
+    """Return the operations of typing, one keystroke each, in one document."""
+    document, _ = engine.run(lambda: engine.create_document(group, "Page", ""))
+    for start in range(0, OPERATIONS, 500):
+
+        def step(start: int = start) -> None:
+            for index in range(start, min(start + 500, OPERATIONS)):
+                engine.edit(document, lambda content: content.splice(0, 0, chr(97 + index % 26)))
+                engine.publish(document)
+
+        engine.run(step)
+    return engine.operations_of(group, document)
+
+
+def main() -> None:
+    """Measure and report."""
+    with scratch() as folder:
+        ana, ben = new_engine(folder / "ana", "Ana"), new_engine(folder / "ben", "Ben")
+        group, _ = ana.run(lambda: ana.create_group("Otters"))
+        sealing = ben.sealing_public_key()
+        (invite, _), _ = ana.run(lambda: ana.invite(group))
+        welcome, _ = ana.run(lambda: ana.admit(invite, ben.signing_key.public, sealing))
+        ben.run(lambda: ben.accept_welcome(welcome))
+        operations = keystrokes(ana, group)
+        began = time.perf_counter()
+        for start in range(0, len(operations), SLICE):
+            part = operations[start : start + SLICE]
+            ben.run(lambda part=part: ben.ingest(group, part))
+        seconds = time.perf_counter() - began
+        decoded = [decode_operation(item.header, None) for item in operations]
+        messages = [
+            (item.author, item.header.signed_bytes(), item.header.signature) for item in decoded
+        ]
+        began = time.perf_counter()
+        assert all(is_signature(*message) for message in messages)
+        raw = time.perf_counter() - began
+        ana.close()
+        ben.close()
+    rate, limit = len(operations) / seconds, len(operations) / raw
+    report(
+        [
+            Row(
+                f"ingest of foreign operations ({SLICE} a transaction)",
+                rate,
+                "operations/s",
+                goal=8000.0,
+                higher_is_better=True,
+                beside=f"raw Ed25519 verification {limit:.0f}/s, ratio {rate / limit:.2f}",
+            )
+        ]
+    )
+
+
+if __name__ == "__main__":
+    main()
