@@ -214,7 +214,8 @@ def decode_operation(
     Args:
         header_bytes: the header exactly as received.
         body: the payload, or None where it is absent or was deleted.
-        check_signature: False only for bytes that come from this device's own store.
+        check_signature: False for bytes from this device's own store, and where the caller checks
+            `signature_claim` itself.
 
     Raises:
         MalformedError: the bytes are not a deterministic header.
@@ -224,15 +225,22 @@ def decode_operation(
     header = _decode_header(header_bytes)
     if body is not None:
         _check_body(header, body)
-    if check_signature:
-        signed = (
-            bytes((header_bytes[0] - 1,))
-            + header_bytes[1:_BEFORE_SIGNATURE]
-            + header_bytes[_AFTER_SIGNATURE:]
-        )
-        if not is_signature(header.public_key, signed, header.signature):
-            raise SignatureError("An operation's signature does not fit, so it was refused.")
-    return Operation(blake3_hash(header_bytes), header, header_bytes, body)
+    operation = Operation(blake3_hash(header_bytes), header, header_bytes, body)
+    if check_signature and not is_signature(*signature_claim(operation)):
+        raise SignatureError("An operation's signature does not fit, so it was refused.")
+    return operation
+
+
+def signature_claim(operation: Operation) -> tuple[bytes, bytes, bytes]:
+    """Return public key, signed bytes and signature of a decoded operation.
+
+    The signed bytes are cut out of the header's: the signature element has a fixed place.
+    """
+    encoded = operation.header_bytes
+    signed = b"".join(
+        (bytes((encoded[0] - 1,)), encoded[1:_BEFORE_SIGNATURE], encoded[_AFTER_SIGNATURE:])
+    )
+    return operation.header.public_key, signed, operation.header.signature
 
 
 def _decode_header(data: bytes) -> Header:

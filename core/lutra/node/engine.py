@@ -190,6 +190,7 @@ class Engine:
 
     def close(self) -> None:
         """Close the store; the engine cannot be used afterwards."""
+        self._ingest.close()
         self._context.store.close()
 
     # Groups

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
+from lutra.crypto.verifying import BatchVerifier
 from lutra.documents.body import decode_body
 from lutra.errors import DecryptionError, MalformedError, RemoteError
 from lutra.groups.keys import GroupKeys, Reception
@@ -14,7 +15,7 @@ from lutra.node.document_registry import KIND, DocumentRegistry
 from lutra.node.events import Trouble
 from lutra.node.group_registry import GroupRegistry
 from lutra.node.log_keeper import LogKeeper, Placed
-from lutra.operation import LogKey, Operation, decode_operation
+from lutra.operation import LogKey, Operation, decode_operation, signature_claim
 from lutra.store.operations import OperationState
 from lutra.sync.replica import ForkEvidence, IngestReport, Refusal, RefusalReason, WireOperation
 
@@ -48,6 +49,11 @@ class Ingest:
         self._logs = logs
         self._groups = groups
         self._documents = documents
+        self._verifier = BatchVerifier()
+
+    def close(self) -> None:
+        """End the threads that check signatures."""
+        self._verifier.close()
 
     def ingest(
         self, group_id: bytes, operations: Sequence[WireOperation], source: bytes | None
@@ -65,8 +71,12 @@ class Ingest:
                 [Refusal(i, RefusalReason.NOT_PERMITTED) for i in range(len(operations))]
             )
         batch = _Batch(group)
-        for index, wire in enumerate(operations):
-            reason = self._take(batch, group_id, wire)
+        for index, operation in enumerate(self._verified(operations)):
+            reason = (
+                RefusalReason.INVALID
+                if operation is None
+                else self._take(batch, group_id, operation)
+            )
             if reason is not None:
                 batch.refused.append(Refusal(index, reason))
         self._store(batch, group_id, source)
@@ -94,12 +104,20 @@ class Ingest:
 
     # One operation
 
-    def _take(self, batch: _Batch, group_id: bytes, wire: WireOperation) -> RefusalReason | None:
-        """Check and place one operation; returns why it was refused, or None."""
-        try:
-            operation = decode_operation(wire.header, wire.body)
-        except RemoteError:
-            return RefusalReason.INVALID
+    def _verified(self, operations: Sequence[WireOperation]) -> list[Operation | None]:
+        """Decode operations and check their signatures; None in the place of invalid ones."""
+        decoded: list[Operation | None] = []
+        for wire in operations:
+            try:
+                decoded.append(decode_operation(wire.header, wire.body, check_signature=False))
+            except RemoteError:
+                decoded.append(None)
+        claims = [signature_claim(item) for item in decoded if item is not None]
+        fits = iter(self._verifier.check(claims))
+        return [item if item is not None and next(fits) else None for item in decoded]
+
+    def _take(self, batch: _Batch, group_id: bytes, operation: Operation) -> RefusalReason | None:
+        """Place one operation; returns why it was refused, or None."""
         extensions = operation.header.extensions
         is_control = extensions.log == group_id
         if extensions.group != group_id or (extensions.kind == KIND) == is_control:
