@@ -140,7 +140,7 @@ class LutraParty:
     ) -> Committed:
         waiting = tuple(self.group.proposals)
         # Whoever proposed expects to see it happen: nothing that waits may be left out.
-        assert sorted(self.group.commitable()) == sorted(waiting)
+        assert sorted(self.group.committable()) == sorted(waiting)
         assert pending is bool(waiting)
         proposals: list[Proposal] = [
             *(Remove(self._leaf_of(identity)) for identity in remove or ()),
