@@ -82,6 +82,11 @@ class Frame:
 
 
 @dataclass(frozen=True, slots=True)
+class Chosen:
+    """The other side wants to use this channel, whatever others there are."""
+
+
+@dataclass(frozen=True, slots=True)
 class Closed:
     """The other side ended the channel in good order."""
 
@@ -95,7 +100,7 @@ class Failed:
     error: RemoteError
 
 
-Event = Established | Frame | Closed | Failed
+Event = Established | Frame | Chosen | Closed | Failed
 
 
 class _State(Enum):
@@ -217,6 +222,10 @@ class Channel:
         """Queue a sign of life; without effect unless the channel is open."""
         if self.is_open:
             self._queue_frame(FrameKind.KEEPALIVE, b"")
+
+    def choose(self) -> None:
+        """Tell the other side that this is the channel to use; raises as `send` does."""
+        self._queue_frame(FrameKind.CHOSEN, b"")
 
     def close(self, reason: CloseReason = CloseReason.NORMAL) -> None:
         """End the channel and tell the other side why, if it can be told."""
@@ -369,6 +378,8 @@ class Channel:
                     return
             elif kind is FrameKind.DATA:
                 events.append(Frame(payload))
+            elif kind is FrameKind.CHOSEN:
+                events.append(Chosen())
             elif kind is FrameKind.PROOF:
                 raise ChannelError("The other device proved itself twice.")
 

@@ -11,7 +11,7 @@ from enum import Enum
 from typing import cast
 
 from lutra.errors import LutraError
-from lutra.net.channel import Channel, Closed, Established, Event, Frame
+from lutra.net.channel import Channel, Chosen, Closed, Established, Event, Frame
 from lutra.net.errors import (
     ChannelClosedError,
     ConnectionLostError,
@@ -84,6 +84,7 @@ class Connection(asyncio.Protocol):
         peer_device: the other device's Ed25519 key (32 bytes), once established.
         handshake_hash: unique to this connection and the same on both sides (32 bytes).
         ending: why the connection is over, or None while it is not.
+        is_chosen: one side has said that, of all connections between the two, it uses this one.
         bytes_sent: encrypted bytes handed to the network.
         bytes_received: encrypted bytes that came from it.
     """
@@ -100,6 +101,7 @@ class Connection(asyncio.Protocol):
         self.peer_device = b""
         self.handshake_hash = b""
         self.ending: LutraError | None = None
+        self.is_chosen = False
         self.bytes_sent = 0
         self.bytes_received = 0
         self._channel = channel
@@ -177,6 +179,23 @@ class Connection(asyncio.Protocol):
         self._taken(self._inbox_bytes)
         return frames
 
+    def choose(self) -> None:
+        """Tell the other side that this is the connection to use. Raises as `send` does."""
+        if self.ending is not None:
+            raise self.ending
+        self.is_chosen = True
+        self._channel.choose()
+        self._flush()
+
+    async def wait_chosen(self) -> None:
+        """Wait until either side has chosen this connection.
+
+        Raises:
+            LutraError: the connection is over; see `ending`.
+        """
+        while not self.is_chosen:
+            await self._change()
+
     def close(self, reason: CloseReason = CloseReason.NORMAL) -> None:
         """End the connection and tell the other side why; frames queued before still leave."""
         if self.ending is not None:
@@ -252,6 +271,9 @@ class Connection(asyncio.Protocol):
             self.handshake_hash = event.handshake_hash
             self._restart_timer()
             self._settle()
+        elif isinstance(event, Chosen):
+            self.is_chosen = True
+            _wake(self._readers)
         elif isinstance(event, Closed):
             self._end(_closed_by_peer(event.reason, established=bool(self.peer_device)))
         else:
@@ -324,11 +346,15 @@ class Connection(asyncio.Protocol):
 
     async def _wait_for_frames(self) -> None:
         while not self._inbox:
-            if self.ending is not None:
-                raise self.ending
-            waiter = self._loop.create_future()
-            self._readers.append(waiter)
-            await waiter
+            await self._change()
+
+    async def _change(self) -> None:
+        """Wait until something has come in; raises `ending` when nothing will any more."""
+        if self.ending is not None:
+            raise self.ending
+        waiter = self._loop.create_future()
+        self._readers.append(waiter)
+        await waiter
 
     def _taken(self, count: int) -> None:
         self._inbox_bytes -= count

@@ -20,13 +20,15 @@ class FrameKind(IntEnum):
     """What a frame is for.
 
     DATA is the application's; PROOF the responder's device proof; KEEPALIVE says that the sender
-    is there; CLOSE carries one byte, a `CloseReason`.
+    is there; CLOSE carries one byte, a `CloseReason`; CHOSEN says that of all channels between the
+    two devices the sender wants to use this one.
     """
 
     DATA = 0
     PROOF = 1
     KEEPALIVE = 2
     CLOSE = 3
+    CHOSEN = 4
 
 
 class CloseReason(IntEnum):
@@ -97,7 +99,7 @@ class FrameReader:
     def _parse_header(self) -> int:
         number, length = self._header[0], int.from_bytes(self._header[1:], "big")
         self._header = b""
-        if number > FrameKind.CLOSE:
+        if number > FrameKind.CHOSEN:
             raise ChannelError("The other device sent a message of an unknown kind.", kind=number)
         self._kind = FrameKind(number)
         limit = MAX_FRAME_BYTES if self._kind is FrameKind.DATA else _MAX_CONTROL_BYTES

@@ -12,7 +12,7 @@ from enum import Enum
 
 from lutra.crypto.signing import SigningKey
 from lutra.errors import EnvironmentalError, LutraError, RemoteError
-from lutra.net.connection import Address, Connection, Role, Timing
+from lutra.net.connection import Address, Connection, Timing
 from lutra.net.dialplan import Attempt, DialPlan, Source
 from lutra.net.discovery import Announced, DiscoveryEvent, Found, Gone
 from lutra.net.errors import NotAdmittedError
@@ -92,27 +92,12 @@ class PeerFacts:
     attempts: tuple[Attempt, ...]
 
 
-def survivor(own_device: bytes, first: Connection, second: Connection) -> Connection:
-    """Return which of two connections to the same device stays; both sides choose the same one.
-
-    The one dialled by the smaller device key stays; of two dialled by the same side, the one with
-    the smaller handshake hash.
-    """
-
-    def rank(one: Connection) -> tuple[bool, bytes]:
-        dialler, other = own_device, one.peer_device
-        if one.role is Role.RESPONDER:
-            dialler, other = other, dialler
-        return dialler > other, one.handshake_hash
-
-    return min(first, second, key=rank)
-
-
 class PeerManager:
     """Listens, dials every known address, and keeps one connection to each device.
 
     Feed it what discovery finds (`discovered`), remembered addresses and typed ones; none of these
-    routes waits for another.
+    routes waits for another. Both sides dial, so several connections to a device may come about:
+    the device with the smaller key uses the first, tells the other side so, and drops the rest.
 
     Args:
         key: this device's key.
@@ -295,6 +280,7 @@ class PeerManager:
                 self._key,
                 admit=self._may_enter,
                 knock=self._knock(address),
+                choose=False,
                 timing=self._timing,
             )
         except NotAdmittedError as error:
@@ -327,17 +313,37 @@ class PeerManager:
         return admission is not Admission.REFUSED
 
     def _connected(self, connection: Connection) -> None:
-        """Take a new connection in, or drop it in favour of the one there is."""
+        """Choose a new connection or drop it, or leave that to the other side."""
         device = connection.peer_device
         existing = self._connections.get(device)
         if self._closing or (existing is None and len(self._connections) >= MAX_CONNECTIONS):
             connection.close(CloseReason.BUSY)
-            return
+        elif device < self._key.public:
+            self._spawn(self._await_choice(connection))
+        elif existing is None or existing.ending is not None or self._is_stale(existing):
+            connection.choose()
+            self._take(connection)
+        else:
+            # If the other device has started anew, this makes the old connection fail.
+            existing.expect_life()
+            connection.close(CloseReason.DUPLICATE)
+
+    async def _await_choice(self, connection: Connection) -> None:
+        try:
+            async with asyncio.timeout(self._timing.handshake):
+                await connection.wait_chosen()
+        except TimeoutError:
+            connection.close(CloseReason.VIOLATION)
+        except LutraError:
+            return  # the other side has chosen another one, or is gone
+        else:
+            self._take(connection)
+
+    def _take(self, connection: Connection) -> None:
+        """Make a chosen connection the one that is used."""
+        device = connection.peer_device
+        existing = self._connections.get(device)
         if existing is not None:
-            lives = existing.ending is None and not self._is_stale(existing)
-            if lives and survivor(self._key.public, existing, connection) is existing:
-                connection.close(CloseReason.DUPLICATE)
-                return
             existing.close(CloseReason.DUPLICATE)
             self._remove(existing, replaced=True)
         self._connections[device] = connection

@@ -30,12 +30,14 @@ async def dial(
     admit: Admit,
     expected_device: bytes | None = None,
     knock: Knock | None = None,
+    choose: bool = True,
     timing: Timing | None = None,
     random: Random = system_random,
 ) -> Connection:
     """Connect to an address and return when both devices are proven.
 
     With a ``knock``, this device does not show who it is unless a member of that group answers.
+    Unless ``choose`` is False, the other side is told that this is the connection to use.
 
     Raises:
         DialError: nothing answers there; ``details["reason"]`` is ``refused``, ``unreachable``,
@@ -81,7 +83,10 @@ async def dial(
     except OSError:
         raise _dial_error(address, "unreachable") from None
     try:
-        return await outcome
+        connection = await outcome
+        if choose:
+            connection.choose()
+        return connection
     except BaseException:
         connection.close()
         raise

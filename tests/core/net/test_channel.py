@@ -22,6 +22,7 @@ from lutra.crypto.signing import SigningKey
 from lutra.net.channel import (
     REKEY_MESSAGES,
     Channel,
+    Chosen,
     Closed,
     Established,
     Event,
@@ -167,6 +168,15 @@ def test_keep_alive_is_silent() -> None:
     assert data
     assert pair.responder.receive_data(data) == []
     assert pair.responder.is_open
+
+
+def test_choosing_is_told_in_order() -> None:
+    pair = open_pair()
+    pair.initiator.send(b"before")
+    pair.initiator.choose()
+    pair.initiator.send(b"after")
+    pair.pump()
+    assert pair.responder_events == [Frame(b"before"), Chosen(), Frame(b"after")]
 
 
 def test_nothing_is_sent_before_the_channel_is_open() -> None:
@@ -580,7 +590,7 @@ def send_plaintext(channel: Channel, plaintext: bytes) -> bytes:
 @pytest.mark.parametrize(
     "plaintext",
     [
-        b"\x04\x00\x00\x00",
+        b"\x05\x00\x00\x00",
         b"\xff\x00\x00\x00",
         b"\x00\x40\x00\x01",
         b"\x00\xff\xff\xff",
@@ -610,7 +620,7 @@ def test_the_violator_is_told() -> None:
 def test_any_plaintext_is_frames_or_a_violation(plaintext: bytes) -> None:
     pair = open_pair()
     for event in pair.responder.receive_data(send_plaintext(pair.initiator, plaintext)):
-        assert isinstance(event, Frame | Failed | Closed)
+        assert isinstance(event, Frame | Failed | Chosen | Closed)
 
 
 def test_an_unfinished_frame_holds_no_more_than_was_sent() -> None:

@@ -14,9 +14,9 @@ from core.net.channels import ALICE, BOB, MALLORY
 from core.net.proxies import proxying
 from core.net.waiting import until
 from lutra.crypto.signing import SigningKey
-from lutra.net.connection import Address, Connection, Role, Timing
+from lutra.net.connection import Address, Connection, Timing
 from lutra.net.discovery import Announced, Found, Gone, NetworkChanged
-from lutra.net.errors import HandshakeError
+from lutra.net.errors import ChannelClosedError, HandshakeError
 from lutra.net.knock import Knock
 from lutra.net.mdns import ServiceKind
 from lutra.net.peers import (
@@ -26,7 +26,6 @@ from lutra.net.peers import (
     PeerDisconnected,
     PeerEvent,
     PeerManager,
-    survivor,
 )
 from lutra.net.tags import TagTable, group_tag_key, tag
 from lutra.net.transport import dial
@@ -102,55 +101,33 @@ async def test_both_dial_at_once_and_one_connection_survives(attempt: int) -> No
         await until(lambda: agree(one, other))
         await open_sockets_settle(one, other)
         await until(lambda: agree(one, other))
+        assert one.kinds == other.kinds == ["PeerConnected"]
         await one.only.send(b"after all that")
         assert await other.only.receive() == b"after all that"
 
 
-async def test_two_finished_dials_leave_the_one_of_the_smaller_key() -> None:
+async def test_the_smaller_key_keeps_the_first_connection_whoever_dialled_it() -> None:
     small, large = sorted((ALICE, BOB), key=lambda key: key.public)
-    async with running(small) as one, running(large) as other:
-        other.manager.add_typed(one.address)
-        await until(lambda: agree(one, other))
-        first = one.only
-        assert first.role is Role.RESPONDER
-        # The address is not known to be that device's: it is dialled, and the new one stays.
-        one.manager.add_typed(other.address)
-        await until(lambda: agree(one, other) and one.only is not first)
-        assert one.only.role is Role.INITIATOR
-        assert one.kinds == ["PeerConnected", "PeerDisconnected", "PeerConnected"]
-        gone = one.events[1]
-        assert isinstance(gone, PeerDisconnected)
-        assert gone.replaced
-        # The other way round the new one is dropped without anybody noticing.
-        events = list(one.events), list(other.events)
-        extra = await dial(one.address, large, admit=lambda _: True)
-        await extra.wait_closed()
-        assert extra.ending is not None
-        assert extra.ending.details["reason"] == "DUPLICATE"
-        assert events == (one.events, other.events)
+    for dialling, answering in ((small, large), (large, small)):
+        async with running(dialling) as one, running(answering) as other:
+            one.manager.add_typed(other.address)
+            await until(lambda: agree(one, other))
+            first = one.only
+            # The other side does not know whose address this is: it dials too.
+            other.manager.add_typed(one.address)
+            await until(lambda: any(attempt.error for attempt in one_facts(other.manager)))
+            assert agree(one, other)
+            assert one.only is first
+            assert one.kinds == other.kinds == ["PeerConnected"]
 
 
-async def test_survivor_does_not_depend_on_the_side_or_the_order() -> None:
-    @dataclass
-    class End:
-        role: Role
-        peer_device: bytes
-        handshake_hash: bytes
-
-    small, large = b"\x01" * 32, b"\x02" * 32
-    for dialler_1 in (small, large):
-        for dialler_2 in (small, large):
-            chosen: set[bytes] = set()
-            for own, peer in ((small, large), (large, small)):
-                ends = [
-                    End(Role.INITIATOR if dialler == own else Role.RESPONDER, peer, name)
-                    for dialler, name in ((dialler_1, b"1"), (dialler_2, b"2"))
-                ]
-                for first, second in (ends, ends[::-1]):
-                    chosen.add(survivor(own, first, second).handshake_hash)  # type: ignore[arg-type]
-            assert len(chosen) == 1
-            if dialler_1 != dialler_2:
-                assert chosen == {b"1" if dialler_1 == small else b"2"}
+async def test_a_device_that_never_chooses_is_dropped() -> None:
+    small, large = sorted((ALICE, BOB), key=lambda key: key.public)
+    async with running(large, timing=Timing(handshake=0.2)) as one:
+        undecided = await dial(one.address, small, admit=lambda _: True, choose=False)
+        with pytest.raises(ChannelClosedError):
+            await undecided.receive()
+        assert not one.events
 
 
 async def test_a_lost_peer_is_met_again_when_it_returns() -> None:
