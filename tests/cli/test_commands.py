@@ -270,21 +270,28 @@ def test_the_passphrase_comes_from_a_file(
     assert "LUTRA_PASSPHRASE_FILE" in nobody.err
 
 
-def test_the_passphrase_is_asked_for_on_a_terminal(lutra: Lutra, tmp_path: Path) -> None:
+def test_the_passphrase_is_asked_for_on_a_terminal(lutra: Lutra) -> None:
     command = [sys.executable, "-m", "lutra.cli"]
     ends = ["init", "--name", "Ana", "--passphrase", "--profile", str(lutra.profile)]
     controller, terminal = pty.openpty()
     process = subprocess.Popen(
-        [*command, *ends], stdin=terminal, stdout=subprocess.PIPE, stderr=terminal
+        [*command, *ends],
+        stdin=terminal,
+        stdout=subprocess.PIPE,
+        stderr=terminal,
+        start_new_session=True,
     )
     os.close(terminal)
-    os.write(controller, b"correct horse\ncorrect horse\n")
+    shown = b""
+    for prompt in (b"Passphrase:", b"Repeat for confirmation:"):
+        while prompt not in shown:
+            shown += os.read(controller, 4096)
+        os.write(controller, b"correct horse\n")
     out, _ = process.communicate(timeout=60)
-    shown = os.read(controller, 4096)
     os.close(controller)
     assert process.returncode == 0
     assert b"Ready, Ana" in out
-    assert b"Passphrase" in shown
+    assert b"horse" not in shown
 
 
 def test_a_second_node_on_the_profile_is_refused(

@@ -22,8 +22,7 @@ from lutra.cli.demo.trace import Script, built_in_script, load_trace
 _CAPTURE = """
 import socket, sys
 packets = socket.socket(socket.AF_PACKET, socket.SOCK_RAW, socket.htons(3))
-packets.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUFFORCE, 1 << 26)
-packets.bind(("bridge", 0))
+packets.setsockopt(socket.SOL_SOCKET, 33, 1 << 26)  # SO_RCVBUFFORCE
 print("capturing", flush=True)
 with open(sys.argv[1], "wb", buffering=0) as file:
     while True:

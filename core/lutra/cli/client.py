@@ -6,6 +6,7 @@ node starts in a moment.
 
 from __future__ import annotations
 
+import contextlib
 import json
 import socket
 from collections.abc import Iterator, Mapping
@@ -106,7 +107,9 @@ class ControlClient:
                 yield reply["event"]
 
     def close(self) -> None:
-        """End the connection."""
+        """End the connection; a call that waits in another thread then fails."""
+        with contextlib.suppress(OSError):
+            self._connection.shutdown(socket.SHUT_RDWR)
         self._connection.close()
 
     def _send(self, verb: str, arguments: Mapping[str, object]) -> int:

@@ -7,6 +7,9 @@ import binascii
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from typing import Any
 
+from lutra.documents.delta import Span
+from lutra.documents.document import Document
+from lutra.documents.markdown_writer import to_markdown
 from lutra.errors import NotFoundError, UsageError
 from lutra.node.control import ControlServer
 from lutra.node.editor_session import EditorSession
@@ -280,7 +283,13 @@ async def _export(node: Node, arguments: Arguments) -> object:
     wanted = arguments.text("document")
     arguments.finish()
     document = await _document_id(node, wanted)
-    return {"document": document, "markdown": await node.export(document)}
+    return {"document": document, "markdown": await node.read(document, _markdown)}
+
+
+def _markdown(content: Document) -> str:
+    """Write a page as Markdown, its title as the first heading."""
+    title = [Span(content.title), Span("\n", {"block": "h1"})] if content.title else []
+    return to_markdown([*title, *content.spans()])
 
 
 _VERBS: dict[str, Callable[[Node, Arguments], Awaitable[object]]] = {
