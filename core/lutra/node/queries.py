@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import Protocol
 
 from lutra.documents.document import Document
+from lutra.documents.peers import SLOT_BITS, peer_prefix
 from lutra.errors import NotFoundError
 from lutra.node.acknowledgements import Acknowledgements
 from lutra.node.context import Context
@@ -87,17 +88,21 @@ class Queries:
     def history(self, document: bytes) -> list[ChangeView]:
         """Return who changed a document when, oldest first."""
         opened = self._documents.get(document)
-        members = {item.device: item.name for item in self._members(opened.row.group)}
-        changes = opened.document.history(members)
-        return [
-            ChangeView(
-                change.device,
-                members.get(change.device or b"", ""),
-                (change.time or 0) * 1000,
-                change.edits,
+        members = {
+            peer_prefix(item.device, document): item for item in self._members(opened.row.group)
+        }
+        views: list[ChangeView] = []
+        for change in opened.document.history():
+            author = members.get(change.peer >> SLOT_BITS)
+            views.append(
+                ChangeView(
+                    author.device if author is not None else None,
+                    author.name if author is not None else "",
+                    (change.time or 0) * 1000,
+                    change.end - change.start,
+                )
             )
-            for change in changes
-        ]
+        return views
 
     def status(self, document: bytes) -> DocumentStatus:
         """Return where a document's content is."""
