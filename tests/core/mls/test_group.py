@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import time
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 
@@ -608,3 +610,11 @@ def test_welcome_and_private_message_decode_to_their_types() -> None:
     assert staged.welcome is not None
     assert isinstance(decode_message(staged.welcome), Welcome)
     assert isinstance(decode_message(staged.message), PrivateMessage)
+
+
+def test_the_handbook_example_runs() -> None:
+    handbook = Path(__file__).resolve().parents[3] / "resources" / "handbook" / "mls.md"
+    code = handbook.read_text().split("```python\n")[1].split("```")[0]
+    names: dict[str, object] = {"now": int(time.time())}
+    exec(compile(code, str(handbook), "exec"), names)
+    assert names["text"] == b"hello"
