@@ -5,7 +5,7 @@ it speaks. Everything after is Noise messages, each behind its length in two byt
 
 1. initiator → responder: ``e`` and a knock (see `lutra.net.knock`)
 2. responder → initiator: ``e, ee, s, es`` and the answer to it
-3. initiator → responder: ``s, se`` and the initiator's device proof
+3. initiator → responder: ``s, se``, the initiator's device proof and its purpose (1 byte)
 4. responder → initiator: the responder's device proof, first frame of the transport phase
 5. both ways: frames (see `lutra.net.frames`)
 
@@ -39,7 +39,14 @@ from lutra.net.errors import (
     NotAdmittedError,
     VersionError,
 )
-from lutra.net.frames import HEADER_BYTES, CloseReason, FrameKind, FrameReader, frame_header
+from lutra.net.frames import (
+    HEADER_BYTES,
+    CloseReason,
+    FrameKind,
+    FrameReader,
+    Purpose,
+    frame_header,
+)
 from lutra.net.knock import KNOCK_BYTES, Door, Knock
 from lutra.net.noise import (
     LUTRA_PROTOCOL,
@@ -130,6 +137,7 @@ class Channel:
         door: answers knocks at a responder.
         admit: whether a proven device may go on; asked once. A responder that refuses does not
             show its own key.
+        purpose: what the initiator wants the channel for; a responder is told.
         random: source of the channel's static and ephemeral keys.
     """
 
@@ -154,8 +162,10 @@ class Channel:
         "_static",
         "handshake_hash",
         "peer_device",
+        "purpose",
     )
 
+    purpose: Purpose
     peer_device: bytes | None
     handshake_hash: bytes | None
 
@@ -168,6 +178,7 @@ class Channel:
         knock: Knock | None = None,
         door: Door | None = None,
         admit: Callable[[bytes], bool] = _admit_all,
+        purpose: Purpose = Purpose.PEER,
         random: Random = system_random,
     ) -> None:
         self._key = key
@@ -176,6 +187,7 @@ class Channel:
         self._knock = knock
         self._door = door or Door(random)
         self._admit = admit
+        self.purpose = purpose
         self._static = StaticKey.generate(random)
         self._random = random
         self._state = _State.PREFACE
@@ -329,14 +341,16 @@ class Channel:
             if self._knock is not None and not self._knock.is_answered(answer, transcript):
                 raise HandshakeError("What answers there does not belong to the group announced.")
             keys = self._handshake.begin_write()
-            proof = self._binding().prove(self._key)
+            proof = self._binding().prove(self._key) + bytes((self.purpose,))
             self._queue_message(keys + self._handshake.end_write(proof))
             self._start_transport()
             self._state = _State.PROOF
         elif self._state is _State.REPLY:
             sealed = self._handshake.begin_read(bytes(message))
             binding = self._binding()
-            device = binding.check(self._handshake.end_read(sealed))
+            payload = self._handshake.end_read(sealed)
+            device = binding.check(payload[:PROOF_BYTES])
+            self.purpose = _purpose(payload[PROOF_BYTES:])
             self._start_transport()
             self._answer_proof(device, events)
         else:
@@ -450,6 +464,12 @@ def _refusal(reason: CloseReason) -> RemoteError:
     if reason is CloseReason.SELF:
         return NotAdmittedError("This device reached itself.", reason=reason.name)
     return NotAdmittedError("The other device is not let in.", reason=reason.name)
+
+
+def _purpose(payload: bytes) -> Purpose:
+    if len(payload) != 1 or payload[0] not in Purpose.__members__.values():
+        raise HandshakeError("The other device wants something this one does not know.")
+    return Purpose(payload[0])
 
 
 def _closing(payload: bytes) -> Closed:

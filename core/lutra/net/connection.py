@@ -18,7 +18,7 @@ from lutra.net.errors import (
     HandshakeError,
     NotAdmittedError,
 )
-from lutra.net.frames import CloseReason
+from lutra.net.frames import CloseReason, Purpose
 
 _FLUSH_BYTES = 64 * 1024
 _WRITE_HIGH_BYTES = 1024 * 1024
@@ -121,6 +121,11 @@ class Connection(asyncio.Protocol):
         self._sent_at = self._received_at = self._ticked_at = self._loop.time()
 
     # -- for the application -------------------------------------------------------------------
+
+    @property
+    def purpose(self) -> Purpose:
+        """What the initiator wants the connection for."""
+        return self._channel.purpose
 
     @property
     def is_open(self) -> bool:

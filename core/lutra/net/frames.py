@@ -31,6 +31,18 @@ class FrameKind(IntEnum):
     CHOSEN = 4
 
 
+class Purpose(IntEnum):
+    """What the initiator wants a channel for.
+
+    PEER: to work together for as long as both are there; one such channel between two devices is
+    enough. ERRAND: for one thing, such as joining by an invite, beside whatever other channels
+    there are.
+    """
+
+    PEER = 0
+    ERRAND = 1
+
+
 class CloseReason(IntEnum):
     """Why a side ends a channel."""
 

@@ -16,7 +16,7 @@ from lutra.net.connection import Address, Connection, Timing
 from lutra.net.dialplan import Attempt, DialPlan, Source
 from lutra.net.discovery import Announced, DiscoveryEvent, Found, Gone
 from lutra.net.errors import NotAdmittedError
-from lutra.net.frames import CloseReason
+from lutra.net.frames import CloseReason, Purpose
 from lutra.net.knock import Door, Knock
 from lutra.net.transport import Listener, dial
 
@@ -41,7 +41,11 @@ class Admission(Enum):
 
 @dataclass(frozen=True, slots=True)
 class PeerConnected:
-    """A connection to a device stands; it is the only one to it."""
+    """A connection to a device stands.
+
+    It is the only one to it, unless its purpose is `lutra.net.frames.Purpose.ERRAND`: then it comes
+    beside any other, and its admission is GUEST whatever the device may do otherwise.
+    """
 
     connection: Connection
     admission: Admission
@@ -138,6 +142,7 @@ class PeerManager:
         self._found: dict[tuple[str, Address], Knock] = {}
         self._connections: dict[bytes, Connection] = {}
         self._admissions: dict[bytes, Admission] = {}
+        self._errands: set[Connection] = set()
         self._tasks: set[asyncio.Task[None]] = set()
         self._dials = 0
         self._wake = asyncio.Event()
@@ -157,7 +162,7 @@ class PeerManager:
         """End every connection and wait until the last bytes have left."""
         self._closing = True
         await self._listener.close()
-        open_connections = list(self._connections.values())
+        open_connections = [*self._connections.values(), *self._errands]
         for connection in open_connections:
             connection.close(CloseReason.GOING_AWAY)
         for task in list(self._tasks):
@@ -280,7 +285,7 @@ class PeerManager:
                 self._key,
                 admit=self._may_enter,
                 knock=self._knock(address),
-                choose=False,
+                purpose=Purpose.PEER,
                 timing=self._timing,
             )
         except NotAdmittedError as error:
@@ -314,10 +319,18 @@ class PeerManager:
 
     def _connected(self, connection: Connection) -> None:
         """Choose a new connection or drop it, or leave that to the other side."""
+        if connection.ending is not None:
+            return  # it may have ended between the handshake and now
         device = connection.peer_device
         existing = self._connections.get(device)
-        if self._closing or (existing is None and len(self._connections) >= MAX_CONNECTIONS):
+        crowded = existing is None and len(self._connections) >= MAX_CONNECTIONS
+        errand = connection.purpose is Purpose.ERRAND
+        if self._closing or crowded or (errand and len(self._errands) >= MAX_GUESTS):
             connection.close(CloseReason.BUSY)
+        elif errand:
+            self._errands.add(connection)
+            self._spawn(self._watch(connection))
+            self._on_event(PeerConnected(connection, Admission.GUEST))
         elif device < self._key.public:
             self._spawn(self._await_choice(connection))
         elif existing is None or existing.ending is not None or self._is_stale(existing):
@@ -361,10 +374,13 @@ class PeerManager:
 
     def _remove(self, connection: Connection, *, replaced: bool = False) -> None:
         device = connection.peer_device
-        if self._connections.get(device) is not connection:
+        if connection in self._errands:
+            self._errands.discard(connection)
+        elif self._connections.get(device) is connection:
+            del self._connections[device]
+            self._admissions.pop(device, None)
+        else:
             return
-        del self._connections[device]
-        self._admissions.pop(device, None)
         assert connection.ending is not None
         self._on_event(PeerDisconnected(connection, connection.ending, replaced))
         self._wake.set()

@@ -14,6 +14,7 @@ from lutra.crypto.signing import SigningKey
 from lutra.net.channel import Channel
 from lutra.net.connection import Address, Connection, Role, Timing, peer_address
 from lutra.net.errors import DialError, ListenError
+from lutra.net.frames import Purpose
 from lutra.net.knock import Door, Knock
 
 MAX_HANDSHAKES = 128
@@ -30,14 +31,14 @@ async def dial(
     admit: Admit,
     expected_device: bytes | None = None,
     knock: Knock | None = None,
-    choose: bool = True,
+    purpose: Purpose = Purpose.ERRAND,
     timing: Timing | None = None,
     random: Random = system_random,
 ) -> Connection:
     """Connect to an address and return when both devices are proven.
 
     With a ``knock``, this device does not show who it is unless a member of that group answers.
-    Unless ``choose`` is False, the other side is told that this is the connection to use.
+    Connections with `Purpose.PEER` are for `lutra.net.peers` to make.
 
     Raises:
         DialError: nothing answers there; ``details["reason"]`` is ``refused``, ``unreachable``,
@@ -65,6 +66,7 @@ async def dial(
             expected_device=expected_device,
             knock=knock,
             admit=admit,
+            purpose=purpose,
             random=random,
         )
         return Connection(channel, Role.INITIATOR, timing, settled)
@@ -83,10 +85,7 @@ async def dial(
     except OSError:
         raise _dial_error(address, "unreachable") from None
     try:
-        connection = await outcome
-        if choose:
-            connection.choose()
-        return connection
+        return await outcome
     except BaseException:
         connection.close()
         raise

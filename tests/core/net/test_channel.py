@@ -38,7 +38,7 @@ from lutra.net.errors import (
     NotAdmittedError,
     VersionError,
 )
-from lutra.net.frames import MAX_FRAME_BYTES, CloseReason
+from lutra.net.frames import MAX_FRAME_BYTES, CloseReason, Purpose
 from lutra.net.knock import ANSWER_BYTES, KNOCK_BYTES, Door, Knock
 from lutra.net.noise import LUTRA_PROTOCOL, CipherState, Handshake, StaticKey
 from lutra.net.proof import PROOF_BYTES, Binding
@@ -430,14 +430,16 @@ class ByHand:
             )
         return Binding(PREFACE + self.preface, self.noise.transcript, remote, self.static.public)
 
-    def meet(self, victim: Channel, proof: bytes | None = None) -> list[Event]:
+    def meet(
+        self, victim: Channel, proof: bytes | None = None, purpose: bytes = b"\0"
+    ) -> list[Event]:
         """As initiator: shake hands, prove ``proof`` or, by default, to be Alice."""
         events = victim.receive_data(self.preface + packed(self.noise.write(bytes(KNOCK_BYTES))))
         answer = victim.data_to_send()[len(PREFACE) :]
         self.noise.read(answer[2:])
         keys = self.noise.begin_write()
         proof = self.binding().prove(ALICE) if proof is None else proof
-        events += victim.receive_data(packed(keys + self.noise.end_write(proof)))
+        events += victim.receive_data(packed(keys + self.noise.end_write(proof + purpose)))
         return events
 
     def answer(self, victim: Channel) -> tuple[bytes, CipherState]:
@@ -445,8 +447,8 @@ class ByHand:
         greeting = victim.data_to_send()[len(PREFACE) :]
         self.noise.read(greeting[2:])
         victim.receive_data(self.preface + packed(self.noise.write(bytes(ANSWER_BYTES))))
-        proof = self.noise.read(victim.data_to_send()[2:])
-        return proof, self.noise.split()[0]
+        payload = self.noise.read(victim.data_to_send()[2:])
+        return payload[:PROOF_BYTES], self.noise.split()[0]
 
 
 def packed(message: bytes) -> bytes:
@@ -466,6 +468,21 @@ def test_a_proof_by_the_wrong_key_is_refused() -> None:
         assert bob.data_to_send() == b""
 
 
+@pytest.mark.parametrize("purpose", [b"", b"\x02", b"\0\0"])
+def test_an_unknown_purpose_is_refused(purpose: bytes) -> None:
+    bob = Channel(BOB, initiator=False)
+    events = ByHand(initiator=True).meet(bob, purpose=purpose)
+    assert isinstance(failure(events), HandshakeError)
+
+
+@pytest.mark.parametrize("purpose", list(Purpose))
+def test_the_responder_learns_the_purpose(purpose: Purpose) -> None:
+    pair = Pair(Channel(ALICE, initiator=True, purpose=purpose), Channel(BOB, initiator=False))
+    pair.pump()
+    assert pair.responder.is_open
+    assert pair.responder.purpose is purpose
+
+
 def test_a_proof_under_another_name_is_refused() -> None:
     """Misbinding: Alice's signature cannot be shown as Mallory's, nor the other way round."""
     peer, bob = ByHand(initiator=True), Channel(BOB, initiator=False)
@@ -474,7 +491,7 @@ def test_a_proof_under_another_name_is_refused() -> None:
     keys = peer.noise.begin_write()
     genuine = peer.binding().prove(ALICE)
     renamed = MALLORY.public + genuine[32:]
-    events += bob.receive_data(packed(keys + peer.noise.end_write(renamed)))
+    events += bob.receive_data(packed(keys + peer.noise.end_write(renamed + b"\0")))
     assert isinstance(failure(events), DeviceProofError)
 
 

@@ -17,6 +17,7 @@ from lutra.crypto.signing import SigningKey
 from lutra.net.connection import Address, Connection, Timing
 from lutra.net.discovery import Announced, Found, Gone, NetworkChanged
 from lutra.net.errors import ChannelClosedError, HandshakeError
+from lutra.net.frames import Purpose
 from lutra.net.knock import Knock
 from lutra.net.mdns import ServiceKind
 from lutra.net.peers import (
@@ -124,7 +125,7 @@ async def test_the_smaller_key_keeps_the_first_connection_whoever_dialled_it() -
 async def test_a_device_that_never_chooses_is_dropped() -> None:
     small, large = sorted((ALICE, BOB), key=lambda key: key.public)
     async with running(large, timing=Timing(handshake=0.2)) as one:
-        undecided = await dial(one.address, small, admit=lambda _: True, choose=False)
+        undecided = await dial(one.address, small, admit=lambda _: True, purpose=Purpose.PEER)
         with pytest.raises(ChannelClosedError):
             await undecided.receive()
         assert not one.events
@@ -156,14 +157,39 @@ async def test_a_restarted_peer_replaces_its_own_dead_connection() -> None:
     """The new process dials, while here the old connection still looks open."""
     patient = Timing(keep_alive=0.1, silence=60, tick=0.05)
     async with running(ALICE, timing=patient) as one, proxying(one.address) as proxy:
-        before = await dial(Address("127.0.0.1", proxy.port), BOB, admit=lambda _: True)
+        before = await dial_as_peer(Address("127.0.0.1", proxy.port))
         await until(one.manager.connections)
         proxy.cut = True
         await until(lambda: one.manager._is_stale(one.only))
-        after = await dial(one.address, BOB, admit=lambda _: True)
+        after = await dial_as_peer(one.address)
         await until(lambda: one.only.handshake_hash == after.handshake_hash)
         before.close()
         after.close()
+
+
+async def dial_as_peer(address: Address) -> Connection:
+    """Dial as Bob; choose the connection, which has no effect where the other side chooses."""
+    connection = await dial(address, BOB, admit=lambda _: True, purpose=Purpose.PEER)
+    connection.choose()
+    return connection
+
+
+async def test_an_errand_comes_beside_the_connection_there_is() -> None:
+    for errand_key, key in ((ALICE, BOB), (BOB, ALICE)):
+        async with running(key) as one, running(errand_key) as other:
+            one.manager.add_typed(other.address)
+            await until(lambda: agree(one, other))
+            errand = await dial(one.address, errand_key, admit=lambda _: True)
+            await until(lambda: len(one.events) == 2)
+            event = one.events[-1]
+            assert isinstance(event, PeerConnected)
+            assert event.admission is Admission.GUEST
+            await errand.send(b"may I join?")
+            assert await event.connection.receive() == b"may I join?"
+            errand.close()
+            await until(lambda: one.kinds[-1] == "PeerDisconnected")
+            assert agree(one, other)
+            assert other.kinds == ["PeerConnected"]
 
 
 async def test_found_remembered_and_typed_addresses_are_dialled_at_once() -> None:
