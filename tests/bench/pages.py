@@ -6,6 +6,7 @@ import asyncio
 import json
 import time
 
+from lutra.node.events import DocumentChanged
 from lutra.node.node import Node
 from tests.bench.harness import Row, pair_up, report, running, scratch
 from tests.bench.latency import start_peer
@@ -53,15 +54,20 @@ async def measure() -> list[Row]:
             for page in pages[:: PAGES // CHANGED]:
                 await node.append(page, "changed\n")
                 await node.publish(page)
-            total = (await node.status()).operations
         child = await start_peer(ana)
         assert child.stdout is not None
         assert child.stdin is not None
         address = json.loads(await child.stdout.readline())["listening"]
         async with running(ben) as node:
-            began = time.perf_counter()
-            node.add_peer(address)
-            await wait_for(node, PAGES, total)
+            with node.events() as events:
+                began = time.perf_counter()
+                node.add_peer(address)
+                changed: set[bytes] = set()
+                async for event in events:
+                    if isinstance(event, DocumentChanged):
+                        changed.add(event.document)
+                        if len(changed) == CHANGED:
+                            break
             seconds = time.perf_counter() - began
             sent, received = node.traffic_bytes()
         child.stdin.close()

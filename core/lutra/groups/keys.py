@@ -105,6 +105,10 @@ class GroupKeys(Protocol):
         """Tell whether ``device`` is in, by all that is known here."""
         ...
 
+    def require_membership(self) -> None:
+        """Raise `NotAMemberError` unless this device is in the group."""
+        ...
+
     def was_member(self, device: bytes, heads: tuple[bytes, ...]) -> bool | None:
         """Tell whether ``device`` was in as of ``heads``; None while one of these is unknown."""
         ...

@@ -10,6 +10,7 @@ from typing import TypeVar
 from lutra.documents.body import encode_body
 from lutra.documents.checkpoint import CheckpointPolicy
 from lutra.documents.document import Document
+from lutra.documents.errors import DocumentStateError
 from lutra.documents.peers import MAX_SLOT, peer_id
 from lutra.errors import LocalError, NotFoundError, RemoteError
 from lutra.node.context import Context
@@ -395,8 +396,13 @@ class DocumentRegistry:
         # A snapshot would swallow drafts, and what is published could not be told any more.
         if opened.drafts or opened.tail_bytes < max(_COMPACT_FROM_BYTES, opened.snapshot_bytes):
             return
+        try:
+            snapshot = opened.document.snapshot(verified=True)
+        except DocumentStateError:
+            # The updates themselves are good; look again when as many more have come.
+            opened.snapshot_bytes = 2 * opened.tail_bytes
+            return
         waiting = opened.document.waiting()
-        snapshot = opened.document.snapshot()
         store.set_snapshot(identity, snapshot)
         opened.snapshot_bytes, opened.tail_bytes = len(snapshot), 0
         if waiting is not None:
