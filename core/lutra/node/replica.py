@@ -48,6 +48,11 @@ class StoredReplica:
         found = self._groups.find(group)
         return found is not None and found.is_member(device)
 
+    def may_introduce(self, group: bytes, device: bytes) -> bool:
+        """Tell whether ``device`` could be a newcomer not heard of here: it was never removed."""
+        known = self._context.store.members.get(group, device)
+        return known is None or not known.removed
+
     def heads(self, group: bytes, control: bool) -> HeadSet:
         """Return the live set of heads of control or document logs."""
         return self._logs.head_set(group, control)

@@ -263,8 +263,9 @@ class Receiver:
             end = start + len(item.operations)
             self._settle(item, [index - start for index in refused if start <= index < end])
             start = end
-        self._answer_refusals(group, places, refused)
-        self.send_forks(group, report.forks)
+        if group.stage is not Stage.INTRODUCTION:  # There we only listen.
+            self._answer_refusals(group, places, refused)
+            self.send_forks(group, report.forks)
 
     def _settle(self, item: _Arrived, refused: Sequence[int]) -> None:
         now = self._clock()

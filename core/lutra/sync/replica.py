@@ -82,6 +82,14 @@ class SyncReplica(Protocol):
         """Tell whether ``device`` belongs to the group's roster as it is known here."""
         ...
 
+    def may_introduce(self, group: bytes, device: bytes) -> bool:
+        """Tell whether ``device``, not in the roster, may prove that it belongs there.
+
+        False for devices known to have been removed. Asked only about a device that has proven
+        to know the group's discovery secret; see `lutra.sync.sharing`.
+        """
+        ...
+
     def heads(self, group: bytes, control: bool) -> HeadSet:
         """Return the live set of heads of the group's control or document logs.
 

@@ -30,6 +30,9 @@ from lutra.sync.replica import ForkEvidence, SyncReplica, WireOperation
 from lutra.sync.sender import Sender
 from lutra.sync.sharing import Sharing
 from lutra.sync.states import (
+    DONE_STAGES,
+    REQUEST_STAGES,
+    ROUND_STAGES,
     Role,
     SessionState,
     Stage,
@@ -217,15 +220,13 @@ class Session:
         The replica's heads must include them already. Nothing happens where the group is not
         shared, or the peer has them or gets them by other ways.
         """
-        found = self._groups.get(group)
-        if found is not None and self._sender is not None and not self.closed:
-            self._sender.push(found, operations)
+        if group in self._sharing.shared and self._sender is not None and not self.closed:
+            self._sender.push(self._groups[group], operations)
 
     def push_forks(self, group: bytes, evidence: Sequence[ForkEvidence]) -> None:
         """Offer proofs of equivocation that are new here."""
-        found = self._groups.get(group)
-        if found is not None and not self.closed:
-            self._receiver.send_forks(found, evidence[: bounds.MAX_GROUP_FORKS])
+        if group in self._sharing.shared and not self.closed:
+            self._receiver.send_forks(self._groups[group], evidence[: bounds.MAX_GROUP_FORKS])
 
     def presence(self, group: bytes, document: bytes, data: bytes) -> None:
         """Send an ephemeral message about a document; a newer one replaces one not sent yet.
@@ -414,7 +415,7 @@ class Session:
         group = self._sharing.by_handle(frame.handle)
         if group is None:
             return
-        if group.stage is not (Stage.CONTROL if frame.control else Stage.DATA):
+        if group.stage not in ROUND_STAGES[frame.control]:
             raise out_of_state("a round of another stage")
         exchange = group.logs(frame.control).exchange
         outcome, turns = exchange.receive(frame.ranges, frame.wants, frame.last)
@@ -425,7 +426,7 @@ class Session:
         group = self._sharing.by_handle(frame.handle)
         if group is None:
             return
-        if group.stage is not (Stage.CONTROL if frame.control else Stage.DATA):
+        if group.stage not in DONE_STAGES[frame.control]:
             raise out_of_state("an end of transfer of another stage")
         self._receiver.done(group, frame.control)
 
@@ -448,8 +449,8 @@ class Session:
         if group is None:
             return
         for key, after in frame.wants:
-            if group.stage is Stage.CONTROL and not group.is_control(key):
-                raise out_of_state("a request for documents before the control logs are equal")
+            if group.stage not in REQUEST_STAGES[group.is_control(key)]:
+                raise out_of_state("a request for logs that are not exchanged yet")
             if group.head_seq(key) is not None:
                 group.known.pop(key, None)
                 group.logs_of(key).lacks(key, after, urgent=True)

@@ -5,9 +5,10 @@ A device announces a tag for each of its groups whose roster includes the peer (
 
 **Introduction.** A newcomer whose adding this device has not heard of yet announces the group,
 but is not in the roster here. Since its tag proves that it knows the group's secret, it may
-introduce itself: it sends the group's control operations, which are checked like all others, and
-gets nothing. If they make it a member, the group is announced to it then. So members that never
-met can sync although whoever invited one of them is away.
+introduce itself, unless it is known to have been removed: it sends the group's control
+operations, which are checked like all others, and gets nothing. If they make it a member, the
+group is announced to it then. So members that never met can sync although whoever invited one of
+them is away.
 """
 
 from __future__ import annotations
@@ -137,7 +138,7 @@ class Sharing:
         unknown = self._secrets.keys() - self._announced.keys() - self._met - self._ended
         for group_id in sorted(unknown):
             tag = self._tag(self._secrets[group_id], self._role.other)
-            if tag in self._peer_tags and group_id not in self.groups:
+            if tag in self._peer_tags and self._replica.may_introduce(group_id, self._peer):
                 self._met.add(group_id)
                 self._begin(group_id, self._secrets[group_id], Stage.INTRODUCTION)
                 changes.strangers.append(tag)

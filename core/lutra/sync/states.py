@@ -53,6 +53,17 @@ class Stage(Enum):
     """All has been exchanged; new operations pass as they are made."""
 
 
+ROUND_STAGES = {True: (Stage.CONTROL,), False: (Stage.DATA,)}
+"""Stages in which the peer's rounds about control logs (True) or documents (False) may arrive."""
+DONE_STAGES = {True: (Stage.INTRODUCTION, Stage.CONTROL), False: (Stage.DATA,)}
+"""Stages in which the peer may say that it has sent everything."""
+REQUEST_STAGES = {
+    True: (Stage.CONTROL, Stage.DATA, Stage.LIVE),
+    False: (Stage.DATA, Stage.LIVE),
+}
+"""Stages in which the peer may ask for logs."""
+
+
 class StageEvent(Enum):
     """Both sides have sent all control operations, or all of the rest."""
 

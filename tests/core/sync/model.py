@@ -142,6 +142,9 @@ class ModelReplica:
     def may_sync(self, group: bytes, device: bytes) -> bool:
         return device in self.roster(group)
 
+    def may_introduce(self, group: bytes, device: bytes) -> bool:
+        return device not in self.removed[group]
+
     def heads(self, group: bytes, control: bool) -> HeadSet:
         return self.sets[group, control]
 

@@ -59,6 +59,9 @@ class PlainReplica:
     def may_sync(self, group: bytes, device: bytes) -> bool:
         return True
 
+    def may_introduce(self, group: bytes, device: bytes) -> bool:
+        return True
+
     def heads(self, group: bytes, control: bool) -> HeadSet:
         return self.sets[control]
 

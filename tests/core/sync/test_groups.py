@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+from dataclasses import replace
 
 from core.sync.model import (
     Clock,
@@ -19,7 +20,7 @@ from core.sync.model import (
     violations,
 )
 from lutra.log import LogHead
-from lutra.operation import Extensions, sign_operation
+from lutra.operation import Extensions, LogKey, sign_operation
 from lutra.sync.events import (
     Closed,
     CloseReason,
@@ -28,8 +29,18 @@ from lutra.sync.events import (
     GroupShared,
     GroupWithdrawn,
 )
-from lutra.sync.frames import Hello, Operations, decode_frame
-from lutra.sync.intersection import group_tag, padded_tags
+from lutra.sync.frames import (
+    Compare,
+    Hello,
+    Introduce,
+    Operations,
+    Request,
+    Round,
+    Want,
+    decode_frame,
+    encode_frame,
+)
+from lutra.sync.intersection import group_handle, group_tag, padded_tags
 from lutra.sync.session import Session
 from lutra.sync.states import Role, Stage
 
@@ -98,13 +109,86 @@ def test_devices_without_a_common_group_exchange_nothing_but_greetings() -> None
 
 def test_a_device_that_knows_the_secret_but_is_no_member_gets_nothing() -> None:
     """Ben was removed; he still knows the discovery secret and believes that he is a member."""
-    clock, ada, ben = pair({SHARED: both() - {BEN.public}}, {SHARED: both()})
-    ada.replica.write(SHARED, SHARED, b"names", kind="group.note")
+    clock, ada, ben = pair({SHARED: both()}, {SHARED: both()})
+    ada.replica.write(SHARED, SHARED, BEN.public, kind="group.remove")
     ada.replica.write(SHARED, document_id(1), b"text")
     link = Link(ada, ben, random.Random(1))
     run([link], clock)
     assert ben.replica.contents(SHARED) == {}
+    # He cannot even see that Ada is in the group.
+    assert link.sessions[0].statistics.frames_sent == 1
     assert [session.shared_groups for session in link.sessions] == [frozenset()] * 2
+
+
+def newcomer() -> tuple[Clock, ModelNode, ModelNode, ModelNode]:
+    """Ada has added Ben; Cem, a member too, has not heard of it."""
+    clock = Clock()
+    founders = {SHARED: frozenset((ADA.public, CEM.public))}
+    ada, ben, cem = (ModelNode(ModelReplica(k, dict(founders)), clock) for k in (ADA, BEN, CEM))
+    cem.replica.write(SHARED, SHARED, b"from cem", kind="group.note")
+    cem.replica.write(SHARED, document_id(1), b"cem's text")
+    for number in range(300):
+        ada.replica.write(SHARED, SHARED, b"note %d" % number, kind="group.note")
+    ada.replica.write(SHARED, SHARED, BEN.public, kind="group.add")
+    key = next(iter(ada.replica.logs[SHARED]))
+    ben.replica.ingest(SHARED, ada.replica.operations_after(key, None, 10**7), ADA.public)
+    ben.replica.write(SHARED, document_id(2), b"ben's text")
+    return clock, ada, ben, cem
+
+
+def test_a_newcomer_introduces_itself_to_a_member_that_has_not_heard_of_it() -> None:
+    for turned in (False, True):
+        clock, _, ben, cem = newcomer()
+        link = Link(*((cem, ben) if turned else (ben, cem)), random.Random(1))
+        run([link], clock, random.Random(2))
+        assert not violations(ben, cem)
+        assert all(session.stage(SHARED) is Stage.LIVE for session in link.sessions)
+        assert_converged(ben.replica, cem.replica)
+        assert_truthful(ben.replica, cem.replica)
+        assert len(ben.replica.contents(SHARED)) == 4
+
+
+def test_who_cannot_prove_membership_gives_control_operations_and_gets_nothing() -> None:
+    clock, _, ben, cem = newcomer()
+    # Mallory holds Ben's group, secret and all, but nobody has added her.
+    mallory = ModelNode(ModelReplica(device(9), {SHARED: frozenset((ADA.public,))}), clock)
+    mallory.replica.founders[SHARED] |= {device(9).public, CEM.public}
+    for logs in ben.replica.logs[SHARED].values():
+        for operation in logs.operations:
+            mallory.replica.keep(SHARED, operation)
+    link = Link(mallory, cem, random.Random(1))
+    run([link], clock)
+    mallory.write(SHARED, document_id(5), b"spam")
+    cem.write(SHARED, SHARED, b"for members only", kind="group.note")
+    cem.write(SHARED, document_id(1), b"for members only")
+    link.sessions[1].presence(SHARED, document_id(1), b"for members only")
+    run([link], clock)
+    assert not violations(mallory, cem)
+    assert link.sessions[1].shared_groups == frozenset()
+    assert mallory.events == []
+    own = [key for key in mallory.replica.contents(SHARED) if key.author == CEM.public]
+    assert own == []
+    assert all(
+        key.log == SHARED or key.author == CEM.public for key in cem.replica.contents(SHARED)
+    )
+
+
+def test_who_introduces_itself_can_ask_for_nothing() -> None:
+    for question in (
+        Request(b"", [Want(LogKey(CEM.public, SHARED), None)]),
+        Request(b"", [Want(LogKey(CEM.public, document_id(1)), None)]),
+        Round(b"", True, True, [Compare(None, 0, bytes(20))], []),
+        Round(b"", False, True, [Compare(None, 0, bytes(20))], []),
+    ):
+        _, _, ben, cem = newcomer()
+        link = Link(ben, cem, random.Random(1))
+        link.collect(0)
+        link.sessions[1].receive(link.queues[0].popleft())
+        link.collect(1)
+        assert isinstance(decode_frame(link.queues[1][-1]), Introduce)
+        handle = group_handle(secret_of(SHARED), link.handshake)
+        link.sessions[1].receive(encode_frame(replace(question, handle=handle)))
+        assert link.sessions[1].close_reason is CloseReason.STATE
 
 
 def test_control_operations_come_before_documents() -> None:
