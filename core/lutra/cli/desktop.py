@@ -12,14 +12,15 @@ from typing import Any, cast
 import click
 
 from lutra.cli.client import ControlClient, NodeError
-from lutra.cli.invocation import Invocation, common
+from lutra.cli.invocation import Invocation, common, network_options
 
 _DESKTOP = "lutra_app.main"
 
 
 @click.command()
+@network_options
 @common
-def app(invocation: Invocation) -> None:
+def app(invocation: Invocation, **network: Any) -> None:
     """Open the window, or bring the one that is open to the front."""
     if raise_window(invocation.profile):
         invocation.show({"raised": True}, "Lutra is open already; its window comes to the front.")
@@ -29,22 +30,33 @@ def app(invocation: Invocation) -> None:
             "There is no display here (neither DISPLAY nor WAYLAND_DISPLAY is set). "
             "`lutra demo` runs without one, and every other command too."
         )
-    if importlib.util.find_spec("PySide6") is None or importlib.util.find_spec("lutra_app") is None:
+    if not has_desktop():
         raise click.ClickException(
             "The desktop is not installed: pip install 'lutra[desktop]' brings it."
         )
+    from lutra.cli.listen import options
+
     desktop = cast("Any", importlib.import_module(_DESKTOP))
-    status = desktop.main(invocation.profile)
+    status = desktop.run(invocation.profile, options(**network))
     if status:
         raise click.exceptions.Exit(int(status))
 
 
+def has_desktop() -> bool:
+    """Tell whether the desktop is installed."""
+    return all(importlib.util.find_spec(name) for name in ("PySide6", "lutra_app"))
+
+
 def has_display() -> bool:
     """Tell whether a window could be shown."""
+    return has_screen() or bool(os.environ.get("QT_QPA_PLATFORM"))
+
+
+def has_screen() -> bool:
+    """Tell whether a person could see a window."""
     if sys.platform in ("win32", "darwin"):
         return True
-    named = os.environ.get("DISPLAY") or os.environ.get("WAYLAND_DISPLAY")
-    return bool(named or os.environ.get("QT_QPA_PLATFORM"))
+    return bool(os.environ.get("DISPLAY") or os.environ.get("WAYLAND_DISPLAY"))
 
 
 def raise_window(profile: Path) -> bool:

@@ -66,6 +66,22 @@ def common(command: _Command) -> _Command:
     return cast("_Command", wrapper)
 
 
+def network_options(command: _Command) -> _Command:
+    """Give a command the options that `lutra.cli.listen.options` takes."""
+    for option in (
+        click.option("--peer", "peers", multiple=True, metavar="HOST:PORT", help="Dial this too."),
+        click.option("--no-discovery", is_flag=True, help="Neither look for others nor be found."),
+        click.option(
+            "--interface", metavar="ADDR", help="Use only the interface with this address."
+        ),
+        click.option(
+            "--listen", metavar="HOST:PORT", help="Listen here only (port 0: any free one)."
+        ),
+    ):
+        command = option(command)
+    return command
+
+
 def read_text() -> str:
     """Return standard input as text; line ends become `\\n`.
 

@@ -1,4 +1,4 @@
-"""The network options of `lutra run`."""
+"""The network options of `lutra run` and `lutra app`."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from lutra.node.options import NodeOptions
 
 
 def options(
-    listen: str | None, interface: str | None, discovery: bool, peers: Sequence[str]
+    listen: str | None, interface: str | None, no_discovery: bool, peers: Sequence[str]
 ) -> NodeOptions:
     """Turn the options' texts into the node's options.
 
@@ -17,7 +17,7 @@ def options(
         UsageError: `listen` is not HOST:PORT.
     """
     host, port = split_address(listen) if listen is not None else (None, 0)
-    return NodeOptions(host, port, interface, discovery, tuple(peers))
+    return NodeOptions(host, port, interface, not no_discovery, tuple(peers))
 
 
 def split_address(text: str) -> tuple[str, int]:

@@ -7,7 +7,7 @@ from typing import Any
 import click
 
 from lutra.cli.client import ControlClient
-from lutra.cli.invocation import Invocation, common, to_json
+from lutra.cli.invocation import Invocation, common, network_options, to_json
 from lutra.cli.session import session
 from lutra.cli.text import columns, count, short
 from lutra.errors import LocalError
@@ -20,18 +20,9 @@ class NothingRunsError(LocalError):
 
 
 @click.command()
-@click.option("--listen", metavar="HOST:PORT", help="Listen here only (port 0: any free one).")
-@click.option("--interface", metavar="ADDR", help="Use only the interface with this address.")
-@click.option("--no-discovery", is_flag=True, help="Neither look for others nor be found.")
-@click.option("--peer", "peers", multiple=True, metavar="HOST:PORT", help="Dial this address too.")
+@network_options
 @common
-def run(
-    invocation: Invocation,
-    listen: str | None,
-    interface: str | None,
-    no_discovery: bool,
-    peers: tuple[str, ...],
-) -> None:
+def run(invocation: Invocation, **network: Any) -> None:
     """Run the node in the foreground until Ctrl-C.
 
     The first line of output says that it is ready; with --json its status.
@@ -44,7 +35,7 @@ def run(
         name = status["identity"]["name"]
         invocation.show(status, f"{name}'s node listens at {where}; Ctrl-C ends it.")
 
-    run_node(invocation.profile, options(listen, interface, not no_discovery, peers), ready)
+    run_node(invocation.profile, options(**network), ready)
 
 
 @click.command()

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from lutra.cli.desktop import has_desktop, has_screen
 from lutra.cli.invocation import Invocation, common
 
 if TYPE_CHECKING:
@@ -27,12 +28,14 @@ if TYPE_CHECKING:
     type=click.Path(path_type=Path, file_okay=False),
     help="Keep the two profiles in this directory, which must be empty.",
 )
+@click.option("--no-windows", is_flag=True, help="Show no windows, even on a display.")
 @common
-def demo(invocation: Invocation, trace: Path | None, keep: Path | None) -> None:
+def demo(invocation: Invocation, trace: Path | None, keep: Path | None, no_windows: bool) -> None:
     """Show two devices that share a page, lose each other and meet again.
 
     Two nodes run as processes of their own, as root on networks of their own. Each types one
-    side of a recorded session (or of a built-in script); half way the cable is pulled.
+    side of a recorded session (or of a built-in script); half way the cable is pulled. On a
+    display both windows are shown.
     """
     from lutra.cli.demo.cable import make_cable
     from lutra.cli.demo.conductor import perform
@@ -46,7 +49,13 @@ def demo(invocation: Invocation, trace: Path | None, keep: Path | None) -> None:
         directory.mkdir(parents=True, exist_ok=True)
         cable = make_cable()
         stack.callback(cable.close)
-        report = perform(script, cable, directory, lambda text: click.echo(text, err=True))
+        report = perform(
+            script,
+            cable,
+            directory,
+            lambda text: click.echo(text, err=True),
+            windows=not no_windows and has_screen() and has_desktop(),
+        )
     invocation.show(dataclasses.asdict(report), _text(report))
     if not report.equal:
         raise click.ClickException("The two texts are not what they must be.")

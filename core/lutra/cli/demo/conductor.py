@@ -81,7 +81,14 @@ class Report:
     stores: tuple[StoreState, StoreState]
 
 
-def perform(script: Script, cable: Cable, directory: Path, say: Callable[[str], None]) -> Report:
+def perform(
+    script: Script,
+    cable: Cable,
+    directory: Path,
+    say: Callable[[str], None],
+    *,
+    windows: bool = False,
+) -> Report:
     """Run the demonstration.
 
     Args:
@@ -89,6 +96,7 @@ def perform(script: Script, cable: Cable, directory: Path, say: Callable[[str], 
         cable: connects them.
         directory: where their profiles go.
         say: told what happens, in sentences.
+        windows: show both windows; it then ends when one is closed.
 
     Raises:
         DemoError: a node did not get where it should in time.
@@ -98,6 +106,8 @@ def perform(script: Script, cable: Cable, directory: Path, say: Callable[[str], 
         say(f"Network: {cable.name}.")
         nodes = start_nodes(directory, cable, stack)
         document = meet(nodes, cable)
+        if windows:
+            _open_windows(nodes, cable, stack)
         say(f"{PEOPLE[0][0]} invited {PEOPLE[1][0]}; both have the page “{PAGE_TITLE}”.")
         with typing(nodes, script, document) as typists:
             course = _Course(script, cable, nodes, typists, say)
@@ -110,8 +120,20 @@ def perform(script: Script, cable: Cable, directory: Path, say: Callable[[str], 
             last_edit = course.second_half()
             replay = time.monotonic() - started
             say(f"All typed after {_seconds(replay)}.")
-        stores = _settled(nodes, script, document)
+        pages = _settled(nodes, document)
+        statuses = [node.call("status") for node in nodes]
         wire_bytes = cable.bytes_carried()
+        if windows:
+            say("Both windows stay open until one is closed.")
+            wait_until(lambda: not all(node.running for node in nodes), "a window is closed", None)
+        # Ended nodes leave their databases as large as they stay.
+        for node in nodes:
+            node.stop()
+        wanted = pages[0]["text"] if script.end_content is None else script.end_content
+        first, second = (
+            _state(node, status, page, wanted)
+            for node, status, page in zip(nodes, statuses, pages, strict=True)
+        )
         return Report(
             script=script.name,
             network=cable.name,
@@ -124,8 +146,8 @@ def perform(script: Script, cable: Cable, directory: Path, say: Callable[[str], 
             replay=replay,
             last_edit=last_edit,
             wire_bytes=wire_bytes,
-            equal=all(store.matches for store in stores),
-            stores=stores,
+            equal=first.matches and second.matches,
+            stores=(first, second),
         )
 
 
@@ -156,6 +178,14 @@ def meet(nodes: list[NodeProcess], cable: Cable) -> str:
         "the second device has the page",
     )
     return document
+
+
+def _open_windows(nodes: list[NodeProcess], cable: Cable, stack: ExitStack) -> None:
+    """Put nodes with a window in the place of those without; they open the page there is."""
+    for side, node in enumerate(nodes):
+        node.stop()
+        nodes[side] = NodeProcess(node.profile, cable, side, window=True)
+        stack.callback(nodes[side].stop)
 
 
 @contextmanager
@@ -249,28 +279,21 @@ def _typed_until(typist: Typist, cut: int) -> bool:
     return (following is None or following >= cut) and typist.saved == typist.player.made
 
 
-def _settled(
-    nodes: list[NodeProcess], script: Script, document: str
-) -> tuple[StoreState, StoreState]:
-    """Wait until each side knows that the other holds everything, and look at both."""
-    wait_until(
-        lambda: all(
-            (state := node.call("document", document=document)["status"])["holders"]
-            == state["devices"]
-            for node in nodes
-        ),
-        "both sides know that the other holds everything",
-    )
-    pages = [node.call("document", document=document) for node in nodes]
-    wanted = pages[0]["text"] if script.end_content is None else script.end_content
-    first, second = (_state(node, page, wanted) for node, page in zip(nodes, pages, strict=True))
-    return first, second
+def _settled(nodes: list[NodeProcess], document: str) -> list[dict[str, Any]]:
+    """Wait until each side knows that the other holds everything; the page as both have it."""
+    pages: list[dict[str, Any]] = []
+
+    def settled() -> bool:
+        pages[:] = [node.call("document", document=document) for node in nodes]
+        return all(page["status"]["holders"] == page["status"]["devices"] for page in pages)
+
+    wait_until(settled, "both sides know that the other holds everything")
+    return pages
 
 
-def _state(node: NodeProcess, page: dict[str, Any], wanted: str) -> StoreState:
-    """Look at a node, and end it: the database is then as large as it stays."""
-    status: dict[str, Any] = node.call("status")
-    node.stop()
+def _state(
+    node: NodeProcess, status: dict[str, Any], page: dict[str, Any], wanted: str
+) -> StoreState:
     return StoreState(
         name=status["identity"]["name"],
         operations=status["operations"],
@@ -282,15 +305,20 @@ def _state(node: NodeProcess, page: dict[str, Any], wanted: str) -> StoreState:
     )
 
 
-def wait_until(reached: Callable[[], bool], what: str, seconds: float = _SECONDS) -> None:
+def wait_until(reached: Callable[[], bool], what: str, seconds: float | None = _SECONDS) -> None:
     """Ask again and again until `reached()`.
 
+    Args:
+        reached: what is asked.
+        what: what is waited for, for the error's sentence.
+        seconds: how long at most; None means for ever.
+
     Raises:
-        DemoError: it took longer than `seconds`; `what` says what was waited for.
+        DemoError: it took longer.
     """
-    deadline = time.monotonic() + seconds
+    started = time.monotonic()
     while not reached():
-        if time.monotonic() > deadline:
+        if seconds is not None and time.monotonic() > started + seconds:
             raise DemoError(f"Waited {seconds:.0f} seconds in vain until {what}.")
         time.sleep(_POLL_SECONDS)
 

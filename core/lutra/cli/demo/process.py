@@ -1,62 +1,63 @@
-"""A node of the demonstration: `lutra run` as a process of its own."""
+"""A node of the demonstration: a process of its own, with or without a window."""
 
 from __future__ import annotations
 
-import json
-import os
+import contextlib
 import subprocess
 import sys
-import threading
+import time
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
-from lutra.cli.client import ControlClient
+from lutra.cli.client import ControlClient, NodeGoneError
 from lutra.cli.demo.cable import Cable
 from lutra.cli.demo.typist import DemoError
 
 _START_SECONDS = 30.0
 _STOP_SECONDS = 20.0
+_POLL_SECONDS = 0.02
 
 
 class NodeProcess:
-    """`lutra run` on a profile, behind one end of the cable.
+    """`lutra run`, or `lutra app` with its window, on a profile behind one end of the cable.
 
     Raises:
         DemoError: it does not start.
     """
 
-    def __init__(self, profile: Path, cable: Cable, side: int) -> None:
+    def __init__(self, profile: Path, cable: Cable, side: int, *, window: bool = False) -> None:
         self.profile = profile
-        command = [sys.executable, "-m", "lutra.cli", "run", "--json", "--profile", str(profile)]
-        environment = {**os.environ, "PYTHONUNBUFFERED": "1"}
+        verb = "app" if window else "run"
+        command = [sys.executable, "-m", "lutra.cli", verb, "--profile", str(profile)]
         self._log = (profile / "log").open("ab")
         self._process = subprocess.Popen(
             [*cable.command(side), *command, *cable.options(side)],
             stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
+            stdout=self._log,
             stderr=self._log,
-            env=environment,
         )
-        status = self._ready()
+        self.client, status = self._ready()
         cable.listening(side, int(status["listening"][0].rpartition(":")[2]))
-        client = ControlClient.connect(profile)
-        if client is None:
-            raise DemoError("A node has started and does not answer.")
-        self.client = client
 
-    def _ready(self) -> dict[str, Any]:
-        """Wait for the first line of output, which says that the node is ready."""
-        watchdog = threading.Timer(_START_SECONDS, self._process.kill)
-        watchdog.start()
-        try:
-            assert self._process.stdout is not None
-            line = self._process.stdout.readline()
-        finally:
-            watchdog.cancel()
-        if not line:
-            self.kill()
-            raise DemoError(f"A node did not start; {self._log.name} says why.")
-        return cast("dict[str, Any]", json.loads(line))
+    def _ready(self) -> tuple[ControlClient, dict[str, Any]]:
+        """Wait until the node answers and is on the network."""
+        deadline = time.monotonic() + _START_SECONDS
+        while self.running and time.monotonic() < deadline:
+            client = ControlClient.connect(self.profile)
+            if client is not None:
+                with contextlib.suppress(NodeGoneError):
+                    status = client.call("status")
+                    if status["running"]:
+                        return client, status
+                client.close()
+            time.sleep(_POLL_SECONDS)
+        self.kill()
+        raise DemoError(f"A node did not start; {self._log.name} says why.")
+
+    @property
+    def running(self) -> bool:
+        """Whether the process is there."""
+        return self._process.poll() is None
 
     @property
     def pid(self) -> int:
@@ -87,8 +88,6 @@ class NodeProcess:
 
     def _ended(self) -> None:
         self._process.wait()
-        if self._process.stdout is not None:
-            self._process.stdout.close()
         self._log.close()
         if hasattr(self, "client"):
             self.client.close()
