@@ -91,6 +91,7 @@ class Bridge(QObject):
         self._thread = threading.Thread(target=self._run, name="lutra-node", daemon=True)
         self._inbox: deque[Callable[[], None]] = deque()
         self._waking = False
+        self._closing = False
         # Events that only say that something changed are not queued twice.
         self._on_the_way: set[Event] = set()
         self._node: Node | None = None
@@ -155,9 +156,9 @@ class Bridge(QObject):
 
         def give_up() -> None:
             given_up.set()
-            self._loop.call_soon_threadsafe(lambda: [task.cancel() for task in tasks])
+            self._send(lambda: [task.cancel() for task in tasks])
 
-        self._loop.call_soon_threadsafe(begin)
+        self._send(begin)
         return give_up
 
     def set_open_documents(self, documents: frozenset[bytes]) -> None:
@@ -168,6 +169,7 @@ class Bridge(QObject):
         """Publish and store everything, and end the thread; returns when that is done."""
         if not self._thread.is_alive():
             return
+        self._closing = True
         finished = asyncio.run_coroutine_threadsafe(self._close(), self._loop)
         deadline = time.monotonic() + _CLOSE_SECONDS
         while not finished.done() and time.monotonic() < deadline:
@@ -201,7 +203,12 @@ class Bridge(QObject):
                 message = error.message
                 self._post(lambda: self.failed.emit(message))
 
-        self._loop.call_soon_threadsafe(lambda: self._begin(carry_out()))
+        self._send(lambda: self._begin(carry_out()))
+
+    def _send(self, call: Callable[[], object]) -> None:
+        """Have `call` made on the node's thread; once the node closes, nothing is asked of it."""
+        if not self._closing:
+            self._loop.call_soon_threadsafe(call)
 
     # -- on the node's thread ------------------------------------------------------------
 

@@ -61,6 +61,7 @@ class BodyEdit(QTextEdit):
         link_wanted: the person wants to link the selection.
         left_upwards: the caret left the first line upwards.
         typed: the person is writing; quiet chrome may recede.
+        composed: the input method is done with a word; others' edits may come in again.
     """
 
     undo_wanted = Signal()
@@ -68,12 +69,12 @@ class BodyEdit(QTextEdit):
     link_wanted = Signal()
     left_upwards = Signal()
     typed = Signal()
+    composed = Signal()
 
     def __init__(self, theme: Theme) -> None:
         super().__init__()
         self._theme = theme
         self._binding: Binding | None = None
-        self._waiting: list[Delta] = []
         self._composing = False
         self.carets = RemoteCarets(theme, self)
         self.carets.moved.connect(self._show_carets)
@@ -103,7 +104,6 @@ class BodyEdit(QTextEdit):
         """Edit through this binding from now on; it belongs to this editor's document."""
         self._binding = binding
         binding.line_appended.connect(self._stay_before)
-        self._waiting.clear()
 
     def _stay_before(self, end: int) -> None:
         cursor = self.textCursor()
@@ -116,7 +116,6 @@ class BodyEdit(QTextEdit):
     def unbind(self) -> None:
         """Take no more edits until another binding comes."""
         self._binding = None
-        self._waiting.clear()
 
     def formats(self) -> Formats:
         """Return the formats to draw with in the theme's colours."""
@@ -133,7 +132,10 @@ class BodyEdit(QTextEdit):
         return self._composing
 
     def apply(self, delta: Delta, *, follow: bool = False) -> None:
-        """Apply remote edits, or hold them until the input method is done.
+        """Apply edits that are in the replica but not yet in the document.
+
+        Never while `composing`: what an input method commits must meet the text it was begun in,
+        so replicas take in others' edits only once `composed` was sent.
 
         Args:
             delta: what changed.
@@ -141,21 +143,9 @@ class BodyEdit(QTextEdit):
         """
         if self._binding is None or not delta:
             return
-        if self._composing:
-            self._waiting.append(delta)
-            return
         steady = Steady(self)
         self._binding.apply(delta)
         steady.restore([delta], follow=follow)
-
-    def _flush_waiting(self) -> None:
-        if self._composing or not self._waiting or self._binding is None:
-            return
-        deltas, self._waiting = self._waiting, []
-        steady = Steady(self)
-        for delta in deltas:
-            self._binding.apply(delta)
-        steady.restore(deltas, follow=False)
 
     # -- input ---------------------------------------------------------------------------
 
@@ -166,7 +156,7 @@ class BodyEdit(QTextEdit):
             self.typed.emit()
         super().inputMethodEvent(event)
         if was_composing and not self._composing:
-            self._flush_waiting()
+            self.composed.emit()
 
     def keyPressEvent(self, event: QKeyEvent) -> None:
         """Handle what a page adds to plain typing."""

@@ -51,7 +51,7 @@ def spans_of(mime: QMimeData, *, plain: bool = False) -> list[Span]:
     if plain or not looks_like_markdown(text):
         return [Span(text, {})] if text else []
     # The parser is only needed now and takes long to import.
-    from lutra.documents.markdown import from_markdown
+    from lutra.documents.markdown_reader import from_markdown
 
     return trimmed(list(from_markdown(text)))
 
@@ -108,6 +108,10 @@ class _Reader(HTMLParser):
             self._silent += 1
         if tag in _LINE_TAGS and not self._empty:
             self._end_line()
+        if self._space and not self._empty and (tag in _MARK_TAGS or tag in ("a", "span")):
+            # The space before a mark begins is not part of it.
+            self._add(" ")
+            self._space = False
         if tag in ("ul", "ol"):
             self._lists.append(tag)
         elif tag in _HEADING_TAGS:
@@ -189,5 +193,8 @@ class _Reader(HTMLParser):
                 attributes["indent"] = len(self._lists) - 1
         if kind:
             attributes["block"] = kind
+        if kind != "code" and self._spans and self._spans[-1].text.endswith(" "):
+            last = self._spans.pop()
+            self._spans.append(Span(last.text.rstrip(" "), last.attributes))
         self._spans.append(Span("\n", attributes))
         self._empty, self._space, self._check = True, False, None

@@ -8,9 +8,10 @@ a flood of small updates is drawn in few steps, each short.
 from __future__ import annotations
 
 from collections import deque
+from collections.abc import Callable
 from typing import TYPE_CHECKING
 
-from PySide6.QtCore import QElapsedTimer, QObject, QTimer, Signal
+from PySide6.QtCore import QElapsedTimer, QObject, QTimer, Signal, SignalInstance
 
 from lutra.documents.errors import EditRangeError
 from lutra.documents.replica import Changes, Replica
@@ -73,24 +74,33 @@ class PageSession(QObject):
         page.title.bind(self.title)
         page.arrange()
 
-    def _timer(self, milliseconds: int, slot: object) -> QTimer:
+    def _timer(self, milliseconds: int, slot: Callable[[], None]) -> QTimer:
         timer = QTimer(self)
         timer.setSingleShot(True)
         timer.setInterval(milliseconds)
         timer.timeout.connect(slot)
         return timer
 
-    def _connect(self) -> None:
+    def _wires(self) -> list[tuple[SignalInstance, Callable[[], None]]]:
+        """Return what connects the page, which outlives the session, with it."""
         page = self._page
+        return [
+            (page.undo_wanted, self.undo),
+            (page.redo_wanted, self.redo),
+            (page.composed, self._go_on),
+            (page.cursorPositionChanged, self._moved),
+            (page.selectionChanged, self._moved),
+            (page.title.undo_wanted, self.undo),
+            (page.title.redo_wanted, self.redo),
+            (page.title.composed, self._go_on),
+        ]
+
+    def _connect(self) -> None:
         self.body.edited.connect(self.flush)
         self.title.edited.connect(self.flush)
         self.title.changed.connect(self._note_title)
-        page.undo_wanted.connect(self.undo)
-        page.redo_wanted.connect(self.redo)
-        page.title.undo_wanted.connect(self.undo)
-        page.title.redo_wanted.connect(self.redo)
-        page.cursorPositionChanged.connect(self._moved)
-        page.selectionChanged.connect(self._moved)
+        for signal, slot in self._wires():
+            signal.connect(slot)
 
     def close(self) -> None:
         """Hand over what is left and give the editing place back."""
@@ -101,12 +111,8 @@ class PageSession(QObject):
         for timer in (self._gather, self._tell_presence, self._slow_save):
             timer.stop()
         page = self._page
-        page.undo_wanted.disconnect(self.undo)
-        page.redo_wanted.disconnect(self.redo)
-        page.title.undo_wanted.disconnect(self.undo)
-        page.title.redo_wanted.disconnect(self.redo)
-        page.cursorPositionChanged.disconnect(self._moved)
-        page.selectionChanged.disconnect(self._moved)
+        for signal, slot in self._wires():
+            signal.disconnect(slot)
         page.unbind()
         self.body.release()
         self.title.release()
@@ -149,11 +155,13 @@ class PageSession(QObject):
 
     def undo(self) -> None:
         """Take back the person's own last edits."""
-        self._repeat(self.replica.undo())
+        if not self._composing:
+            self._repeat(self.replica.undo())
 
     def redo(self) -> None:
         """Make the last undone edits again."""
-        self._repeat(self.replica.redo())
+        if not self._composing:
+            self._repeat(self.replica.redo())
 
     def _repeat(self, changes: Changes | None) -> None:
         if changes is None:
@@ -178,12 +186,20 @@ class PageSession(QObject):
             self._note_presence(event)
         elif event.slot != self._editor.slot:
             self._updates.extend(event.updates)
-            if not self._gather.isActive():
-                self._gather.start()
+            self._go_on()
+
+    @property
+    def _composing(self) -> bool:
+        """An input method is in the middle of a word: others' edits wait for its end."""
+        return self._page.composing or self._page.title.composing
+
+    def _go_on(self) -> None:
+        if self._updates and not self._gather.isActive():
+            self._gather.start()
 
     def _take_in(self) -> None:
         """Import a batch whose size adapts to what one short slice can hold."""
-        if self._closed or not self._updates:
+        if self._closed or not self._updates or self._composing:
             return
         clock = QElapsedTimer()
         clock.start()

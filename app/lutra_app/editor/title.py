@@ -65,6 +65,7 @@ class TitleEdit(QTextEdit):
         redo_wanted: the person pressed the keys for redo.
         typed: the person is writing.
         height_changed: the title wraps differently.
+        composed: the input method is done with a word.
     """
 
     left_downwards = Signal()
@@ -72,13 +73,13 @@ class TitleEdit(QTextEdit):
     redo_wanted = Signal()
     typed = Signal()
     height_changed = Signal()
+    composed = Signal()
 
     def __init__(self, theme: Theme) -> None:
         super().__init__()
         self._theme = theme
         self._binding: Binding | None = None
         self._composing = False
-        self._waiting: list[Delta] = []
         self.setFrameShape(QFrame.Shape.NoFrame)
         self.setAccessibleName(tr("Title of the page"))
         self.setPlaceholderText(tr("Untitled"))
@@ -101,19 +102,14 @@ class TitleEdit(QTextEdit):
     def bind(self, binding: Binding) -> None:
         """Edit through this binding from now on."""
         self._binding = binding
-        self._waiting.clear()
 
     def unbind(self) -> None:
         """Take no more edits until another binding comes."""
         self._binding = None
-        self._waiting.clear()
 
     def apply(self, delta: Delta) -> None:
-        """Apply remote edits, or hold them until the input method is done."""
+        """Apply edits that are in the replica but not yet shown; never while `composing`."""
         if self._binding is None or not delta:
-            return
-        if self._composing:
-            self._waiting.append(delta)
             return
         steady = Steady(self)
         self._binding.apply(delta)
@@ -150,10 +146,13 @@ class TitleEdit(QTextEdit):
         """Compose; what others type meanwhile comes in when the word is done."""
         was_composing, self._composing = self._composing, bool(event.preeditString())
         super().inputMethodEvent(event)
-        if was_composing and not self._composing and self._binding is not None:
-            waiting, self._waiting = self._waiting, []
-            for delta in waiting:
-                self.apply(delta)
+        if was_composing and not self._composing:
+            self.composed.emit()
+
+    @property
+    def composing(self) -> bool:
+        """Whether an input method is in the middle of a word."""
+        return self._composing
 
     def insertFromMimeData(self, source: QMimeData) -> None:
         """Paste as one line."""

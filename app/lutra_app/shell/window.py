@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from PySide6.QtCore import QPoint, QSize, Qt, Signal
 from PySide6.QtGui import QAction, QActionGroup, QCloseEvent, QKeySequence, QShortcut
@@ -21,6 +22,9 @@ from lutra_app.shell.workspace import Workspace
 from lutra_app.sidebar.sidebar import Sidebar
 from lutra_app.theme.theme import Theme
 from lutra_app.theme.tokens import Width
+
+if TYPE_CHECKING:
+    from lutra_app.onboarding.welcome import Unlock, Welcome
 
 _SIZE = QSize(1180, 780)
 
@@ -40,7 +44,7 @@ class MainWindow(QMainWindow):
         self._memory = Memory(directory)
         self._first = True
         self._new = False
-        self._cover: QWidget | None = None
+        self._cover: Welcome | Unlock | None = None
         self.setWindowTitle("Lutra")
         self.setMinimumSize(Width.WINDOW_LEAST, 420)
         self.resize(_SIZE)
@@ -102,6 +106,11 @@ class MainWindow(QMainWindow):
             shortcut = QShortcut(QKeySequence(keys), self)
             shortcut.activated.connect(slot)
 
+    @property
+    def onboarding(self) -> Welcome | Unlock | None:
+        """The screen that asks for a name or a passphrase, while it is shown."""
+        return self._cover
+
     # -- starting ------------------------------------------------------------------------
 
     def _ask_person(self, need: Need) -> None:
@@ -121,7 +130,7 @@ class MainWindow(QMainWindow):
 
     def _fail(self, message: str) -> None:
         if self._cover is not None:
-            self._cover.fail(message)  # type: ignore[attr-defined]
+            self._cover.fail(message)
             return
         self._stack.setCurrentWidget(self.panes)
         self.area.show_opening()

@@ -188,8 +188,11 @@ class Workspace(QObject):
             self.session = None
 
     def close(self) -> None:
-        """Close the open page."""
+        """Close the open page; nothing is asked of the node any more."""
         self._close_page()
+        self._current = None
+        self._refresh.stop()
+        self._check.stop()
 
     def new_page(self, group: bytes | None = None) -> None:
         """Make a page and open it; without any group, one for oneself is made first."""

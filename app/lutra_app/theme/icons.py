@@ -11,20 +11,14 @@ import json
 from functools import cache
 from pathlib import Path
 
-from PySide6.QtCore import QPoint, QRect, QSize, Qt
-from PySide6.QtGui import (
-    QColor,
-    QFont,
-    QFontDatabase,
-    QIcon,
-    QIconEngine,
-    QPainter,
-    QPixmap,
-)
+from PySide6.QtCore import QRect, Qt
+from PySide6.QtGui import QColor, QFont, QFontDatabase, QIcon, QPainter, QPixmap
 
 from lutra.errors import EnvironmentalError
 
 _FONT = "phosphor-*.ttf"
+_SIDE = 18
+_SCALES = (1.0, 1.5, 2.0, 3.0)
 _CHARACTERS = "phosphor-charmap-*.json"
 
 
@@ -35,7 +29,7 @@ class IconFontError(EnvironmentalError):
 
 
 @cache
-def _font() -> tuple[str, dict[str, str]]:
+def font() -> tuple[str, dict[str, str]]:
     """Return the font's family and its glyphs by name."""
     spec = importlib.util.find_spec("qtawesome")
     if spec is None or spec.origin is None:
@@ -55,44 +49,34 @@ def _font() -> tuple[str, dict[str, str]]:
 
 def paint(painter: QPainter, rect: QRect, name: str, color: QColor) -> None:
     """Draw the icon ``name`` centred in ``rect``, as high as it."""
-    family, glyphs = _font()
-    font = QFont(family)
-    font.setPixelSize(max(1, min(rect.width(), rect.height())))
+    family, glyphs = font()
+    letters = QFont(family)
+    letters.setPixelSize(max(1, min(rect.width(), rect.height())))
     painter.save()
     painter.setRenderHint(QPainter.RenderHint.TextAntialiasing)
-    painter.setFont(font)
+    painter.setFont(letters)
     painter.setPen(color)
     painter.drawText(rect, int(Qt.AlignmentFlag.AlignCenter), glyphs[name])
     painter.restore()
 
 
-class _Engine(QIconEngine):
-    def __init__(self, name: str, color: QColor, disabled: QColor) -> None:
-        super().__init__()
-        self._name, self._color, self._disabled = name, color, disabled
+@cache
+def icon(name: str, color: str) -> QIcon:
+    """Return the icon ``name`` (as Phosphor calls it) in ``color``, sharp at usual scalings.
 
-    def paint(self, painter: QPainter, rect: QRect, mode: QIcon.Mode, state: QIcon.State) -> None:
-        color = self._disabled if mode == QIcon.Mode.Disabled else self._color
-        paint(painter, rect, self._name, color)
-
-    def pixmap(self, size: QSize, mode: QIcon.Mode, state: QIcon.State) -> QPixmap:
-        return self.scaledPixmap(size, mode, state, 1.0)
-
-    def scaledPixmap(
-        self, size: QSize, mode: QIcon.Mode, state: QIcon.State, scale: float
-    ) -> QPixmap:
-        pixmap = QPixmap(size)
+    Raises:
+        KeyError: the family has no such icon.
+    """
+    if name not in font()[1]:
+        raise KeyError(name)
+    made = QIcon()
+    for scale in _SCALES:
+        side = round(_SIDE * scale)
+        pixmap = QPixmap(side, side)
         pixmap.fill(Qt.GlobalColor.transparent)
         painter = QPainter(pixmap)
-        self.paint(painter, QRect(QPoint(0, 0), size), mode, state)
+        paint(painter, QRect(0, 0, side, side), name, QColor(color))
         painter.end()
         pixmap.setDevicePixelRatio(scale)
-        return pixmap
-
-    def clone(self) -> QIconEngine:
-        return _Engine(self._name, self._color, self._disabled)
-
-
-def icon(name: str, color: str, disabled: str | None = None) -> QIcon:
-    """Return the icon ``name`` (as Phosphor calls it) in ``color``."""
-    return QIcon(_Engine(name, QColor(color), QColor(disabled or color)))
+        made.addPixmap(pixmap)
+    return made

@@ -53,7 +53,7 @@ class Theme(QObject):
 
     def icon(self, name: str, color: str | None = None) -> QIcon:
         """Return an icon in the colour of quiet controls, or in `color`."""
-        return icons.icon(name, color or self.colors.muted, self.colors.line)
+        return icons.icon(name, color or self.colors.muted)
 
     def color(self, name: str) -> QColor:
         """Return one colour by its token's name."""

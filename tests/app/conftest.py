@@ -1,0 +1,68 @@
+"""What tests of the desktop share: Qt without a display, real nodes in temporary profiles."""
+
+from __future__ import annotations
+
+import os
+
+os.environ.setdefault("QT_QPA_PLATFORM", "offscreen")
+os.environ.setdefault("PYTHON_KEYRING_BACKEND", "keyring.backends.fail.Keyring")
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+pytest.importorskip("PySide6.QtWidgets", reason="the desktop extra is not installed")
+
+from PySide6.QtWidgets import QApplication
+from pytestqt.qtbot import QtBot
+
+from app.editing import Editor
+from lutra.node.options import NodeOptions
+from lutra_app.main import Desktop
+from lutra_app.theme.theme import Theme
+
+WAIT_MS = 20_000
+
+MakeDesktop = Callable[..., Desktop]
+
+
+@pytest.fixture(scope="session")
+def theme(qapp: QApplication) -> Theme:
+    return Theme(qapp, choice="light", motion=False)
+
+
+@pytest.fixture
+def editor(theme: Theme) -> Iterator[Editor]:
+    made = Editor(theme)
+    yield made
+    made.close()
+
+
+@pytest.fixture
+def make_desktop(qapp: QApplication, qtbot: QtBot, tmp_path: Path) -> Iterator[MakeDesktop]:
+    """Return a function that starts a desktop on the profile `name`."""
+    made: list[Desktop] = []
+
+    def make(name: str, *, discovery: bool = False) -> Desktop:
+        options = NodeOptions(listen_host="127.0.0.1", interface="127.0.0.1", discovery=discovery)
+        desktop = Desktop(tmp_path / name, options, application=qapp)
+        desktop.theme.motion = False
+        made.append(desktop)
+        desktop.show()
+        return desktop
+
+    yield make
+    for desktop in made:
+        desktop.close()
+
+
+def write_in(desktop: Desktop, qtbot: QtBot, name: str) -> None:
+    """Go through onboarding until the page can be written."""
+    window = desktop.window
+    qtbot.waitUntil(lambda: window.onboarding is not None, timeout=WAIT_MS)
+    screen = window.onboarding
+    assert screen is not None
+    qtbot.keyClicks(screen.field, name)
+    screen.go.click()
+    qtbot.waitUntil(lambda: window.workspace.session is not None, timeout=WAIT_MS)

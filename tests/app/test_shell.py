@@ -1,0 +1,141 @@
+"""Panes, palette, sidebar rows and sheets."""
+
+from __future__ import annotations
+
+import pytest
+from PySide6.QtCore import Qt
+from PySide6.QtTest import QTest
+from PySide6.QtWidgets import QWidget
+from pytestqt.qtbot import QtBot
+
+from lutra.node.views import DocumentView, GroupView, MemberView
+from lutra_app.people.forms import JoinGroup
+from lutra_app.shell.palette import Command, Palette, rank
+from lutra_app.shell.panes import Panes, Side
+from lutra_app.sidebar.rows import RowKind, RowsModel, build_rows, steady_order
+from lutra_app.theme.theme import Theme
+
+
+def page(number: int, title: str = "", group: bytes = b"g") -> DocumentView:
+    return DocumentView(bytes([number]) * 32, group, title, 0, 0)
+
+
+def group(name: str, identity: bytes = b"g") -> GroupView:
+    me = MemberView(b"m" * 32, "Ana", "laptop", present=True, me=True, online=True)
+    return GroupView(identity, name, 0, True, (me,), 0, ready=True)
+
+
+@pytest.fixture
+def panes(theme: Theme, qtbot: QtBot) -> Panes:
+    made = Panes(theme, QWidget(), QWidget(), QWidget())
+    qtbot.addWidget(made)
+    made.resize(1200, 700)
+    made.show()
+    return made
+
+
+@pytest.mark.parametrize("width", [480, 700, 1000, 1920, 3840])
+def test_the_page_keeps_its_room(panes: Panes, width: int) -> None:
+    panes.resize(width, 700)
+    panes.show_pane(Side.RIGHT, True)
+    assert panes.page.width() >= min(width, 440)
+    panes.show_pane(Side.LEFT, True)
+    assert panes.page.width() >= min(width, 440)
+
+
+def test_a_narrow_window_floats_the_sidebar(panes: Panes) -> None:
+    assert panes.is_shown(Side.LEFT)
+    panes.resize(480, 700)
+    assert not panes.is_shown(Side.LEFT)
+    assert panes.page.width() == 480
+    panes.toggle(Side.LEFT)
+    assert panes.is_floating(Side.LEFT)
+    assert panes.page.width() == 480
+    panes.dismiss()
+    assert not panes.is_shown(Side.LEFT)
+    panes.resize(1200, 700)
+    assert panes.is_shown(Side.LEFT)
+    assert panes.page.width() < 1200
+
+
+def test_rank() -> None:
+    assert rank("riv", "River") == 0
+    assert rank("riv sum", "Summer on the river") == 1
+    assert rank("ummer", "Summer") == 2
+    assert rank("lake", "Summer on the river") is None
+
+
+def test_palette_by_keyboard(theme: Theme, qtbot: QtBot) -> None:
+    window = QWidget()
+    qtbot.addWidget(window)
+    window.resize(800, 600)
+    window.show()
+    ran: list[str] = []
+    palette = Palette(theme, window)
+    texts = ("Summer on the river", "River guide", "New page")
+    palette.ask([Command(text, "file-text", lambda text=text: ran.append(text)) for text in texts])
+    field = window.focusWidget()
+    assert field is not None
+    QTest.keyClicks(field, "river")
+    assert palette.found() == ["River guide", "Summer on the river"]
+    QTest.keyClick(field, Qt.Key.Key_Down)
+    QTest.keyClick(field, Qt.Key.Key_Return)
+    assert ran == ["Summer on the river"]
+    assert not palette.isVisible()
+
+
+def test_sheet_closes_on_escape_and_says_what_went_wrong(theme: Theme, qtbot: QtBot) -> None:
+    window = QWidget()
+    qtbot.addWidget(window)
+    window.resize(500, 600)
+    window.show()
+    asked: list[tuple[str, str]] = []
+    form = JoinGroup(theme, window, lambda code, address: asked.append((code, address)))
+    form.ask()
+    QTest.keyClicks(form.field, "abcd-efgh")
+    QTest.keyClick(form.field, Qt.Key.Key_Return)
+    assert asked == [("abcd-efgh", "")]
+    form.set_busy("Looking …")
+    assert not form.field.isEnabled()
+    form.fail("Nobody was found.")
+    assert form.error.isVisible()
+    assert form.field.text() == "abcd-efgh"
+    QTest.keyClick(form.field, Qt.Key.Key_Escape)
+    assert not form.isVisible()
+
+
+def test_rows() -> None:
+    first, second = group("Choir", b"1"), group("Kitchen", b"2")
+    rows = build_rows([first, second], {b"1": [page(1, "Songs", b"1")]}, frozenset())
+    assert [(row.kind, row.text) for row in rows] == [
+        (RowKind.GROUP, "Choir"),
+        (RowKind.PAGE, "Songs"),
+        (RowKind.GROUP, "Kitchen"),
+        (RowKind.HINT, "Write the first page"),
+    ]
+    folded = build_rows([first], {b"1": [page(1, "Songs", b"1")]}, frozenset((b"1",)))
+    assert [row.kind for row in folded] == [RowKind.GROUP]
+
+
+def test_listed_pages_keep_their_places() -> None:
+    before = [page(number).id for number in (1, 2, 3)]
+    now = [page(3), page(4), page(1), page(2)]
+    assert [item.id[0] for item in steady_order(before, now)] == [4, 1, 2, 3]
+
+
+def test_the_model_tells_only_what_changed(qtbot: QtBot, theme: Theme) -> None:
+    model = RowsModel(theme)
+    told: list[tuple[str, int, int]] = []
+    model.rowsInserted.connect(lambda _, a, b: told.append(("in", a, b)))
+    model.rowsRemoved.connect(lambda _, a, b: told.append(("out", a, b)))
+    model.dataChanged.connect(lambda a, b: told.append(("data", a.row(), b.row())))
+    choir = [group("Choir")]
+    model.show_rows(build_rows(choir, {b"g": [page(1, "a"), page(2, "b")]}, frozenset()))
+    told.clear()
+    model.show_rows(build_rows(choir, {b"g": [page(1, "a"), page(2, "c")]}, frozenset()))
+    assert told == [("data", 2, 2)]
+    told.clear()
+    rows = build_rows(choir, {b"g": [page(3, "n"), page(1, "a"), page(2, "c")]}, frozenset())
+    model.show_rows(rows)
+    assert told == [("in", 1, 1)]
+    assert model.rows == rows
