@@ -61,7 +61,9 @@ def main() -> None:
     """Run what was asked for, or everything."""
     names = sys.argv[1:] or list(MEASUREMENTS)
     report = {
-        "machine": f"{os.cpu_count()} cores, {platform.machine()}, Python {platform.python_version()}",
+        "cores": os.cpu_count(),
+        "processor": platform.machine(),
+        "python": platform.python_version(),
         "measurements": {name: run(name) for name in names},
     }
     folder = Path("build")

@@ -9,7 +9,6 @@ import threading
 import time
 
 from loro import ExportMode, LoroDoc
-
 from tests.bench.harness import (
     LOOPBACK,
     Row,

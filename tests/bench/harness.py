@@ -111,6 +111,27 @@ def new_engine(folder: Path, name: str = "Ana") -> Engine:
     return Engine(store, now=lambda: time.time_ns() // 1_000_000, monotonic=time.monotonic)
 
 
+def open_engine(folder: Path) -> Engine:
+    """Return an engine on an existing profile."""
+    profile = Profile.open(folder)
+    store = profile.open_store(profile.unlock())
+    return Engine(store, now=lambda: time.time_ns() // 1_000_000, monotonic=time.monotonic)
+
+
+def type_apart(engine: Engine, document: bytes, keystrokes: int) -> None:
+    """Type into a document, every keystroke an operation of its own."""
+
+    def step(start: int, end: int) -> None:
+        for index in range(start, end):
+            letter = "\n" if index % 60 == 59 else chr(97 + index % 26)
+            engine.edit(document, lambda content: content.splice(len(content), 0, letter))  # noqa: B023
+            engine.publish(document)
+
+    for start in range(0, keystrokes, 500):
+        end = min(start + 500, keystrokes)
+        engine.run(lambda start=start, end=end: step(start, end))
+
+
 async def new_profile(folder: Path, name: str) -> None:
     """Create a profile with an identity."""
     profile = Profile.create(folder, FileCustody(folder))
@@ -154,9 +175,7 @@ async def pair_up(ana: Path, ben: Path) -> bytes:
         invite = await first.invite(group.id)
         await second.join(invite.code, (await first.status()).listening[0])
         async with asyncio.timeout(10):
-            while not await _introduced(first, group.id) or not await _introduced(
-                second, group.id
-            ):
+            while not await _introduced(first, group.id) or not await _introduced(second, group.id):
                 await asyncio.sleep(0.02)
         return group.id
 

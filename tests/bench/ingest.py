@@ -4,28 +4,13 @@ from __future__ import annotations
 
 import time
 
+from tests.bench.harness import Row, new_engine, report, scratch, type_apart
+
 from lutra.crypto.signing import is_signature
-from lutra.node.engine import Engine
 from lutra.operation import decode_operation
-from lutra.sync.replica import WireOperation
-from tests.bench.harness import Row, new_engine, report, scratch
 
 OPERATIONS = 20_000
 SLICE = 256
-
-
-def keystrokes(engine: Engine, group: bytes) -> list[WireOperation]:
-    """Return the operations of typing, one keystroke each, in one document."""
-    document, _ = engine.run(lambda: engine.create_document(group, "Page", ""))
-    for start in range(0, OPERATIONS, 500):
-
-        def step(start: int = start) -> None:
-            for index in range(start, min(start + 500, OPERATIONS)):
-                engine.edit(document, lambda content: content.splice(0, 0, chr(97 + index % 26)))
-                engine.publish(document)
-
-        engine.run(step)
-    return engine.operations_of(group, document)
 
 
 def main() -> None:
@@ -37,7 +22,9 @@ def main() -> None:
         (invite, _), _ = ana.run(lambda: ana.invite(group))
         welcome, _ = ana.run(lambda: ana.admit(invite, ben.signing_key.public, sealing))
         ben.run(lambda: ben.accept_welcome(welcome))
-        operations = keystrokes(ana, group)
+        document, _ = ana.run(lambda: ana.create_document(group, "Page", ""))
+        type_apart(ana, document, OPERATIONS)
+        operations = ana.operations_of(group, document)
         began = time.perf_counter()
         for start in range(0, len(operations), SLICE):
             part = operations[start : start + SLICE]

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import time
 
-from lutra.documents.replica import Replica
 from tests.bench.harness import (
     Row,
     load_trace,
@@ -16,6 +15,8 @@ from tests.bench.harness import (
     running,
     scratch,
 )
+
+from lutra.documents.replica import Replica
 
 KEYSTROKES = 1000
 

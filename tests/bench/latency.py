@@ -13,8 +13,6 @@ import time
 from asyncio.subprocess import PIPE
 from pathlib import Path
 
-from lutra.documents.replica import Replica
-from lutra.node.node import Node
 from tests.bench.harness import (
     Row,
     load_trace,
@@ -25,6 +23,9 @@ from tests.bench.harness import (
     running,
     scratch,
 )
+
+from lutra.documents.replica import Replica
+from lutra.node.node import Node
 
 KEYSTROKES = 500
 INTERVAL = 0.02

@@ -6,10 +6,11 @@ import asyncio
 import json
 import time
 
-from lutra.node.events import DocumentChanged
-from lutra.node.node import Node
 from tests.bench.harness import Row, pair_up, report, running, scratch
 from tests.bench.latency import start_peer
+
+from lutra.node.events import DocumentChanged
+from lutra.node.node import Node
 
 PAGES = 10_000
 CHANGED = 10

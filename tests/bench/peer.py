@@ -12,9 +12,10 @@ import sys
 import time
 from pathlib import Path
 
+from tests.bench.harness import running
+
 from lutra.node.events import DocumentChanged
 from lutra.node.node import Node
-from tests.bench.harness import running
 
 
 def say(**values: object) -> None:

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import time
 
-from lutra.documents.document import Document
 from tests.bench.harness import Row, load_trace, new_engine, raw_replay, report, scratch
+
+from lutra.documents.document import Document
 
 BATCH = 2000
 """Edits that share one durable operation: what piles up while the last one is written."""
