@@ -127,11 +127,13 @@ def test_offline_is_said_and_ends(make_desktop: MakeDesktop, qtbot: QtBot) -> No
     write_in(ana, qtbot, "Ana")
     write_in(ben, qtbot, "Ben")
     share(ana, ben, qtbot)
+    type_text(ana, "together ")
+    qtbot.waitUntil(lambda: body(ben) == "together ", timeout=WAIT_MS)
     ben.close()
     type_text(ana, "alone")
     qtbot.waitUntil(lambda: "offline" in sentence(ana), timeout=WAIT_MS)
     again = make_desktop("ben")
-    qtbot.waitUntil(lambda: body(again) == "alone", timeout=2 * WAIT_MS)
+    qtbot.waitUntil(lambda: body(again) == "together alone", timeout=2 * WAIT_MS)
     qtbot.waitUntil(lambda: sentence(ana) == "Saved · all 2 devices have it", timeout=2 * WAIT_MS)
 
 
