@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import signal
 import tempfile
 from contextlib import ExitStack
 from pathlib import Path
@@ -44,6 +45,8 @@ def demo(invocation: Invocation, trace: Path | None, keep: Path | None, no_windo
     if keep is not None and keep.is_dir() and any(keep.iterdir()):
         raise click.UsageError(f"{keep} is not empty.")
     script = load_trace(trace) if trace is not None else built_in_script()
+    # A plain kill takes the networks down too, as Ctrl-C does.
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
     with ExitStack() as stack:
         directory = keep or Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="lutra-")))
         directory.mkdir(parents=True, exist_ok=True)

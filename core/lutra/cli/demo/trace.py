@@ -106,7 +106,7 @@ def _script(name: str, transactions: Sequence[Mapping[str, Any]], end_content: s
 
 
 def built_in_script(words: int = 600, seed: int = 7) -> Script:
-    """Return a session of two people who each write words at places of their own, and correct some.
+    """Return a session of two people who each write words among their own, and correct some.
 
     The second never waits for the first and the other way round, so that every edit is concurrent
     with many of the other side's; any text will do at the end if both have the same.
@@ -117,16 +117,21 @@ def built_in_script(words: int = 600, seed: int = 7) -> Script:
 
 
 def _typing(generator: random.Random, words: int, agent: int) -> list[Step]:
+    """Put words between the words there are, letter by letter; mistype the end of some."""
     steps: list[Step] = []
-    length = made = 0
+    lengths: list[int] = []
+    made = 0
     for _ in range(words):
         word = generator.choice(_WORDS) + " "
-        place = generator.randint(0, length)
+        slot = generator.randint(max(0, len(lengths) - 8), len(lengths))
+        place = sum(lengths[:slot])
+        lengths.insert(slot, len(word))
         patches: list[Patch] = [(place + i, 0, letter) for i, letter in enumerate(word)]
         if generator.random() < 0.2:
-            patches += [(place + len(word) - 1 - i, 1, "") for i in range(3)]
+            end = place + len(word)
+            patches += [(end - 1, 1, ""), (end - 2, 1, "")]
+            patches += [(end - 2, 0, word[-2]), (end - 1, 0, word[-1])]
         for patch in patches:
-            length += len(patch[2]) - patch[1]
             made += len(patch[2]) + patch[1]
             steps.append(Step(2 * len(steps) + agent, 0, (patch,), made))
     return steps
