@@ -5,7 +5,7 @@ from __future__ import annotations
 import random
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from core.sync.model import (
@@ -34,6 +34,7 @@ def key(number: int) -> LogKey:
     return LogKey(device(1).public, document_id(number))
 
 
+@settings(deadline=None)
 @given(
     frames=st.lists(
         st.tuples(st.booleans(), st.integers(1, 400), st.sets(st.integers(0, 4))), max_size=80

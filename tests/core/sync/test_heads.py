@@ -5,7 +5,7 @@ from __future__ import annotations
 from itertools import pairwise
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from lutra.crypto.hashing import blake3_hash
@@ -26,6 +26,7 @@ def heads_of(content: dict[LogKey, tuple[int, bytes]]) -> HeadSet:
     return HeadSet((key, seq, id_) for key, (seq, id_) in content.items())
 
 
+@settings(deadline=None)
 @given(contents, contents)
 def test_updates_give_the_same_set_as_building_it(
     first: dict[LogKey, tuple[int, bytes]], second: dict[LogKey, tuple[int, bytes]]
@@ -43,6 +44,7 @@ def test_updates_give_the_same_set_as_building_it(
     assert grown.fingerprint() == rest.fingerprint()
 
 
+@settings(deadline=None)
 @given(contents, bounds, bounds)
 def test_ranges_hold_what_lies_between_their_bounds(
     content: dict[LogKey, tuple[int, bytes]], lower: bytes, upper: bytes
@@ -53,6 +55,7 @@ def test_ranges_hold_what_lies_between_their_bounds(
     assert heads.count(lower, upper) == heads.fingerprint(lower, upper).logs == len(expected)
 
 
+@settings(deadline=None)
 @given(contents, contents, st.integers(2, 16))
 def test_two_sets_have_equal_fingerprints_only_where_they_are_equal(
     first: dict[LogKey, tuple[int, bytes]], second: dict[LogKey, tuple[int, bytes]], parts: int
@@ -65,6 +68,7 @@ def test_two_sets_have_equal_fingerprints_only_where_they_are_equal(
         assert equal == (left.items(lower, upper) == right.items(lower, upper))
 
 
+@settings(deadline=None)
 @given(contents, st.integers(2, 16))
 def test_a_split_cuts_into_about_equal_parts(
     content: dict[LogKey, tuple[int, bytes]], parts: int

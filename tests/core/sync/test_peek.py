@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from core.sync.model import device, document_id, group_id
@@ -38,6 +38,7 @@ operations = st.builds(
 )
 
 
+@settings(deadline=None)
 @given(operations)
 def test_it_finds_what_decoding_finds(operation: Operation) -> None:
     place = place_of(operation.header_bytes)
@@ -46,6 +47,7 @@ def test_it_finds_what_decoding_finds(operation: Operation) -> None:
     assert place.body_bytes == operation.header.payload_size
 
 
+@settings(deadline=None)
 @given(operations, st.data())
 def test_changed_headers_are_malformed_or_rejected_by_decoding(
     operation: Operation, data: st.DataObject
@@ -63,6 +65,7 @@ def test_changed_headers_are_malformed_or_rejected_by_decoding(
             decode_operation(changed, None)
 
 
+@settings(deadline=None)
 @given(st.binary(max_size=300))
 def test_noise_is_malformed(noise: bytes) -> None:
     with pytest.raises(MalformedError):
