@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+from dataclasses import replace
 
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -200,3 +201,35 @@ def test_an_operation_that_does_not_connect_brings_its_log_and_nothing_else() ->
     # The one that did not connect, and then the whole log.
     assert link.sessions[1].statistics.operations_received - before == 1 + 6
     assert not violations(left, right)
+
+
+def test_operations_whose_bodies_were_deleted_travel_without_them() -> None:
+    rng, clock = random.Random(3), Clock()
+    left, right = nodes(2, clock)
+    for number in range(4):
+        left.replica.write(GROUPS[0], document_id(1), rng.randbytes(100_000 if number else 10))
+    (log,) = left.replica.logs[GROUPS[0]].values()
+    log.operations = [replace(operation, body=None) for operation in log.operations]
+    link = Link(left, right, rng)
+    run([link], clock)
+    assert not violations(left, right)
+    assert_converged(left.replica, right.replica)
+    assert_truthful(left.replica, right.replica)
+    assert link.bytes[0] < 5_000
+
+
+def test_a_log_that_was_pruned_arrives_from_its_prune_point_on() -> None:
+    rng, clock = random.Random(3), Clock()
+    left, right = nodes(2, clock)
+    first = [left.replica.write(GROUPS[0], document_id(1), b"%d" % n) for n in range(3)]
+    right.replica.ingest(GROUPS[0], [wire(entry) for entry in first], left.replica.device)
+    for number in range(20):
+        left.replica.write(GROUPS[0], document_id(1), b"later %d" % number, prune=number == 15)
+    link = Link(left, right, rng)
+    run([link], clock)
+    assert not violations(left, right)
+    (ids,) = right.replica.contents(GROUPS[0]).values()
+    assert len(ids) == 5
+    assert link.sessions[1].statistics.operations_received == 5
+    assert_converged(left.replica, right.replica)
+    assert_truthful(left.replica, right.replica)
