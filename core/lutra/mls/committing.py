@@ -29,6 +29,8 @@ from lutra.mls.leaf import (
     Extensions,
     LeafContent,
     LeafNode,
+    find_extension,
+    grease_extension,
     sign_leaf,
 )
 from lutra.mls.leaf_validation import check_replacement
@@ -208,6 +210,7 @@ class _Renewal:
     secrets: NewPath | None
     leaf_private: bytes | None = field(repr=False)
     signature_key: tuple[bytes, bytes] = field(repr=False)
+    is_external: bool
 
 
 def build_commit(
@@ -228,22 +231,7 @@ def build_commit(
     if is_external:
         state = replace(state, own_index=draft.free_leaf())
     renewal = _renew(state, draft, plan, added, options, services=services, is_external=is_external)
-    commit = Commit(entries, renewal.path)
-    wire_format = options.wire_format or services.policy.handshake_format
-    if is_external:
-        wire_format = WireFormat.PUBLIC_MESSAGE
-        sender, signer = Sender(SenderType.NEW_MEMBER_COMMIT), renewal.signature_key
-    else:
-        sender, signer = Sender.member(state.own_index), state.signature_key()
-    framed = FramedContent.create(
-        public.context.group_id,
-        public.context.epoch,
-        sender,
-        options.authenticated_data,
-        commit,
-    )
-    signature = sign_content(suite, signer, wire_format, framed, public.context)
-    content = AuthenticatedContent(wire_format, framed, signature, b"")
+    content = _sign(state, Commit(entries, renewal.path), renewal, options, services)
     context = confirmed_context(public, renewal.context, content)
     commit_secret = suite.zero if renewal.secrets is None else renewal.secrets.commit_secret
     psk = psk_secret_for(state, plan.psks, psks)
@@ -276,6 +264,32 @@ def build_commit(
     return NewEpoch(message, welcome, entered, previous)
 
 
+def _sign(
+    state: MemberState,
+    commit: Commit,
+    renewal: _Renewal,
+    options: CommitOptions,
+    services: Services,
+) -> AuthenticatedContent:
+    """Frame and sign a commit; its confirmation tag follows."""
+    public = state.public
+    if renewal.is_external:
+        wire_format = WireFormat.PUBLIC_MESSAGE
+        sender, signer = Sender(SenderType.NEW_MEMBER_COMMIT), renewal.signature_key
+    else:
+        wire_format = options.wire_format or services.policy.handshake_format
+        sender, signer = Sender.member(state.own_index), state.signature_key()
+    framed = FramedContent.create(
+        public.context.group_id,
+        public.context.epoch,
+        sender,
+        options.authenticated_data,
+        commit,
+    )
+    signature = sign_content(public.suite, signer, wire_format, framed, public.context)
+    return AuthenticatedContent(wire_format, framed, signature, b"")
+
+
 def _renew(
     state: MemberState,
     draft: TreeDraft,
@@ -295,7 +309,7 @@ def _renew(
         tree = draft.freeze()
         check_new_members(public, tree, plan, added)
         context = provisional_context(public, tree, plan.extensions)
-        return _Renewal(tree, context, None, None, None, state.signature_key())
+        return _Renewal(tree, context, None, None, None, state.signature_key(), is_external=False)
     leaf_content = options.leaf or (None if old_leaf is None else LeafContent.of(old_leaf))
     if leaf_content is None:
         raise MlsUsageError("A newcomer must say who it is.", "12.4.3.2")
@@ -325,7 +339,9 @@ def _renew(
     check_new_members(public, tree, plan, (*added, own))
     context = provisional_context(public, tree, plan.extensions)
     path = seal_path(tree, secrets, leaf, context, added=frozenset(added), random=services.random)
-    return _Renewal(tree, context, path, secrets, leaf_private, signature_key)
+    return _Renewal(
+        tree, context, path, secrets, leaf_private, signature_key, is_external=is_external
+    )
 
 
 def _entered(
@@ -360,6 +376,7 @@ def _entered(
 
 def make_group_info(
     state: MemberState,
+    services: Services,
     *,
     with_tree: bool,
     with_external_pub: bool,
@@ -367,16 +384,19 @@ def make_group_info(
 ) -> GroupInfo:
     """Make a signed GroupInfo of the present epoch (§12.4.3)."""
     public = state.public
-    listed: list[Extension] = []
+    listed = list(extensions)
     if with_tree:
         listed.append(Extension(EXTENSION_RATCHET_TREE, public.tree.encode()))
     if with_external_pub:
         _, key = public.suite.hpke.derive_key_pair(state.secrets.need("external"))
         listed.append(Extension(EXTENSION_EXTERNAL_PUB, vector(key)))
+    extra = grease_extension(services.random)
+    if services.policy.grease and find_extension(extensions, extra.extension_type) is None:
+        listed.append(extra)
     return GroupInfo.create(
         public.suite,
         public.context,
-        (*listed, *extensions),
+        tuple(listed),
         confirmation_tag=public.confirmation_tag,
         signer=state.own_index,
         signature_key=state.signature_key(),
@@ -396,6 +416,7 @@ def _welcome(
     suite = state.public.suite
     group_info = make_group_info(
         state,
+        services,
         with_tree=options.welcome_tree,
         with_external_pub=False,
         extensions=options.group_info_extensions,

@@ -119,7 +119,7 @@ class FramedContent:
     epoch: int
     sender: Sender
     authenticated_data: bytes
-    body: Body
+    body: Body = field(repr=False)
     encoded: bytes = field(repr=False)
 
     @classmethod

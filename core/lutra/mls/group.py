@@ -22,7 +22,7 @@ from lutra.mls.errors import MlsMalformedError, MlsUsageError
 from lutra.mls.framing import ContentType, PublicMessage, WireFormat
 from lutra.mls.joining import ExternalJoin, create_state, join_by_commit, join_by_welcome
 from lutra.mls.key_package import KeyPackage, KeyPackageBundle
-from lutra.mls.key_schedule import EpochSecrets, export_secret
+from lutra.mls.key_schedule import export_secret
 from lutra.mls.leaf import Extensions, LeafContent, LeafNode
 from lutra.mls.messages import GroupInfo, Message, Welcome, decode_message, encode_message
 from lutra.mls.persistence import decode_state, encode_state
@@ -45,15 +45,11 @@ from lutra.mls.results import (
     SentMessage,
     StagedCommit,
 )
-from lutra.mls.secret_tree import SecretTree
 from lutra.mls.sending import make_update, send_application, send_proposal
 from lutra.mls.services import PskLookup, Services, no_psks
 from lutra.mls.state import MemberState, Status
 from lutra.mls.suites import suite_for
 
-_EPOCH_SECRETS = frozenset(
-    {"exporter", "external", "confirmation_key", "membership_key", "resumption_psk", "init"}
-)
 _MAX_EXPORT_BYTES = 0xFFFF
 
 
@@ -230,21 +226,7 @@ class Group(EpochView):
         Raises:
             MlsUsageError: a name is none of these.
         """
-        state = self._state
-        epoch_names: list[str] = []
-        for name in names:
-            if name == "messages":
-                empty = SecretTree.empty(self.suite, self.tree.leaf_count)
-                state = replace(state, secret_tree=empty)
-                epoch_names.append("sender_data")
-            elif name == "past":
-                state = replace(state, resumption=())
-            elif name in _EPOCH_SECRETS:
-                epoch_names.append(name)
-            else:
-                raise MlsUsageError("There is no secret of this name.", "9.2", name=name)
-        secrets: EpochSecrets = state.secrets.without(epoch_names)
-        return self._with(replace(state, secrets=secrets))
+        return self._with(self._state.without(names))
 
     # Sending
 
@@ -351,6 +333,7 @@ class Group(EpochView):
         self._state.need_active()
         info = make_group_info(
             self._state,
+            self._services,
             with_tree=with_tree,
             with_external_pub=with_external_pub,
             extensions=extensions,

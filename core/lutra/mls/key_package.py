@@ -18,7 +18,9 @@ from lutra.mls.leaf import (
     Lifetime,
     decode_extensions,
     encode_extensions,
+    grease_extension,
     sign_leaf,
+    with_grease,
 )
 from lutra.mls.suites import SUITES, CipherSuite, suite_for
 
@@ -142,6 +144,7 @@ def create_key_package(
     capabilities: Capabilities = DEFAULT_CAPABILITIES,
     leaf_extensions: Extensions = (),
     extensions: Extensions = (),
+    grease: bool = True,
     random: Random = system_random,
 ) -> KeyPackageBundle:
     """Make a key package.
@@ -154,6 +157,7 @@ def create_key_package(
         capabilities: what the device supports.
         leaf_extensions: extensions of the leaf, each listed in ``capabilities``.
         extensions: extensions of the key package itself.
+        grease: add values that others must ignore, so that none forgets to (§13.5).
         random: source of the new keys.
 
     Raises:
@@ -165,6 +169,9 @@ def create_key_package(
     init_private, init_key = suite.hpke.generate_key_pair(random)
     leaf_private, leaf_key = suite.hpke.generate_key_pair(random)
     public = suite.signatures.public_key(signature_private)
+    if grease:
+        capabilities = with_grease(capabilities, random)
+        extensions = (*extensions, grease_extension(random, capabilities.extensions))
     leaf = sign_leaf(
         suite,
         LeafContent(credential, capabilities, leaf_extensions),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
+from lutra.crypto.random import Random
 from lutra.mls.codec import Reader, u16, u16_vector, u32, u64, vector
 from lutra.mls.errors import MlsMalformedError, UnsupportedError
 from lutra.mls.suites import CipherSuite
@@ -150,6 +151,25 @@ class Capabilities:
     def supported_proposals(self) -> frozenset[int]:
         """Return all proposal types supported, those of RFC 9420 included."""
         return DEFAULT_PROPOSALS.union(self.proposals)
+
+
+def with_grease(capabilities: Capabilities, random: Random) -> Capabilities:
+    """Add one GREASE value to each list that others must tolerate one in (§13.5)."""
+    picks = [GREASE[byte % len(GREASE)] for byte in random(4)]
+    return Capabilities(
+        capabilities.versions,
+        (*capabilities.cipher_suites, picks[0]),
+        (*capabilities.extensions, picks[1]),
+        (*capabilities.proposals, picks[2]),
+        (*capabilities.credentials, picks[3]),
+    )
+
+
+def grease_extension(random: Random, listed: tuple[int, ...] = GREASE) -> Extension:
+    """Make an extension of a GREASE type, of those ``listed``, with a few random bytes (§13.5)."""
+    choices = [kind for kind in listed if kind in GREASE] or GREASE
+    pick, length = random(2)
+    return Extension(choices[pick % len(choices)], random(length % 16))
 
 
 @dataclass(frozen=True, slots=True)

@@ -30,6 +30,7 @@ class Policy:
         padding_block: application messages are padded to a multiple of this; 0 pads nothing.
         hold_with_proposals: refuse to send application data while proposals wait (§12.4).
         max_proposals: most received proposals kept for one epoch; further ones are refused.
+        grease: add values to GroupInfos that others must ignore (§13.5).
         new_member_proposals: accept Adds that newcomers propose for themselves (§12.1.8).
     """
 
@@ -41,6 +42,7 @@ class Policy:
     padding_block: int = 0
     hold_with_proposals: bool = True
     max_proposals: int = 4096
+    grease: bool = True
     new_member_proposals: bool = False
 
 

@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from enum import IntEnum
 
-from lutra.mls.errors import InactiveGroupError, MissingPskError
+from lutra.mls.errors import InactiveGroupError, MissingPskError, MlsUsageError
 from lutra.mls.key_schedule import EpochSecrets, psk_secret
 from lutra.mls.proposals import PSK_RESUMPTION, PreSharedKeyId, ReInit
 from lutra.mls.secret_tree import SecretTree
 from lutra.mls.services import Policy, PskLookup
 from lutra.mls.transition import PublicState
 from lutra.mls.treekem import PrivateKeys
+
+DELETABLE_SECRETS = frozenset(
+    {"exporter", "external", "confirmation_key", "membership_key", "resumption_psk", "init"}
+)
+"""Secrets of an epoch that can be deleted by name."""
 
 
 class Status(IntEnum):
@@ -102,6 +107,25 @@ class MemberState:
         own = () if key is None else ((self.public.context.epoch, key),)
         kept = (*self.resumption, *own)
         return kept[max(0, len(kept) - policy.resumption_epochs) :]
+
+    def without(self, names: Sequence[str]) -> MemberState:
+        """Return the state with secrets deleted; see `Group.without_secrets`.
+
+        Raises:
+            MlsUsageError: a name is unknown.
+        """
+        unknown = set(names) - DELETABLE_SECRETS - {"messages", "past"}
+        if unknown:
+            raise MlsUsageError("There is no secret of this name.", "9.2", names=sorted(unknown))
+        gone = DELETABLE_SECRETS.intersection(names)
+        secret_tree, resumption = self.secret_tree, self.resumption
+        if "messages" in names:
+            secret_tree = SecretTree.empty(self.public.suite, secret_tree.leaves)
+            gone |= {"sender_data"}
+        if "past" in names:
+            resumption = ()
+        secrets = self.secrets.without(tuple(gone))
+        return replace(self, secrets=secrets, secret_tree=secret_tree, resumption=resumption)
 
     def removed(self) -> MemberState:
         """Return what remains for a member who was removed: no secret at all."""

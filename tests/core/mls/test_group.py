@@ -427,6 +427,7 @@ def _client_with(world: World, name: str, capabilities: Capabilities) -> KeyPack
         capabilities=capabilities,
         leaf_extensions=tuple(Extension(kind, b"") for kind in capabilities.extensions),
         extensions=(Extension(GREASE[3], b"ignored"),),
+        grease=False,
         random=world.services.random,
     )
 
