@@ -31,7 +31,6 @@ from lutra_app.theme.tokens import HIGH_CONTRAST_DARK, Colors
 PATIENCE_SECONDS = 30.0
 TEXT = """We meet at the boat house on Friday at six. Whoever comes later finds the key under the \
 third stone, as always. Everybody writes here, also without a connection.
-
 ## What to bring
 - Tent and **two** ropes
 A lamp that floats
@@ -118,6 +117,8 @@ def begin(desktop: Desktop, name: str) -> None:
 
 
 def write(desktop: Desktop, text: str) -> None:
+    desktop.window.activateWindow()
+    desktop.window.area.page.setFocus()
     for character in text:
         if character == "\n":
             QTest.keyClick(desktop.window.area.page, Qt.Key.Key_Return)

@@ -103,6 +103,11 @@ class PageBody(BodyEdit):
         self.title.setFocus(Qt.FocusReason.BacktabFocusReason)
         self.title.moveCursor(QTextCursor.MoveOperation.End)
 
+    def restyle(self) -> None:
+        """Draw title and text in the theme's colours again."""
+        super().restyle()
+        self.title.restyle(self.title_formats())
+
     def title_formats(self) -> TitleFormats:
         """Return the formats to draw the title with."""
         return TitleFormats(self._theme)

@@ -115,6 +115,11 @@ class TitleEdit(QTextEdit):
         self._binding.apply(delta)
         steady.restore([delta], follow=False)
 
+    def restyle(self, formats: TitleFormats) -> None:
+        """Draw in other formats."""
+        if self._binding is not None:
+            self._binding.restyle(formats)
+
     def wanted_height(self) -> int:
         """Return how high the title is at its present width."""
         return max(round(self.document().size().height()), self.fontMetrics().height()) + 2

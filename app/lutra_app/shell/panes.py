@@ -206,6 +206,7 @@ class Panes(QWidget):
         ):
             if floating != pane.floating:
                 pane.floating = floating
+                pane.animation.stop()
                 if pane is left:
                     pane.wanted, pane.shown = not floating, float(not floating)
                 elif floating:

@@ -99,6 +99,7 @@ def _fields(c: Colors) -> str:
     return f"""
 QLineEdit {{ background: {c.page}; border: 1px solid {c.control_line};
   border-radius: {Radius.M}px; padding: {Space.S}px {Space.M}px; min-height: 22px; }}
+QLineEdit, QTextEdit {{ placeholder-text-color: {c.muted}; }}
 QLineEdit:focus {{ border: 2px solid {c.focus}; padding: {Space.S - 1}px {Space.M - 1}px; }}
 QLineEdit:disabled {{ color: {c.muted}; background: {c.sunken}; }}
 QLineEdit[role="large"] {{ font-size: {Type.H3}px; padding: {Space.M}px {Space.L}px; }}
