@@ -46,7 +46,7 @@ bench: setup
 	$(VENV)/python -m tests.bench
 
 screenshots: setup
-	QT_QPA_PLATFORM=offscreen $(VENV)/python -m tests.screenshots
+	QT_QPA_PLATFORM=offscreen $(VENV)/python tests/app/screenshots.py
 
 clean:
 	rm -rf .venv build dist .pytest_cache .ruff_cache .hypothesis .import_linter_cache

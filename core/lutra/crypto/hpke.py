@@ -160,6 +160,14 @@ class Hpke:
         """
         shared = self.kem.decapsulate(enc, private_key, public_key)
         key, nonce, _ = self._message_key(shared, self.info_context(info))
+        return self.aead_open(key, nonce, ciphertext, aad)
+
+    def aead_open(self, key: bytes, nonce: bytes, ciphertext: bytes, aad: bytes) -> bytes:
+        """Decrypt with the suite's AEAD.
+
+        Raises:
+            DecryptionError: key, nonce, associated data or ciphertext do not fit.
+        """
         try:
             return self.aead_class(key).decrypt(nonce, ciphertext, aad)
         except InvalidTag:

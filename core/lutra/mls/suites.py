@@ -10,8 +10,6 @@ import hashlib
 import hmac
 from collections.abc import Callable
 
-from cryptography.exceptions import InvalidTag
-
 from lutra.crypto import schemes
 from lutra.crypto.hpke import Hpke
 from lutra.crypto.random import Random
@@ -206,8 +204,8 @@ class CipherSuite:
             MlsDecryptionError: key, nonce, associated data or ciphertext do not fit.
         """
         try:
-            return self.aead_class(key).decrypt(nonce, ciphertext, aad)
-        except InvalidTag:
+            return self.hpke.aead_open(key, nonce, ciphertext, aad)
+        except DecryptionError:
             raise MlsDecryptionError("A message does not decrypt.", "6.3") from None
 
     def check_hpke_key(self, public_key: bytes, section: str) -> None:
