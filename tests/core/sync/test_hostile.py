@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+import tracemalloc
 from collections.abc import Callable
 
 import pytest
@@ -527,3 +528,43 @@ def test_changed_frames_never_bring_anything_in_that_was_not_signed(seed: int) -
     if session.closed:
         assert session.close_reason is not None
         assert session.outputs() == []
+
+
+@pytest.mark.parametrize("count", [1_000, pytest.param(10_000, marks=pytest.mark.soak)])
+def test_a_flood_of_hostile_frames_leaves_memory_and_store_as_they_were(count: int) -> None:
+    rng = random.Random(9)
+    honest = [
+        encode_frame(frame)
+        for frame in (
+            FULL_ROUND,
+            f.Done(HANDLE, True),
+            f.Done(HANDLE, False),
+            f.Round(HANDLE, False, True, [f.Listed(None, [f.Item(b"k" * 64, 3, b"i" * 16)])], []),
+            frame_of(operation_by(STRANGER, document_id(1))),
+            frame_of(operation_by(MALLORY, document_id(1), group=group_id(9))),
+            f.Request(HANDLE, [f.Want(LogKey(VICTIM.public, document_id(0)), None)]),
+            f.Ack(3, 3, [f.RefusedAt(True, 0, 0)]),
+            f.Part(HANDLE, GOOD.header_bytes, bytes(1000)),
+            f.Presence(HANDLE, document_id(1), bytes(1000)),
+        )
+    ]
+    attack = Attack(stored=20).to_data()
+    before = attack.before
+    ended = 0
+    tracemalloc.start()
+    try:
+        base = tracemalloc.get_traced_memory()[0]
+        for _ in range(count):
+            frame = rng.choice(honest)
+            attack.say(mutate(frame, rng) if rng.random() < 0.8 else frame).work()
+            attack.sent.clear()
+            if attack.closed is not None:
+                ended += 1
+                assert attack.replica.contents(GROUP) == before
+                attack = Attack(stored=20).to_data()
+        grown = tracemalloc.get_traced_memory()[1] - base
+    finally:
+        tracemalloc.stop()
+    assert attack.replica.contents(GROUP) == before
+    assert ended > count // 3
+    assert grown < 4_000_000
