@@ -21,6 +21,7 @@ from lutra.net.frames import Purpose
 from lutra.net.knock import Knock
 from lutra.net.mdns import ServiceKind
 from lutra.net.peers import (
+    MAX_GUESTS,
     Admission,
     AdmissionChanged,
     PeerConnected,
@@ -190,6 +191,25 @@ async def test_an_errand_comes_beside_the_connection_there_is() -> None:
             await until(lambda: one.kinds[-1] == "PeerDisconnected")
             assert agree(one, other)
             assert other.kinds == ["PeerConnected"]
+
+
+async def test_errands_and_guests_are_bounded() -> None:
+    async with running(ALICE, admit=lambda _: Admission.GUEST) as one:
+        errands = [
+            await dial(one.address, SigningKey(bytes([number]) * 32), admit=lambda _: True)
+            for number in range(MAX_GUESTS)
+        ]
+        await until(lambda: len(one.events) == MAX_GUESTS)
+        refused = await dial(one.address, MALLORY, admit=lambda _: True)
+        with pytest.raises(ChannelClosedError) as closed:
+            await refused.receive()
+        assert closed.value.details["reason"] == "BUSY"
+        errands[0].close()
+        await until(lambda: one.kinds.count("PeerDisconnected") == 1)
+        again = await dial(one.address, MALLORY, admit=lambda _: True)
+        await until(lambda: one.kinds.count("PeerConnected") == MAX_GUESTS + 1)
+        for connection in (*errands, again):
+            connection.close()
 
 
 async def test_found_remembered_and_typed_addresses_are_dialled_at_once() -> None:
