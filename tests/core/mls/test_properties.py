@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-import random as stdlib_random
+import copy
 
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from core.mls.life import Life, passive_client_case
 from core.mls.world import World
 from lutra.errors import LutraError
 from lutra.mls import (
@@ -17,13 +18,11 @@ from lutra.mls import (
     ExternalJoin,
     Group,
     LeafContent,
-    PreSharedKey,
-    PreSharedKeyId,
-    PskStore,
     Remove,
 )
 from lutra.mls.errors import MlsRemoteError
 from lutra.mls.framing import WireFormat
+from lutra.mls.vectors import run_case
 
 QUICK = settings(
     max_examples=12,
@@ -31,106 +30,6 @@ QUICK = settings(
     derandomize=True,
     suppress_health_check=list(HealthCheck),
 )
-
-
-class Life:
-    """Random acts of random members, chosen by a seeded generator."""
-
-    def __init__(self, seed: int, suite: int, largest: int) -> None:
-        self.dice = stdlib_random.Random(seed)
-        wire_format = self.dice.choice([WireFormat.PRIVATE_MESSAGE, WireFormat.PUBLIC_MESSAGE])
-        self.world = World(suite, wire_format, seed=b"life%d" % seed)
-        self.world.psks = PskStore(external={b"shared": b"key"})
-        self.world.found("m0")
-        self.named = 1
-        self.largest = largest
-
-    def new_name(self) -> str:
-        self.named += 1
-        return f"m{self.named - 1}"
-
-    def anybody(self) -> str:
-        return self.dice.choice(list(self.world.members))
-
-    def act(self) -> None:
-        acts = [self.say, self.update, self.propose, self.resume, self.commit_pending]
-        if len(self.world.members) < self.largest:
-            acts += [self.add, self.add, self.join]
-        if len(self.world.members) > 2:
-            acts += [self.remove, self.resync]
-        if any(group.proposals for group in self.world.members.values()):
-            acts = [self.commit_pending, self.propose]
-        self.dice.choice(acts)()
-
-    def say(self) -> None:
-        self.world.say(self.anybody(), self.dice.randbytes(self.dice.randrange(300)))
-
-    def update(self) -> None:
-        self.world.commit(self.anybody())
-
-    def add(self) -> None:
-        room = self.largest - len(self.world.members)
-        names = [self.new_name() for _ in range(self.dice.randint(1, min(room, 6)))]
-        self.world.add(
-            self.anybody(),
-            *names,
-            path=self.dice.random() < 0.5,
-            welcome_tree=self.dice.random() < 0.7,
-        )
-
-    def remove(self) -> None:
-        by = self.anybody()
-        others = [name for name in self.world.members if name != by]
-        self.dice.shuffle(others)
-        gone = others[: self.dice.randint(1, max(1, len(others) // 3))]
-        removes = [Remove(self.world.members[name].own_index) for name in gone]
-        self.world.commit(by, *removes)
-        assert not self.world.members.keys() & set(gone)
-
-    def join(self) -> None:
-        bundle, name = self.world.client("x"), self.new_name()
-        request = ExternalJoin(bundle.signature_private, LeafContent.of(bundle.key_package.leaf))
-        info = self.world.members[self.anybody()].group_info()
-        self._enter(name, Group.join_external(info, request, services=self.world.services))
-
-    def resync(self) -> None:
-        name = self.anybody()
-        group = self.world.members.pop(name)
-        info = self.world.members[self.anybody()].group_info()
-        request = ExternalJoin(
-            group._state.signature_private,
-            LeafContent.of(group.own_leaf),
-            removes=group.own_index,
-        )
-        self._enter(name, Group.join_external(info, request, services=self.world.services))
-
-    def _enter(self, name: str, staged: object) -> None:
-        self.world.adopt(name, staged)
-        self.world.members[name] = staged.group
-
-    def propose(self) -> None:
-        by = self.anybody()
-        kind = self.dice.randrange(4)
-        if kind == 0:
-            self.world.propose(by)
-        elif kind == 1 and len(self.world.members) < self.largest:
-            self.world.propose(by, Add(self.world.client(self.new_name()).key_package))
-        elif kind == 2:
-            target = self.world.members[self.anybody()].own_index
-            self.world.propose(by, Remove(target))
-        else:
-            nonce = self.dice.randbytes(self.world.members[by].suite.hash_bytes)
-            self.world.propose(by, PreSharedKey(PreSharedKeyId.external(b"shared", nonce)))
-
-    def commit_pending(self) -> None:
-        self.world.commit(self.anybody())
-
-    def resume(self) -> None:
-        name = self.anybody()
-        stored = self.world.members[name].to_bytes()
-        resumed = Group.from_bytes(stored, services=self.world.services)
-        assert resumed.to_bytes() == stored
-        self.world.members[name] = resumed
 
 
 def live(seed: int, suite: int, largest: int, acts: int) -> None:
@@ -165,6 +64,20 @@ def test_a_hybrid_group_agrees() -> None:
 def test_members_agree_for_long(suite: int) -> None:
     for seed in range(8):
         live(seed, suite, 50, 120)
+
+
+@pytest.mark.parametrize("suite", [1, 2, HYBRID_SUITE])
+def test_random_lives_pass_as_passive_client_vectors(suite: int) -> None:
+    epochs = 0
+    for seed in range(3):
+        case = passive_client_case(seed, suite, 25)
+        assert run_case("random", seed, case).problem is None
+        epochs += len(case["epochs"])
+        if case["epochs"]:
+            broken = copy.deepcopy(case)
+            broken["epochs"][-1]["epoch_authenticator"] = "00" * 32
+            assert run_case("random", seed, broken).problem is not None
+    assert epochs > 10
 
 
 def _messages(suite: int) -> tuple[World, list[tuple[str, bytes, Group]]]:

@@ -123,7 +123,7 @@ class World:
             if not received.group.is_active and received.group.reinit is None:
                 self.removed[name] = self.members.pop(name)
 
-    def propose(self, by: str, proposal: Proposal | None = None) -> None:
+    def propose(self, by: str, proposal: Proposal | None = None) -> bytes:
         """Have a member propose; nothing means an update of its own leaf."""
         group = self.members[by]
         sent = group.propose_update() if proposal is None else group.propose(proposal)
@@ -131,6 +131,7 @@ class World:
         for name, other in self.members.items():
             if name != by:
                 self.members[name] = other.process(sent.message).group
+        return sent.message
 
     def say(self, by: str, data: bytes) -> bytes:
         """Have a member send data, which everybody opens; returns the message."""
