@@ -136,17 +136,32 @@ class Room:
         self.members.append(newcomer)
         self.agree()
 
+    def _disagree_on(self, ability: str) -> bool:
+        """Whether some members get a thing wrong, which they would do in harmony by themselves."""
+        return len({ability in member.cannot for member in self.members}) > 1
+
+    def _leaves(self) -> dict[bytes, int]:
+        told = (member.snapshot().leaves for member in self.members)
+        return dict(next(leaves for leaves in told if leaves is not None))
+
     def may_resync(self, member: Party) -> bool:
         """Whether everybody here gets a resync of this member right."""
-        unable = ["resync-elsewhere" in known.cannot for known in self.members]
-        if all(unable) or not any(unable):
+        if not self._disagree_on("resync-elsewhere"):
             return True
-        told = next(member for member in self.members if "resync-elsewhere" not in member.cannot)
-        leaves = told.snapshot().leaves
-        assert leaves is not None
         # No blank leaf to the left: the new leaf takes the place of the old one.
+        leaves = self._leaves()
         own = leaves[member.identity]
         return sum(leaf < own for leaf in leaves.values()) == own
+
+    def may_remove(self, members: Sequence[Party]) -> bool:
+        """Whether everybody here gets the commits right that follow these removals."""
+        if not self._disagree_on("blank-half"):
+            return True
+        gone = {member.identity for member in members}
+        gone |= {m.identity for m in self.members if m.name in self.pending.removed}
+        left = [leaf for identity, leaf in self._leaves().items() if identity not in gone]
+        half = 1 << (max(left).bit_length() - 1) if max(left) else 0
+        return min(left) < half or half == 0
 
     def resync(self, member: Party, through: Party) -> None:
         """An external commit that replaces the member's own leaf."""
@@ -278,14 +293,15 @@ class RandomPlay:
     def _remove(self) -> None:
         committer = self.rng.choice(self.room.members)
         others = self.room.others(committer)
-        self.room.change(
-            committer, remove=self.rng.sample(others, self.rng.randint(1, min(2, len(others) - 1)))
-        )
+        gone = self.rng.sample(others, self.rng.randint(1, min(2, len(others) - 1)))
+        if self.room.may_remove(gone):
+            self.room.change(committer, remove=gone)
 
     def _replace(self) -> None:
         committer = self.rng.choice(self._mixers())
         gone = self.rng.choice(self.room.others(committer))
-        self.room.change(committer, add=[self.newcomer()], remove=[gone])
+        if self.room.may_remove([gone]):
+            self.room.change(committer, add=[self.newcomer()], remove=[gone])
 
     def _update(self) -> None:
         self.room.change(self.rng.choice(self.room.members))
@@ -310,8 +326,11 @@ class RandomPlay:
             if author.name not in pending.removed:
                 room.propose_update(author)
             return
-        victims = [m for m in room.others(author) if m.name not in spoken_for]
-        room.propose_remove(author, self.rng.choice(victims))
+        victims = [
+            m for m in room.others(author) if m.name not in spoken_for and room.may_remove([m])
+        ]
+        if victims:
+            room.propose_remove(author, self.rng.choice(victims))
 
     def _commit_pending(self) -> None:
         self.room.commit_pending(self.rng.choice(self._committers()))

@@ -76,6 +76,20 @@ def test_external_joins_either_way(peer: PeerMaker, suite: int) -> None:
     assert room.excused == 0
 
 
+@pytest.mark.parametrize("we_move", [True, False])
+def test_a_resync_that_moves_left(peer: PeerMaker, we_move: bool) -> None:
+    """The old leaf goes before the path is made, so that it gets no secret of the path."""
+    need(peer, "resync-elsewhere")
+    mover, witness = (OURS, peer) if we_move else (peer, OURS)
+    founder, gone, moving = witness(1, "founder"), witness(1, "gone"), mover(1, "moving")
+    room = Room(1, founder, b"moving left")
+    room.change(founder, add=[gone, moving])
+    room.change(founder, remove=[gone])
+    room.resync(moving, through=founder)
+    assert room.agree().leaves == {founder.identity: 0, moving.identity: 1}
+    room.say(moving, b"one to the left")
+
+
 @EVERY_SUITE
 def test_resync_either_way(peer: PeerMaker, suite: int) -> None:
     ours, theirs = makers(peer, suite)
@@ -121,6 +135,20 @@ def test_private_handshakes(peer: PeerMaker) -> None:
     room.change(them, add=[OURS(3, "second")])
     room.change(us, remove=[them], add=[peer(3, "third")])
     room.change(room.members[-1])
+
+
+@pytest.mark.parametrize("we_commit", [True, False])
+def test_a_blank_half(peer: PeerMaker, we_commit: bool) -> None:
+    """The committer's path ends below the root: nobody is left in the other half of the tree."""
+    need(peer, "blank-half")
+    first, last = (OURS, peer) if we_commit else (peer, OURS)
+    gone = [first(1, "one"), first(1, "two")]
+    committer, receiver = first(1, "committer"), last(1, "receiver")
+    room = Room(1, gone[0], b"blank half")
+    room.change(gone[0], add=[gone[1], committer, receiver])
+    room.change(committer, remove=gone)
+    room.change(receiver)
+    room.say(receiver, b"the two of us")
 
 
 def test_messages_out_of_order(peer: PeerMaker) -> None:
