@@ -12,6 +12,7 @@ from types import TracebackType
 from typing import Final, Protocol, cast
 
 from loro import (
+    ID,
     CounterSpan,
     ExpandType,
     ExportMode,
@@ -40,6 +41,7 @@ BLOCK_ATTRIBUTES: Final = ("block", "indent", "language")
 
 # One saved state of history spans at most this long without a pause in typing.
 _CHANGE_MERGE_SECONDS: Final = 60
+_COMPARE_MILLISECONDS: Final = 60.0
 
 
 def new_loro_doc(peer: int) -> LoroDoc:
@@ -68,6 +70,15 @@ def is_loro_panic(error: BaseException) -> bool:
     return type(error).__name__ == "PanicException"
 
 
+_abandoned: list[LoroDoc] = []
+
+
+def abandon(doc: LoroDoc, error: BaseException) -> None:
+    """Never free ``doc`` if ``error`` was a panic: Loro would panic again while freeing it."""
+    if is_loro_panic(error):
+        _abandoned.append(doc)
+
+
 class EditGuard:
     """Context for calls that edit: turns Loro's refusals into Lutra's errors.
 
@@ -75,9 +86,10 @@ class EditGuard:
         broken: a call failed in a way that leaves the Loro document unusable.
     """
 
-    __slots__ = ("broken",)
+    __slots__ = ("_doc", "broken")
 
-    def __init__(self) -> None:
+    def __init__(self, doc: LoroDoc) -> None:
+        self._doc = doc
         self.broken = False
 
     def __enter__(self) -> None:
@@ -93,6 +105,11 @@ class EditGuard:
         if error is not None:
             self.explain(error)
 
+    def give_up(self, error: BaseException) -> None:
+        """Note that the document is unusable after ``error``."""
+        self.broken = True
+        abandon(self._doc, error)
+
     def explain(self, error: BaseException) -> None:
         """Raise what ``error`` means, or return if Loro has nothing to do with it.
 
@@ -101,7 +118,7 @@ class EditGuard:
             BugError: Loro gave up; see `broken`.
         """
         if is_loro_panic(error):
-            self.broken = True
+            self.give_up(error)
             raise BugError("An edit could not be made; open the document again.") from error
         if is_loro_failure(error) or isinstance(error, OverflowError):
             raise EditRangeError("An edit reaches outside the text.") from error
@@ -112,6 +129,16 @@ class EditGuard:
 def counters(version: VersionVector) -> dict[int, int]:
     """Return a version vector as peer id → number of its edits."""
     return {peer: end for peer, (_, end) in version.to_spans().inner().items()}
+
+
+def next_lamport(doc: LoroDoc) -> int:
+    """Return the logical time that the next edit of a document would get."""
+    times = [0]
+    for peer, end in counters(doc.oplog_vv).items():
+        change = doc.get_change(ID(peer, end - 1))
+        if change is not None:
+            times.append(change.lamport + change.len)
+    return max(times)
 
 
 def export_ranges(doc: LoroDoc, ranges: Mapping[int, tuple[int, int]]) -> bytes:
@@ -143,11 +170,38 @@ def import_all(doc: LoroDoc, updates: Sequence[bytes]) -> dict[int, int]:
     return waiting
 
 
-def check_snapshot(snapshot: bytes) -> None:
-    """Open a snapshot and read all of it; Loro fails if it cannot."""
+def first_unreadable(snapshot: bytes | None, updates: Sequence[bytes]) -> int:
+    """Return the index of the first update that cannot be applied after those before it.
+
+    Raises:
+        DocumentStateError: the snapshot itself is unreadable, or every update by itself is fine.
+    """
     doc = new_loro_doc(0)
-    doc.import_(snapshot)
-    read_all(doc)
+    index = -1
+    try:
+        if snapshot is not None:
+            doc.import_(snapshot)
+        for index, update in enumerate(updates):  # noqa: B007 - the index is the result
+            doc.import_(update)
+    except BaseException as error:
+        if not is_loro_failure(error):
+            raise
+        abandon(doc, error)
+        if index >= 0:
+            return index
+        raise DocumentStateError("The stored state of a document cannot be read.") from error
+    raise DocumentStateError("A stored document cannot be put together from its parts.")
+
+
+def check_snapshot(snapshot: bytes) -> None:
+    """Open a snapshot or update and read all of it; Loro fails if it cannot."""
+    doc = new_loro_doc(0)
+    try:
+        doc.import_(snapshot)
+        read_all(doc)
+    except BaseException as error:
+        abandon(doc, error)
+        raise
 
 
 def read_all(doc: LoroDoc) -> None:
@@ -156,6 +210,30 @@ def read_all(doc: LoroDoc) -> None:
         doc.get_map(root).get_deep_value()
     for root in (TITLE, BODY):
         doc.get_text(root).get_cursor(0, Side.Left)
+
+
+def replace_text(text: LoroText, new: str) -> None:
+    """Turn ``text`` into ``new``: by characters if that is quick, else by lines, else as one piece.
+
+    A comparison by characters takes minutes for long texts without much in common.
+    """
+    new.encode()  # lone surrogates must not look like a timeout, which is a ValueError too
+    for update in (text.update, text.update_by_line):
+        try:
+            update(new, timeout_ms=_COMPARE_MILLISECONDS)
+        except ValueError:
+            continue
+        return
+    old = text.to_string()
+    start = _common(old, new)
+    end = min(_common(old[::-1], new[::-1]), min(len(old), len(new)) - start)
+    text.splice(start, len(old) - start - end, new[start : len(new) - end])
+
+
+def _common(one: str, other: str) -> int:
+    """Return how many characters two texts have in common at their start."""
+    pairs = enumerate(zip(one, other, strict=False))
+    return next((at for at, (left, right) in pairs if left != right), min(len(one), len(other)))
 
 
 def version_of(data: bytes) -> VersionVector:

@@ -9,17 +9,14 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING
 
-from loro import ExportMode
+from loro import ExportMode, VersionVector
 
 from lutra.documents import crdt
 from lutra.documents.delta import AttributeValue, Span
-from lutra.documents.errors import (
-    DamagedUpdateError,
-    DocumentStateError,
-)
+from lutra.documents.errors import DamagedUpdateError, DocumentStateError
 from lutra.documents.history import Change, changes_of, restore, spans_at
 from lutra.documents.peers import SLOT_BITS, peer_id, peer_prefix
-from lutra.documents.updates import extend_known, read_ranges
+from lutra.documents.updates import BlockRange, extend_known, read_ranges
 from lutra.errors import BugError
 
 if TYPE_CHECKING:
@@ -51,6 +48,7 @@ class Document:
         "_doc",
         "_edits",
         "_known",
+        "_next_lamport",
         "_own_prefix",
         "_prefixes",
         "_taken",
@@ -70,14 +68,15 @@ class Document:
         self.document_id = document_id
         self.device = device
         self.peer = peer_id(device, document_id, slot)
-        self._edits = crdt.EditGuard()
         self.revision = 0
         self.skipped = 0
         self._waits = False
+        self._next_lamport = 0
         self._own_prefix = self.peer >> SLOT_BITS
         self._prefixes: dict[bytes, int] = {device: self._own_prefix}
         self._clock = clock
         self._doc: LoroDoc = crdt.new_loro_doc(self.peer)
+        self._edits = crdt.EditGuard(self._doc)
         self._body: LoroText = self._doc.get_text(crdt.BODY)
         self._title: LoroText = self._doc.get_text(crdt.TITLE)
         self._body_insert = self._body.insert
@@ -143,7 +142,8 @@ class Document:
             except BaseException as error:
                 if not crdt.is_loro_failure(error):
                     raise
-                del kept[_unreadable(snapshot, kept)]
+                crdt.abandon(document._doc, error)
+                del kept[crdt.first_unreadable(snapshot, kept)]
                 skipped += 1
             else:
                 document.skipped = skipped
@@ -317,11 +317,13 @@ class Document:
         self._commit()
         self._note_own()
         changed: dict[int, int] = {}
-        is_plain = True
+        blocks: list[BlockRange] = []
         for author, update in updates:
-            blocks = read_ranges(update)
-            extend_known(changed, self._known, blocks, self._prefix(author))
-            is_plain = is_plain and all(block.is_plain for block in blocks)
+            found = read_ranges(update)
+            extend_known(changed, self._known, found, self._prefix(author))
+            blocks += found
+        is_plain = all(block.is_plain for block in blocks)
+        runs_ahead = self._runs_ahead(blocks)
         was_waiting = self._waits
         try:
             self._waits |= bool(crdt.import_all(self._doc, [update for _, update in updates]))
@@ -330,8 +332,12 @@ class Document:
             if not crdt.is_loro_failure(error):
                 raise
             # Loro takes one refused update back by itself, but not those applied before it.
-            self._edits.broken |= len(updates) > 1 or not self._is_untouched(changed, error)
+            if len(updates) > 1 or not self._is_untouched(changed, error):
+                self._edits.give_up(error)
             raise DamagedUpdateError("An edit is damaged and was refused.") from error
+        if runs_ahead and not self._waits:
+            self._edits.broken = True
+            raise DamagedUpdateError("An edit claims a time that cannot be and was refused.")
         self._known.update(changed)
         if self.peer in changed:
             self._taken = max(self._taken, changed[self.peer])
@@ -407,15 +413,24 @@ class Document:
                 the updates instead.
         """
         self._commit()
+        is_own = True
         try:
             snapshot = self._doc.export(ExportMode.Snapshot())
             if verified:
+                is_own = False
                 crdt.check_snapshot(snapshot)
         except BaseException as error:
-            if crdt.is_loro_failure(error):
-                raise DocumentStateError("A document's state cannot be stored.") from error
-            raise
+            if not crdt.is_loro_failure(error):
+                raise
+            if is_own and crdt.is_loro_panic(error):
+                self._edits.give_up(error)
+            raise DocumentStateError("A document's state cannot be stored.") from error
         return snapshot
+
+    def full_update(self) -> bytes:
+        """Return everybody's edits; a `Replica` opens from it where it cannot from `snapshot`."""
+        self._commit()
+        return self._doc.export(ExportMode.Updates(VersionVector()))
 
     def waiting(self) -> bytes | None:
         """Return the imported edits that wait for others, as one update, or None."""
@@ -461,7 +476,7 @@ class Document:
 
     def _replace(self, text: LoroText, new: str) -> None:
         with self._edits:
-            text.update(new)
+            crdt.replace_text(text, new)
         self.revision += 1
 
     def _restore(self, snapshot: bytes | None, updates: Sequence[bytes]) -> None:
@@ -473,6 +488,20 @@ class Document:
             self._known[peer] = max(end, self._known.get(peer, 0))
         self._taken = self._end()
         self._title_cache = None
+
+    def _runs_ahead(self, blocks: Sequence[BlockRange]) -> bool:
+        """Tell whether logical times grow faster than edits; only missing edits explain that.
+
+        Loro believes them, and has no edits left when they reach 32 bits.
+        """
+        reached = max((block.lamport_end for block in blocks), default=0)
+        edits = sum(block.end - block.start for block in blocks)
+        if reached > self._next_lamport + edits:
+            self._next_lamport = crdt.next_lamport(self._doc)  # own edits are not counted along
+        ahead = reached > self._next_lamport + edits
+        if not ahead:
+            self._next_lamport = max(self._next_lamport, reached)
+        return ahead
 
     def _check_readable(self, changed: Mapping[int, int], *, is_plain: bool) -> None:
         """Make Loro write what it has just taken in, and read it; some damage shows only then."""
@@ -486,28 +515,10 @@ class Document:
         if ranges:
             written = crdt.export_ranges(self._doc, ranges)
             if not is_plain:
-                crdt.new_loro_doc(0).import_(written)
+                crdt.check_snapshot(written)
 
     def _is_untouched(self, changed: Mapping[int, int], error: BaseException) -> bool:
         if crdt.is_loro_panic(error):
             return False
-        version = self._doc.oplog_vv
-        return all((version.get_last(peer) or -1) < self._known.get(peer, 0) for peer in changed)
-
-
-def _unreadable(snapshot: bytes | None, updates: Sequence[bytes]) -> int:
-    """Return the index of the first update that cannot be applied after those before it."""
-    doc = crdt.new_loro_doc(0)
-    index = -1
-    try:
-        if snapshot is not None:
-            doc.import_(snapshot)
-        for index, update in enumerate(updates):  # noqa: B007 - the index is the result
-            doc.import_(update)
-    except BaseException as error:
-        if not crdt.is_loro_failure(error):
-            raise
-        if index >= 0:
-            return index
-        raise DocumentStateError("The stored state of a document cannot be read.") from error
-    raise DocumentStateError("A stored document cannot be put together from its parts.")
+        reached = crdt.counters(self._doc.oplog_vv)
+        return all(reached.get(peer, 0) <= self._known.get(peer, 0) for peer in changed)

@@ -77,12 +77,13 @@ class Replica:
         """
         self.peer = peer
         self._clock = clock
-        self._edits = crdt.EditGuard()
         self._doc = crdt.new_loro_doc(peer)
+        self._edits = crdt.EditGuard(self._doc)
         try:
             self._doc.import_(snapshot)
             crdt.read_all(self._doc)
         except BaseException as error:
+            crdt.abandon(self._doc, error)
             if crdt.is_loro_failure(error):
                 raise DocumentStateError("The document cannot be opened for editing.") from error
             raise
@@ -201,6 +202,7 @@ class Replica:
             crdt.import_all(self._doc, updates)
         except BaseException as error:
             if crdt.is_loro_failure(error):
+                self._edits.give_up(error)
                 raise DamagedUpdateError("An edit is damaged and was not shown.") from error
             raise
         deltas = self._imported()
@@ -360,7 +362,7 @@ class Replica:
                 root = _root_of(change.target)
                 if root is not None and isinstance(change.diff, Diff.Text):
                     delta = _delta_of(change.diff.diff)
-                    deltas[root] = compose(deltas.get(root, ()), delta)
+                    deltas[root] = compose(deltas[root], delta) if root in deltas else delta
         self._events.clear()
         return deltas
 

@@ -119,14 +119,16 @@ def _block_range(update: bytes, at: int, end: int) -> BlockRange:
     length, at = _varint(update, at)
     lamport, at = _varint(update, at)
     lamport_length, at = _varint(update, at)
-    _, at = _varint(update, at)  # number of changes
+    changes, at = _varint(update, at)
     header_size, at = _varint(update, at)
     header_end = at + header_size
     peers, at = _varint(update, at)
     if peers == 0 or at + 8 > header_end:
         raise DamagedUpdateError("An edit names no author.")
     lamport_end = lamport + lamport_length
-    if length == 0 or start + length > MAX_COUNTER or lamport_end > MAX_LAMPORT:
+    # Logical time passes with every edit, and between two changes also with edits of others.
+    times_fit = lamport_length == length if changes == 1 else lamport_length >= length
+    if length == 0 or start + length > MAX_COUNTER or lamport_end > MAX_LAMPORT or not times_fit:
         raise DamagedUpdateError("An edit carries numbers that no editor produces.")
     peer = int.from_bytes(update[at : at + 8], "little")
     meta_size, at = _varint(update, header_end)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import random
 import zlib
 
 import pytest
@@ -541,3 +542,13 @@ def test_short_tails_make_no_checkpoint() -> None:
     assert not policy.due(checkpoint_bytes=0, tail_bytes=10**3, tail_operations=10**3)
     assert not policy.due(checkpoint_bytes=10**6, tail_bytes=10**6 - 1, tail_operations=10**3)
     assert policy.due(checkpoint_bytes=10**6, tail_bytes=10**6, tail_operations=10**3)
+
+
+def test_replacing_a_long_text_by_another_is_quick_and_exact() -> None:
+    generator = random.Random(3)
+    lines = ["".join(generator.choices("abcdefgh ", k=60)) for _ in range(3000)]
+    others = ["".join(generator.choices("abcdefgh ", k=60)) for _ in range(3000)]
+    document = Document.create(PAGE, ANA)
+    for text in ("\n".join(lines), "\n".join(others), "\n".join(reversed(lines)), "short"):
+        document.replace_text(text)
+        assert document.text == text
