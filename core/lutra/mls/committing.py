@@ -44,20 +44,15 @@ from lutra.mls.messages import (
 from lutra.mls.proposal_list import ProposalPlan, SentProposal, apply_plan, plan_proposals
 from lutra.mls.proposals import (
     USAGE_APPLICATION,
-    Add,
     Commit,
-    GroupContextExtensions,
     HpkeCiphertext,
-    PreSharedKey,
     Proposal,
     ProposalOrRef,
-    ReInit,
-    Remove,
-    Update,
     UpdatePath,
 )
 from lutra.mls.ratchet_tree import RatchetTree, TreeDraft
 from lutra.mls.secret_tree import SecretTree
+from lutra.mls.selecting import select_proposals
 from lutra.mls.sending import protect_handshake
 from lutra.mls.services import PskLookup, Services, no_psks
 from lutra.mls.state import MemberState, Status, psk_secret_for
@@ -115,48 +110,6 @@ class NewEpoch:
     previous: MemberState
 
 
-def select_proposals(state: MemberState, psks: PskLookup = no_psks) -> dict[bytes, SentProposal]:
-    """Choose received proposals that can be committed together (§12.2).
-
-    Removes win over updates of the same leaf, later updates over earlier ones; one's own update
-    and one's own removal cannot be committed by oneself; pre-shared keys must be at hand; a
-    re-initialisation waits for everything else.
-    """
-    received = state.public.proposals
-    chosen: dict[object, bytes] = {}
-    for reference, sent in received.items():
-        subject = _subject(sent)
-        before = received.get(chosen.get(subject, b""))
-        if before is not None and isinstance(before.proposal, Remove):
-            continue
-        if subject == ("leaf", state.own_index) or isinstance(sent.proposal, ReInit):
-            continue
-        if isinstance(sent.proposal, PreSharedKey) and not state.has_psk(sent.proposal.psk, psks):
-            continue
-        chosen[subject] = reference
-    references = set(chosen.values())
-    if not references:
-        references = {r for r, sent in received.items() if isinstance(sent.proposal, ReInit)}
-        references = set(sorted(references)[:1])
-    return {r: sent for r, sent in received.items() if r in references}
-
-
-def _subject(sent: SentProposal) -> object:
-    """Return what a proposal is about; a commit can hold one proposal about it."""
-    proposal = sent.proposal
-    match proposal:
-        case Update():
-            return "leaf", sent.sender.index
-        case Remove(removed):
-            return "leaf", removed
-        case Add(key_package):
-            return "client", key_package.leaf.signature_key
-        case GroupContextExtensions():
-            return "extensions"
-        case _:
-            return proposal
-
-
 def create_commit(
     state: MemberState,
     proposals: Sequence[Proposal],
@@ -173,9 +126,13 @@ def create_commit(
     """
     state.need_active()
     public = state.public
-    chosen = _chosen(state, options.references, psks)
     own = Sender.member(state.own_index)
-    sent = [*chosen.values(), *(SentProposal(own, proposal) for proposal in proposals)]
+    by_value = [SentProposal(own, proposal) for proposal in proposals]
+    if options.references is None:
+        chosen = select_proposals(state, services, psks, by_value, usage=options.usage)
+    else:
+        chosen = _named(state, options.references)
+    sent = [*chosen.values(), *by_value]
     plan = plan_proposals(
         public.context,
         public.tree,
@@ -189,11 +146,7 @@ def create_commit(
     return build_commit(state, entries, plan, options, services, psks=psks)
 
 
-def _chosen(
-    state: MemberState, references: Sequence[bytes] | None, psks: PskLookup
-) -> dict[bytes, SentProposal]:
-    if references is None:
-        return select_proposals(state, psks)
+def _named(state: MemberState, references: Sequence[bytes]) -> dict[bytes, SentProposal]:
     try:
         return {reference: state.public.proposals[reference] for reference in references}
     except KeyError:

@@ -15,7 +15,6 @@ from lutra.mls.committing import (
     NewEpoch,
     create_commit,
     make_group_info,
-    select_proposals,
 )
 from lutra.mls.epoch_view import EpochView
 from lutra.mls.errors import MlsMalformedError, MlsUsageError
@@ -45,6 +44,7 @@ from lutra.mls.results import (
     SentMessage,
     StagedCommit,
 )
+from lutra.mls.selecting import select_proposals
 from lutra.mls.sending import make_update, send_application, send_proposal
 from lutra.mls.services import PskLookup, Services, no_psks
 from lutra.mls.state import MemberState, Status
@@ -315,7 +315,7 @@ class Group(EpochView):
 
     def committable(self, psks: PskLookup = no_psks) -> tuple[bytes, ...]:
         """Return references of received proposals that `commit` would include."""
-        return tuple(select_proposals(self._state, psks))
+        return tuple(select_proposals(self._state, self._services, psks))
 
     def group_info(
         self,

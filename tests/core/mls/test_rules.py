@@ -28,6 +28,7 @@ from lutra.mls import (
     RatchetTree,
     ReInit,
     Remove,
+    RequiredCapabilities,
     Update,
     create_key_package,
 )
@@ -459,3 +460,46 @@ def test_every_suite_is_listed_by_default() -> None:
     assert set(DEFAULT_CAPABILITIES.cipher_suites) == set(SUITES)
     assert Policy().max_lifetime is not None
     assert services().policy.hold_with_proposals
+
+
+def test_nonsense_proposals_hold_nobody_up() -> None:
+    world = trio()
+    unfit = create_key_package(
+        1,
+        Credential.basic(b"x"),
+        bytes(range(32)),
+        lifetime=LIFETIME,
+        capabilities=Capabilities(cipher_suites=(3,)),
+    )
+    good = world.client("dora")
+    needy = RequiredCapabilities(extensions=(0xF123,)).extension()
+    world.propose("cleo", Add(unfit.key_package))
+    world.propose("cleo", GroupContextExtensions((needy,)))
+    world.propose("cleo", Add(good.key_package))
+    assert len(world.members["anna"].proposals) == 3
+    assert len(world.members["anna"].committable()) == 1
+    staged = world.commit("anna")
+    world.check_agreement()
+    assert staged.group.tree.member_count() == 4
+
+
+def test_what_a_commit_says_itself_takes_precedence() -> None:
+    world = trio()
+    world.propose("ben", Remove(2))
+    world.propose("ben")
+    staged = world.commit("anna", Remove(2))
+    assert staged.group.tree.leaf(2) is None
+    world.check_agreement()
+
+
+def test_a_state_stripped_for_forks_still_follows_and_commits() -> None:
+    world = trio()
+    for name, group in world.members.items():
+        world.members[name] = group.without_secrets(
+            "exporter", "confirmation_key", "resumption_psk", "messages", "past"
+        )
+    stripped = dict(world.members)
+    first, second = stripped["anna"].commit(), stripped["ben"].commit([Remove(0)])
+    for staged in (first, second):
+        received = stripped["cleo"].process(staged.message)
+        assert received.group.epoch_authenticator == staged.group.epoch_authenticator
