@@ -3,6 +3,9 @@
 VENV := .venv/bin
 HAS_DISPLAY := $(or $(DISPLAY),$(WAYLAND_DISPLAY),$(filter Darwin,$(shell uname -s)))
 
+# The recorded session the demonstration replays, where it is at hand (see CONTRIBUTING.md).
+TRACE := $(wildcard $(or $(LUTRA_SHARED),../shared)/traces/friendsforever.json.gz)
+
 .PHONY: help setup run test lint format soak bench screenshots clean
 
 help:
@@ -21,7 +24,7 @@ run: setup
 ifeq ($(HAS_DISPLAY),)
 	@echo "No display here (neither DISPLAY nor WAYLAND_DISPLAY is set): running the demonstration"
 	@echo "of two nodes in this terminal instead (lutra demo)."
-	@$(VENV)/lutra demo
+	@$(VENV)/lutra demo $(if $(TRACE),--trace $(TRACE))
 else
 	@$(VENV)/lutra app
 endif

@@ -71,7 +71,10 @@ def invite(invocation: Invocation, group_id: str) -> None:
     """Make an invite into GROUP; give its code to one person only."""
     with session(invocation.profile) as node:
         made = node.call("invite", group=group_id)
+        running = node.call("status")["running"]
     text = f"Code: {made['code']}\nLink: {made['link']}\nGood until {moment(made['expires'])}."
+    if not running:
+        text += "\nIt can be used while this device is running: lutra run"
     invocation.show(made, text)
 
 
