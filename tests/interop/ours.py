@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import time
+from typing import cast
 
 from interop.party import (
     EXPORT_CONTEXT,
     EXPORT_LABEL,
     EXPORT_LENGTH,
     Committed,
+    Continued,
     Snapshot,
     identity_of,
 )
@@ -30,12 +32,15 @@ from lutra.mls import (
     PskStore,
     ReceivedApplication,
     ReceivedCommit,
+    ReInit,
     Remove,
+    StagedCommit,
     create_key_package,
     decode_message,
     encode_message,
     suite_for,
 )
+from lutra.mls.errors import WrongEpochError
 from lutra.mls.framing import WireFormat
 from lutra.mls.leaf import CREDENTIAL_BASIC, CREDENTIAL_X509
 
@@ -64,6 +69,7 @@ class LutraParty:
         self._bundles: list[KeyPackageBundle] = []
         self._psks: dict[bytes, bytes] = {}
         self._group: Group | None = None
+        self._past: dict[int, Group] = {}
 
     @property
     def group(self) -> Group:
@@ -73,10 +79,10 @@ class LutraParty:
     def _keep(self, group: Group) -> None:
         self._group = Group.from_bytes(group.to_bytes())
 
-    def _bundle(self) -> KeyPackageBundle:
+    def _bundle(self, suite: int | None = None) -> KeyPackageBundle:
         now = int(time.time())
         return create_key_package(
-            self._suite.suite_id,
+            suite or self._suite.suite_id,
             self._credential,
             self._signature_private,
             lifetime=Lifetime(now - DAY, now + 28 * DAY),
@@ -155,22 +161,68 @@ class LutraParty:
             psks=PskStore(self._psks),
             options=CommitOptions(wire_format=wire_format(public)),
         )
+        self._past = {staged.previous.epoch: staged.previous}
         self._keep(staged.group)
         return Committed(staged.message, staged.welcome)
 
     def process(self, message: bytes) -> bytes | bool:
-        received = self.group.process(message, psks=PskStore(self._psks))
-        self._keep(received.group)
+        try:
+            received = self.group.process(message, psks=PskStore(self._psks))
+        except WrongEpochError as error:
+            return self._process_late(message, error)
         match received:
             case ReceivedApplication():
+                self._keep(received.group)
                 return received.data
             case ReceivedCommit():
+                self._past = {received.previous.epoch: received.previous}
+                self._keep(received.group)
                 return received.group.is_active
             case _:
+                self._keep(received.group)
                 return True
+
+    def _process_late(self, message: bytes, error: WrongEpochError) -> bytes:
+        """Open application data with the last epoch's keys, which a caller keeps if it likes."""
+        past = self._past.get(cast(int, error.details["epoch"]))
+        if past is None:
+            raise error
+        received = past.process(message)
+        assert isinstance(received, ReceivedApplication)
+        self._past[past.epoch] = received.group
+        return received.data
 
     def register_psk(self, psk_id: bytes, psk: bytes) -> None:
         self._psks[psk_id] = psk
+
+    def key_package_for(self, suite: int) -> bytes:
+        bundle = self._bundle(suite)
+        self._bundles.append(bundle)
+        return encode_message(bundle.key_package)
+
+    def branch(self, group_id: bytes, key_packages: list[bytes]) -> Continued:
+        offers = [_add(data).key_package for data in key_packages]
+        return self._continue(self.group.branch(self._bundle(), group_id, offers))
+
+    def reinit(self, group_id: bytes, suite: int) -> bytes:
+        staged = self.group.commit([ReInit(group_id, 1, suite, ())])
+        self._keep(staged.group)
+        return staged.message
+
+    def reinitialise(self, key_packages: list[bytes]) -> Continued:
+        reinit = self.group.reinit
+        assert reinit is not None
+        offers = [_add(data).key_package for data in key_packages]
+        return self._continue(self.group.reinitialise(self._bundle(reinit.suite_id), offers))
+
+    def _continue(self, staged: StagedCommit) -> Continued:
+        assert staged.welcome is not None
+        self._keep(staged.group)
+        return Continued(staged.welcome, None)
+
+    def join_continued(self, offer: Continued) -> None:
+        parent, bundle = self.group, self._bundles.pop()
+        self._keep(Group.join(offer.welcome, bundle, tree=offer.tree, parent=parent))
 
     def encrypt(self, data: bytes) -> bytes:
         sent = self.group.encrypt(data)

@@ -39,6 +39,14 @@ class Committed:
     welcome: bytes | None
 
 
+@dataclass(frozen=True, slots=True)
+class Continued:
+    """The Welcome into a group that continues another, and its tree if the Welcome lacks it."""
+
+    welcome: bytes
+    tree: bytes | None
+
+
 class Party(Protocol):
     """Every byte string on the wire is an MLSMessage (RFC 9420 section 6)."""
 
@@ -68,6 +76,11 @@ class Party(Protocol):
         ...
 
     def register_psk(self, psk_id: bytes, psk: bytes) -> None: ...
+    def key_package_for(self, suite: int) -> bytes: ...
+    def branch(self, group_id: bytes, key_packages: list[bytes]) -> Continued: ...
+    def reinit(self, group_id: bytes, suite: int) -> bytes: ...
+    def reinitialise(self, key_packages: list[bytes]) -> Continued: ...
+    def join_continued(self, offer: Continued) -> None: ...
     def encrypt(self, data: bytes) -> bytes: ...
     def snapshot(self) -> Snapshot: ...
 
@@ -165,6 +178,25 @@ class PeerParty:
 
     def register_psk(self, psk_id: bytes, psk: bytes) -> None:
         self._call("psk", psk_id=text(psk_id), psk=text(psk))
+
+    def key_package_for(self, suite: int) -> bytes:
+        return b64decode(self._call("key_package", suite=suite)["key_package"])
+
+    def branch(self, group_id: bytes, key_packages: list[bytes]) -> Continued:
+        return self._continued("branch", key_packages, group_id=text(group_id))
+
+    def reinit(self, group_id: bytes, suite: int) -> bytes:
+        return b64decode(self._call("reinit", group_id=text(group_id), suite=suite)["message"])
+
+    def reinitialise(self, key_packages: list[bytes]) -> Continued:
+        return self._continued("reinitialise", key_packages)
+
+    def _continued(self, op: str, key_packages: list[bytes], **args: Any) -> Continued:
+        answer = self._call(op, key_packages=[text(item) for item in key_packages], **args)
+        return Continued(b64decode(answer["welcome"]), b64decode(answer["tree"]))
+
+    def join_continued(self, offer: Continued) -> None:
+        self._call("join_continued", welcome=text(offer.welcome))
 
     def encrypt(self, data: bytes) -> bytes:
         return b64decode(self._call("encrypt", data=text(data))["message"])

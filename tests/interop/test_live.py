@@ -181,6 +181,49 @@ def test_pre_shared_keys(peer: PeerMaker) -> None:
     room.agree()
 
 
+@pytest.mark.parametrize("we_found", [True, False])
+def test_a_branch(peer: PeerMaker, we_found: bool) -> None:
+    need(peer, "branch")
+    us, them, other = OURS(1, "us"), peer(1, "them"), peer(1, "other")
+    room = Room(1, us, b"trunk")
+    room.change(us, add=[them, other])
+    founder, guest = (us, them) if we_found else (them, us)
+    guest.join_continued(founder.branch(b"branch", [guest.key_package()]))
+    room.members = [us, them]
+    room.agree()
+    room.change(guest)
+    room.say(founder, b"just the two of us")
+
+
+@pytest.mark.parametrize("we_announce", [True, False])
+@pytest.mark.parametrize("we_found", [True, False])
+def test_a_reinitialisation_in_another_suite(
+    peer: PeerMaker, we_announce: bool, we_found: bool
+) -> None:
+    need(peer, "reinit")
+    us, them = OURS(1, "us"), peer(1, "them")
+    room = Room(1, us, b"old")
+    room.change(us, add=[them])
+    announcer, listener = (us, them) if we_announce else (them, us)
+    assert listener.process(announcer.reinit(b"new", 3)) is False
+    founder, guest = (us, them) if we_found else (them, us)
+    guest.join_continued(founder.reinitialise([guest.key_package_for(3)]))
+    room.agree()
+    room.change(founder)
+    room.say(guest, b"in the new suite")
+
+
+def test_messages_of_a_past_epoch(peer: PeerMaker) -> None:
+    us, them = OURS(1, "us"), peer(1, "them")
+    room = Room(1, us, b"late")
+    room.change(us, add=[them])
+    late_from_us, late_from_them = us.encrypt(b"late from us"), them.encrypt(b"late from them")
+    room.change(us)
+    assert them.process(late_from_us) == b"late from us"
+    assert us.process(late_from_them) == b"late from them"
+    room.say(us, b"and on")
+
+
 def test_both_sides_refuse_what_was_tampered_with(peer: PeerMaker) -> None:
     us, them = OURS(1, "us"), peer(1, "them")
     room = Room(1, us, b"tampered")

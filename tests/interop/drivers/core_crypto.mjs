@@ -97,6 +97,8 @@ await serve({
       "remove-proposal",
       "update-proposal",
       "psk-proposal",
+      "reinit",
+      "branch",
       "private-handshake",
       "mixed-commit",
       "epoch-authenticator",

@@ -4,6 +4,7 @@ import { p256, p384, p521 } from "@noble/curves/nist.js";
 import { readFileSync } from "node:fs";
 import {
   acceptAll,
+  branchGroup,
   ciphersuites,
   createApplicationMessage,
   createCommit,
@@ -17,12 +18,17 @@ import {
   getCiphersuiteImpl,
   joinGroup,
   joinGroupExternal,
+  joinGroupFromBranch,
+  joinGroupFromReinit,
   makePskIndex,
   mlsExporter,
   processPrivateMessage,
   processPublicMessage,
+  reinitCreateNewGroup,
+  reinitGroup,
 } from "ts-mls";
 import { createGroupInfoWithRatchetTree } from "ts-mls/createCommit.js";
+import { encodeRatchetTree } from "ts-mls/ratchetTree.js";
 import { base64, bytes, serve, Unsupported } from "./lines.mjs";
 
 const SUITES = [1, 2, 3, 4, 5, 6, 7];
@@ -33,6 +39,7 @@ const { version } = JSON.parse(
 const names = new Map(Object.entries(ciphersuites).map(([name, number]) => [number, name]));
 const clients = new Map();
 
+const suiteOf = (number) => getCiphersuiteImpl(getCiphersuiteFromName(names.get(number)));
 const envelope = (content) => base64(encodeMlsMessage({ version: "mls10", ...content }));
 
 function open(text, wireformat) {
@@ -99,23 +106,31 @@ function lifetime() {
 // uncompressed.
 const CURVES = { 2: p256, 5: p521, 7: p384 };
 
-async function signatureKeys(me) {
-  const pair = await me.suite.signature.keygen();
-  const curve = CURVES[ciphersuites[me.suite.name]];
+async function signatureKeys(suite) {
+  const pair = await suite.signature.keygen();
+  const curve = CURVES[ciphersuites[suite.name]];
   return curve ? { ...pair, publicKey: curve.getPublicKey(pair.signKey, false) } : pair;
 }
 
-async function freshKeys(me) {
-  const capabilities = defaultCapabilities();
-  if (!me.grease) capabilities.ciphersuites = SUITES.map((suite) => names.get(suite));
+async function freshKeys(me, suite = me.suite) {
   return generateKeyPackageWithKey(
     { credentialType: "basic", identity: me.identity },
-    capabilities,
+    // With GREASE and post-quantum suites unknown to everybody else.
+    defaultCapabilities(),
     lifetime(),
     [],
-    await signatureKeys(me),
-    me.suite,
+    await signatureKeys(suite),
+    suite,
   );
+}
+
+/** Enter the group that continues the present one; its Welcome needs the tree beside it. */
+function continued(me, { newState, welcome }) {
+  me.state = newState;
+  return {
+    welcome: envelope({ wireformat: "mls_welcome", welcome }),
+    tree: base64(encodeRatchetTree(newState.ratchetTree)),
+  };
 }
 
 function proposalOf(me, { kind, key_package, identity, psk_id }) {
@@ -157,14 +172,14 @@ await serve({
     cannot: ["update-proposal", "notice-replacement", "unmerged-leaves", "blank-half"],
   }),
 
-  client: async ({ client, suite, identity, grease = false }) => {
-    const impl = await getCiphersuiteImpl(getCiphersuiteFromName(names.get(suite)));
-    clients.set(client, { suite: impl, identity: bytes(identity), grease, psks: {}, keys: [] });
+  client: async ({ client, suite, identity }) => {
+    const impl = await suiteOf(suite);
+    clients.set(client, { suite: impl, identity: bytes(identity), psks: {}, keys: [] });
   },
 
-  key_package: async ({ client }) => {
+  key_package: async ({ client, suite }) => {
     const me = member(client);
-    const keys = await freshKeys(me);
+    const keys = await freshKeys(me, suite && (await suiteOf(suite)));
     me.keys.push(keys);
     return {
       key_package: envelope({ wireformat: "mls_key_package", keyPackage: keys.publicPackage }),
@@ -218,6 +233,7 @@ await serve({
         psks(me),
         me.suite,
         acceptAll,
+  branchGroup,
       );
       me.state = result.newState;
       if (result.kind === "applicationMessage")
@@ -229,6 +245,7 @@ await serve({
         psks(me),
         me.suite,
         acceptAll,
+  branchGroup,
       );
       me.state = result.newState;
     } else throw new Error(`cannot process a ${content.wireformat}`);
@@ -283,6 +300,71 @@ await serve({
         publicMessage: result.publicMessage,
       }),
     };
+  },
+
+  branch: async ({ client, group_id, key_packages }) => {
+    const me = member(client);
+    const { publicPackage, privatePackage } = await freshKeys(me);
+    const offers = key_packages.map((text) => open(text, "mls_key_package").keyPackage);
+    const result = await branchGroup(
+      me.state,
+      publicPackage,
+      privatePackage,
+      offers,
+      bytes(group_id),
+      me.suite,
+    );
+    return continued(me, result);
+  },
+
+  reinit: async ({ client, group_id, suite }) => {
+    const me = member(client);
+    const result = await reinitGroup(
+      me.state,
+      bytes(group_id),
+      "mls10",
+      names.get(suite),
+      [],
+      me.suite,
+    );
+    me.state = result.newState;
+    return { message: base64(encodeMlsMessage(result.commit)) };
+  },
+
+  reinitialise: async ({ client, key_packages }) => {
+    const me = member(client);
+    const { groupId, cipherSuite, extensions } = me.state.groupActiveState.reinit;
+    me.suite = await suiteOf(ciphersuites[cipherSuite]);
+    const { publicPackage, privatePackage } = await freshKeys(me);
+    const offers = key_packages.map((text) => open(text, "mls_key_package").keyPackage);
+    const result = await reinitCreateNewGroup(
+      me.state,
+      publicPackage,
+      privatePackage,
+      offers,
+      groupId,
+      cipherSuite,
+      extensions,
+    );
+    return continued(me, result);
+  },
+
+  join_continued: async ({ client, welcome }) => {
+    const me = member(client);
+    const { welcome: content } = open(welcome, "mls_welcome");
+    const { publicPackage, privatePackage } = me.keys.pop();
+    const reinit = me.state.groupActiveState.kind === "suspendedPendingReinit";
+    me.suite = await suiteOf(ciphersuites[publicPackage.cipherSuite]);
+    me.state = reinit
+      ? await joinGroupFromReinit(me.state, content, publicPackage, privatePackage, undefined)
+      : await joinGroupFromBranch(
+          me.state,
+          content,
+          publicPackage,
+          privatePackage,
+          undefined,
+          me.suite,
+        );
   },
 
   group_info: async ({ client }) => {
