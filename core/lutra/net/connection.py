@@ -215,10 +215,10 @@ class Connection(asyncio.Protocol):
 
     def expect_life(self) -> None:
         """Give up soon unless the other side shows up: for after a suspend or a network change."""
-        self._received_at = min(
-            self._received_at,
-            self._loop.time() - self._timing.silence + self._timing.keep_alive + 1,
-        )
+        # A healthy peer is heard within this time even if one sign of life is late.
+        patience = 2 * self._timing.keep_alive
+        last = self._loop.time() - self._timing.silence + patience
+        self._received_at = min(self._received_at, last)
         self._channel.keep_alive()
         self._flush()
 

@@ -199,7 +199,7 @@ def test_by_default_a_pulled_cable_is_noticed_within_ten_seconds() -> None:
 
 
 async def test_after_a_suspend_a_dead_connection_is_given_up_early() -> None:
-    patient = Timing(keep_alive=0.1, silence=60, tick=0.05)
+    patient = Timing(keep_alive=0.2, silence=60, tick=0.05)
     async with serving(timing=patient) as server, proxying(server.address) as proxy:
         here = await dial(Address("127.0.0.1", proxy.port), ALICE, admit=anyone, timing=patient)
         there = await server.arrived.get()
