@@ -163,7 +163,13 @@ def _span(span: Span, *, first: bool, last: bool, signs_work: bool) -> str:
     embed = attributes.get("embed")
     if embed is not None and set(text) == {EMBED_CHARACTER}:
         return f"![]({_destination(str(embed))})" * len(text)
-    out = _code_span(text) if attributes.get("code") else _escaped(text, first=first, last=last)
+    if not attributes.get("code"):
+        out = _escaped(text, first=first, last=last)
+    elif attributes.get("link") and "]" in text:
+        # A line that begins so could be taken for the definition of a link.
+        out = f"<code>{_escaped(text, first=False, last=False)}</code>"
+    else:
+        out = _code_span(text)
     # Signs next to letters and beside spaces are unmistakable; anything else is written as HTML.
     signs_work = signs_work and text[0].isalnum() and text[-1].isalnum()
     signs_work = signs_work and not attributes.get("code")
