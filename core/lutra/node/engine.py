@@ -383,6 +383,7 @@ class Engine:
     def _forget(self) -> None:
         """Drop all state in memory that the undone transaction may have changed."""
         self._context.outbox.clear()
+        self.sessions.abandon()
         self._logs.forget()
         self._groups.forget()
         self._acknowledgements.forget()

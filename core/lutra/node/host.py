@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Callable
+from concurrent.futures import Future
 from typing import TypeVar
 
 from lutra.crypto.random import Random, system_random
@@ -100,9 +101,16 @@ class EngineHost:
         if effects.work and not self._working:
             # Queued behind every call that is waiting, so that typing goes first.
             self._working = True
-            self._thread.submit(self._work)
+            self._thread.submit(self._work).add_done_callback(self._report)
 
     def _tick(self) -> None:
         self._timer = None
         if not self._closed:
-            self._thread.submit(self._run, Engine.tick)
+            self._thread.submit(self._run, Engine.tick).add_done_callback(self._report)
+
+    def _report(self, done: Future[None]) -> None:
+        """Hand a failure that no caller awaits to the event loop's handler."""
+        error = None if done.cancelled() else done.exception()
+        if error is not None:
+            context = {"message": "the engine failed at work of its own", "exception": error}
+            self._loop.call_soon_threadsafe(self._loop.call_exception_handler, context)

@@ -67,6 +67,7 @@ class SessionHub:
         self._monotonic = monotonic
         self._entries: dict[int, _Entry] = {}
         self._peers_changed = False
+        self._at_risk: set[int] = set()
 
     def open(
         self, connection: int, device: bytes, handshake_hash: bytes, *, initiator: bool
@@ -86,6 +87,8 @@ class SessionHub:
         entry = self._entries.get(connection)
         if entry is None:
             return
+        # If the transaction fails the session's state is ahead of the store: it must end.
+        self._at_risk.add(connection)
         for frame in frames:
             entry.session.receive(frame)
 
@@ -123,8 +126,9 @@ class SessionHub:
 
     def work(self) -> None:
         """Do one slice of bulk work in each session that has some."""
-        for entry in list(self._entries.values()):
+        for connection, entry in list(self._entries.items()):
             if entry.session.has_work:
+                self._at_risk.add(connection)
                 entry.session.work()
 
     @property
@@ -152,8 +156,15 @@ class SessionHub:
         ]
         return min(times, default=None)
 
+    def abandon(self) -> None:
+        """End the sessions that took part in a transaction which was undone."""
+        for connection in self._at_risk & self._entries.keys():
+            self._entries[connection].session.close("This device could not store what you sent.")
+        self._at_risk.clear()
+
     def take(self) -> Traffic:
         """Return what all sessions want done, and forget ended ones."""
+        self._at_risk.clear()
         traffic = Traffic(peers_changed=self._peers_changed)
         self._peers_changed = False
         for connection, entry in list(self._entries.items()):
