@@ -20,7 +20,7 @@ from lutra.mls.framing import (
     encode_body,
 )
 from lutra.mls.secret_tree import APPLICATION, HANDSHAKE, RatchetLimits, SecretTree
-from lutra.mls.suites import NONCE_BYTES, CipherSuite
+from lutra.mls.suites import CipherSuite
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,9 +64,7 @@ def sender_data_key_nonce(
     suite: CipherSuite, sender_data_secret: bytes, ciphertext: bytes
 ) -> tuple[bytes, bytes]:
     """Derive key and nonce of the sender data from a sample of the ciphertext (§6.3.2)."""
-    sample = ciphertext[: suite.hash_bytes]
-    key = suite.expand_with_label(sender_data_secret, b"key", sample, suite.key_bytes)
-    return key, suite.expand_with_label(sender_data_secret, b"nonce", sample, NONCE_BYTES)
+    return suite.sender_data_keys(sender_data_secret, ciphertext[: suite.hash_bytes])
 
 
 def _ratchet_of(content_type: ContentType) -> int:

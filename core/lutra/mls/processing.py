@@ -63,7 +63,7 @@ def unprotect(
             is_member=lambda leaf: _is_other_member(state, leaf),
             limits=services.policy.limits,
         )
-        state = replace(state, secret_tree=secret_tree)
+        state = state.with_messages(secret_tree)
     else:
         content = message.authenticated()
         check_place(public, content.content.group_id, content.content.epoch)

@@ -58,7 +58,7 @@ def protect_handshake(
         padding=0,
         random=services.random,
     )
-    return message, replace(state, secret_tree=secret_tree)
+    return message, state.with_messages(secret_tree)
 
 
 def send_application(
@@ -83,7 +83,7 @@ def send_application(
         padding=padding,
         random=services.random,
     )
-    return message, replace(state, secret_tree=secret_tree)
+    return message, state.with_messages(secret_tree)
 
 
 def send_proposal(

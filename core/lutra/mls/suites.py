@@ -40,6 +40,7 @@ class CipherSuite:
         "_hash",
         "_hash_name",
         "_ratchet_labels",
+        "_sender_data_labels",
         "aead_class",
         "hash_bytes",
         "hpke",
@@ -67,14 +68,12 @@ class CipherSuite:
         self.key_bytes = hpke.key_bytes
         self.aead_class = hpke.aead_class
         self.zero = bytes(hpke.hash_bytes)
-        self._ratchet_labels = tuple(
-            u16(length) + vector(_LABEL_PREFIX + label) + b"\x04"
-            for length, label in (
-                (self.key_bytes, b"key"),
-                (NONCE_BYTES, b"nonce"),
-                (self.hash_bytes, b"secret"),
-            )
-        )
+        key = u16(self.key_bytes) + vector(_LABEL_PREFIX + b"key")
+        nonce = u16(NONCE_BYTES) + vector(_LABEL_PREFIX + b"nonce")
+        following = u16(self.hash_bytes) + vector(_LABEL_PREFIX + b"secret")
+        # Ratchet contexts are generations: vectors of four bytes.
+        self._ratchet_labels = key + b"\x04", nonce + b"\x04", following + b"\x04"
+        self._sender_data_labels = key, nonce
 
     def hash(self, data: bytes) -> bytes:
         """Hash with the suite's hash function."""
@@ -132,6 +131,16 @@ class CipherSuite:
             hmac.digest(secret, key + tail, name)[: self.key_bytes],
             hmac.digest(secret, nonce + tail, name)[:NONCE_BYTES],
             hmac.digest(secret, following + tail, name),
+        )
+
+    def sender_data_keys(self, secret: bytes, sample: bytes) -> tuple[bytes, bytes]:
+        """Return (key, nonce) of the sender data of a message (§6.3.2)."""
+        tail = vector(sample) + b"\x01"
+        key, nonce = self._sender_data_labels
+        name = self._hash_name
+        return (
+            hmac.digest(secret, key + tail, name)[: self.key_bytes],
+            hmac.digest(secret, nonce + tail, name)[:NONCE_BYTES],
         )
 
     def ref_hash(self, label: bytes, value: bytes) -> bytes:
