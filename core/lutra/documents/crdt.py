@@ -7,6 +7,7 @@ faults of its own; neither derives from ``Exception``. Whoever calls Loro theref
 
 from __future__ import annotations
 
+import ctypes
 from collections.abc import Callable, Mapping, Sequence
 from types import TracebackType
 from typing import Final, Protocol, cast
@@ -70,13 +71,10 @@ def is_loro_panic(error: BaseException) -> bool:
     return type(error).__name__ == "PanicException"
 
 
-_abandoned: list[LoroDoc] = []
-
-
 def abandon(doc: LoroDoc, error: BaseException) -> None:
     """Never free ``doc`` if ``error`` was a panic: Loro would panic again while freeing it."""
     if is_loro_panic(error):
-        _abandoned.append(doc)
+        ctypes.pythonapi.Py_IncRef(ctypes.py_object(doc))
 
 
 class EditGuard:
