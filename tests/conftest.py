@@ -6,6 +6,11 @@ import os
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
+
+# A busy machine is no failure; pytest-timeout ends what hangs.
+settings.register_profile("lutra", deadline=None)
+settings.load_profile("lutra")
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:

@@ -33,7 +33,7 @@ class NodeProcess:
         self._process = subprocess.Popen(
             [*cable.command(side), *command, *cable.options(side)],
             stdin=subprocess.DEVNULL,
-            stdout=self._log,
+            stdout=subprocess.DEVNULL,
             stderr=self._log,
         )
         self.client, status = self._ready()
