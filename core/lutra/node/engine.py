@@ -60,14 +60,14 @@ class Effects:
         events: for listeners, in order.
         traffic: for connections.
         deadline: monotonic time of the next `Engine.tick`, or None if nothing is due.
-        work: there is bulk work: call `Engine.work` soon, after what is more urgent.
+        work: connections with bulk work: call `Engine.work` soon, after what is more urgent.
         reach: whom to look for and let in, if that may have changed.
     """
 
     events: Sequence[Event]
     traffic: Traffic
     deadline: float | None
-    work: bool
+    work: frozenset[int]
     reach: Reach | None
 
 
@@ -184,9 +184,9 @@ class Engine:
             self._documents.checkpoint(document)
         self.sessions.tick()
 
-    def work(self) -> None:
-        """Do a slice of bulk work: a few hundred operations in or out."""
-        self.sessions.work()
+    def work(self, connections: frozenset[int]) -> None:
+        """Do a slice of bulk work on each connection: a few hundred operations in or out."""
+        self.sessions.work(connections)
 
     def close(self) -> None:
         """Close the store; the engine cannot be used afterwards."""
@@ -364,7 +364,7 @@ class Engine:
         times = [at for at in (self._deadlines.next(), self.sessions.next_tick()) if at is not None]
         reach = self.reach() if changed or self._reach_moved else None
         self._reach_moved = False
-        return Effects(events, traffic, min(times, default=None), self.sessions.has_work, reach)
+        return Effects(events, traffic, min(times, default=None), self.sessions.working(), reach)
 
     def reach(self) -> Reach:
         """Return whom this device looks for and lets in."""

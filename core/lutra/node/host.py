@@ -14,6 +14,8 @@ from lutra.store.profile import Profile
 from lutra.store.thread import StoreThread
 
 Result = TypeVar("Result")
+_BACKLOG_SECONDS = 0.005
+"""How soon to look again whether a connection can take more."""
 
 
 def wall_clock() -> int:
@@ -26,16 +28,21 @@ class EngineHost:
 
     Args:
         on_effects: called on the event loop with the effects of every call, in their order.
+        idle: returns the connections that can take bulk without making live operations wait.
     """
 
-    def __init__(self, on_effects: Callable[[Effects], None]) -> None:
+    def __init__(
+        self, on_effects: Callable[[Effects], None], idle: Callable[[], frozenset[int]]
+    ) -> None:
         self._on_effects = on_effects
+        self._idle = idle
         self._loop = asyncio.get_running_loop()
         self._thread = StoreThread("lutra-engine")
         self._engine: Engine | None = None
         self._timer: asyncio.TimerHandle | None = None
         self._closed = False
         self._working = False
+        self._work_left: frozenset[int] = frozenset()
 
     async def open(self, profile: Profile, key: bytes, random: Random = system_random) -> None:
         """Open the profile's store and engine on the thread.
@@ -77,9 +84,9 @@ class EngineHost:
         self._loop.call_soon_threadsafe(self._deliver, effects)
         return result
 
-    def _work(self) -> None:
+    def _work(self, connections: frozenset[int]) -> None:
         self._working = False
-        self._run(Engine.work)
+        self._run(lambda engine: engine.work(connections))
 
     def _close(self) -> None:
         engine, self._engine = self._engine, None
@@ -98,10 +105,23 @@ class EngineHost:
             delay = max(0.0, effects.deadline - time.monotonic())
             self._timer = self._loop.call_later(delay, self._tick)
         self._on_effects(effects)
-        if effects.work and not self._working:
-            # Queued behind every call that is waiting, so that typing goes first.
-            self._working = True
-            self._thread.submit(self._work).add_done_callback(self._report)
+        self._work_left = effects.work
+        self._work_on()
+
+    def _work_on(self) -> None:
+        """Queue a slice of bulk work behind every call that waits, so that typing goes first."""
+        if self._working or self._closed or not self._work_left:
+            return
+        self._working = True
+        connections = self._work_left & self._idle()
+        if connections:
+            self._thread.submit(self._work, connections).add_done_callback(self._report)
+        else:
+            self._loop.call_later(_BACKLOG_SECONDS, self._look_again)
+
+    def _look_again(self) -> None:
+        self._working = False
+        self._work_on()
 
     def _tick(self) -> None:
         self._timer = None

@@ -1,7 +1,8 @@
 """Connections and what happens on them: a sync session, or somebody joining by an invite.
 
-The device that dialled says in the first frame what it wants. A device that shares no group with
-this one gets no further than the joining exchange.
+A connection between peers carries a session; a device that shares no group with this one learns
+nothing from it, but may introduce itself as a new member of one. An errand begins with a frame
+that names it.
 """
 
 from __future__ import annotations
@@ -14,15 +15,15 @@ from typing import Protocol, TypeVar
 from lutra.errors import LutraError
 from lutra.groups.invite import Inviter
 from lutra.net.connection import Connection, Role
-from lutra.net.frames import CloseReason
+from lutra.net.frames import CloseReason, Purpose
 from lutra.node.engine import Engine
 from lutra.node.session_hub import Traffic
 
 Result = TypeVar("Result")
-SYNC = b"lutra sync 1"
 JOIN = b"lutra join 1"
 _FRAMES_AT_ONCE = 64
-_PURPOSE_SECONDS = 10.0
+_ERRAND_SECONDS = 10.0
+_BACKLOG_BYTES = 64 * 1024
 
 
 class EngineCalls(Protocol):
@@ -40,6 +41,12 @@ class _Link:
         self.number = number
         self.connection = connection
         self.outgoing: asyncio.Queue[bytes | None] = asyncio.Queue()
+        self.backlog = 0
+
+    def send(self, frame: bytes) -> None:
+        """Queue a frame."""
+        self.backlog += len(frame)
+        self.outgoing.put_nowait(frame)
 
 
 class Links:
@@ -53,20 +60,11 @@ class Links:
         self._engine = engine
         self._numbers = itertools.count(1)
         self._links: dict[int, _Link] = {}
-        self._served: set[Connection] = set()
         self._tasks: set[asyncio.Task[None]] = set()
 
-    def serve(self, connection: Connection, *, member: bool) -> None:
-        """Serve a connection until it ends; serving it already changes nothing.
-
-        Args:
-            connection: to a proven device, dialled by either side.
-            member: the device shares a group with this one; others may only join by an invite.
-        """
-        if connection in self._served:
-            return
-        self._served.add(connection)
-        task = asyncio.ensure_future(self._serve(connection, member))
+    def serve(self, connection: Connection) -> None:
+        """Serve a connection to a proven device, dialled by either side, until it ends."""
+        task = asyncio.ensure_future(self._serve(connection))
         self._tasks.add(task)
         task.add_done_callback(self._done)
 
@@ -75,11 +73,17 @@ class Links:
         for number, frame in traffic.frames:
             link = self._links.get(number)
             if link is not None:
-                link.outgoing.put_nowait(frame)
+                link.send(frame)
         for number, _ in traffic.closed:
             link = self._links.get(number)
             if link is not None:
                 link.outgoing.put_nowait(None)
+
+    def idle(self) -> frozenset[int]:
+        """Return the connections that can take bulk without making live operations wait."""
+        return frozenset(
+            number for number, link in self._links.items() if link.backlog < _BACKLOG_BYTES
+        )
 
     def traffic_bytes(self) -> tuple[int, int]:
         """Return the encrypted bytes sent and received on the connections that are open."""
@@ -104,17 +108,14 @@ class Links:
             context = {"message": "serving a connection failed", "exception": error}
             task.get_loop().call_exception_handler(context)
 
-    async def _serve(self, connection: Connection, member: bool) -> None:
+    async def _serve(self, connection: Connection) -> None:
         try:
-            if connection.role is Role.INITIATOR:
-                await connection.send(SYNC)
+            if connection.purpose is Purpose.PEER:
                 await self._sync(connection)
                 return
-            async with asyncio.timeout(_PURPOSE_SECONDS):
-                purpose = await connection.receive()
-            if purpose == SYNC and member:
-                await self._sync(connection)
-            elif purpose == JOIN:
+            async with asyncio.timeout(_ERRAND_SECONDS):
+                errand = await connection.receive()
+            if errand == JOIN:
                 await self._invite(connection)
             else:
                 connection.close(CloseReason.NOT_ADMITTED)
@@ -123,7 +124,6 @@ class Links:
             connection.close(CloseReason.VIOLATION)
         finally:
             connection.close()
-            self._served.discard(connection)
 
     async def _sync(self, connection: Connection) -> None:
         """Run a session until connection or session end."""
@@ -158,6 +158,7 @@ class Links:
         try:
             while (frame := await link.outgoing.get()) is not None:
                 await link.connection.send(frame)
+                link.backlog -= len(frame)
             link.connection.close()
         except LutraError:
             # The reading side notices the same end and cleans up.
@@ -170,11 +171,11 @@ class Links:
             lambda engine: engine.inviter(peer, handshake_hash)
         )
         while not inviter.done:
-            async with asyncio.timeout(_PURPOSE_SECONDS):
+            async with asyncio.timeout(_ERRAND_SECONDS):
                 frame = await connection.receive()
             await connection.send(
                 await self._engine.call(lambda _, frame=frame: inviter.receive(frame))
             )
         # The newcomer leaves this connection and dials anew, as a member.
-        async with asyncio.timeout(_PURPOSE_SECONDS):
+        async with asyncio.timeout(_ERRAND_SECONDS):
             await connection.wait_closed()

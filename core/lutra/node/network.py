@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
+from dataclasses import dataclass
 
 from lutra.crypto.signing import SigningKey
 from lutra.errors import EnvironmentalError, LutraError, UsageError
@@ -11,6 +12,7 @@ from lutra.groups.errors import JoinRefusedError
 from lutra.groups.invite import InviteSecret, Joiner
 from lutra.net.connection import Address, Connection
 from lutra.net.discovery import Discovery, DiscoveryEvent, Found
+from lutra.net.knock import Knock
 from lutra.net.mdns import ServiceKind
 from lutra.net.peers import Admission, PeerConnected, PeerEvent, PeerManager
 from lutra.net.transport import dial
@@ -28,6 +30,19 @@ class NobodyFoundError(EnvironmentalError):
     """No device that made the invite could be reached."""
 
     code = "join.nobody-found"
+
+
+@dataclass(frozen=True, slots=True)
+class _Door:
+    """Where an inviting device may be.
+
+    Attributes:
+        address: where to dial.
+        knock: what whoever answers there must prove first; None for a typed address.
+    """
+
+    address: Address
+    knock: Knock | None
 
 
 class Network:
@@ -58,7 +73,7 @@ class Network:
         )
         self._discovery: Discovery | None = None
         self._sought: InviteSecret | None = None
-        self._inviters: asyncio.Queue[Address] = asyncio.Queue()
+        self._inviters: asyncio.Queue[_Door] = asyncio.Queue()
         self._memories: set[asyncio.Task[None]] = set()
 
     async def open(self, reach: Reach) -> None:
@@ -127,6 +142,10 @@ class Network:
         """Return the devices connected right now."""
         return tuple(one.peer_device for one in self._peers.connections())
 
+    def idle(self) -> frozenset[int]:
+        """Return the connections that can take bulk without making live operations wait."""
+        return self._links.idle()
+
     def traffic_bytes(self) -> tuple[int, int]:
         """Return encrypted bytes sent and received on open connections."""
         return self._links.traffic_bytes()
@@ -146,7 +165,7 @@ class Network:
         tried = [parse_address(text) for text in addresses]
         self._inviters = asyncio.Queue()
         for address in tried:
-            self._inviters.put_nowait(address)
+            self._inviters.put_nowait(_Door(address, None))
         self._sought = invite
         self._announce()
         failure: LutraError | None = None
@@ -155,9 +174,9 @@ class Network:
                 while True:
                     if self._discovery is None and self._inviters.empty():
                         break
-                    address = await self._inviters.get()
+                    door = await self._inviters.get()
                     try:
-                        return await self._join_at(invite, address)
+                        return await self._join_at(invite, door)
                     except JoinRefusedError:
                         raise
                     except LutraError as error:
@@ -175,10 +194,14 @@ class Network:
 
     # Inside
 
-    async def _join_at(self, invite: InviteSecret, address: Address) -> bytes:
+    async def _join_at(self, invite: InviteSecret, door: _Door) -> bytes:
         async with asyncio.timeout(_STEP_SECONDS):
             connection = await dial(
-                address, self._key, admit=lambda _: True, timing=self._options.timing
+                door.address,
+                self._key,
+                admit=lambda _: True,
+                knock=door.knock,
+                timing=self._options.timing,
             )
         try:
             await connection.send(JOIN)
@@ -201,7 +224,7 @@ class Network:
         finally:
             connection.close()
         await connection.wait_closed()
-        self._peers.remember(address, connection.peer_device)
+        self._peers.remember(door.address, connection.peer_device)
         return welcome.group
 
     def _announce(self) -> None:
@@ -215,7 +238,7 @@ class Network:
     def _discovered(self, event: DiscoveryEvent) -> None:
         if isinstance(event, Found) and event.kind is ServiceKind.RENDEZVOUS:
             for address in event.addresses:
-                self._inviters.put_nowait(address)
+                self._inviters.put_nowait(_Door(address, event.knock))
             return
         self._peers.discovered(event)
 
@@ -224,7 +247,9 @@ class Network:
             return Admission.REFUSED
         if device in self._reach.devices:
             return Admission.MEMBER
-        return Admission.GUEST if self._reach.invites else Admission.REFUSED
+        # A stranger may hold an invite, or be a new member of a group that this device has not
+        # heard of yet; it learns nothing until it has proven either.
+        return Admission.GUEST if self._reach.invites or self._reach.secrets else Admission.REFUSED
 
     def _resumed(self) -> None:
         if self._discovery is not None:
@@ -232,9 +257,8 @@ class Network:
 
     def _peer_event(self, event: PeerEvent) -> None:
         if isinstance(event, PeerConnected):
-            member = event.admission is Admission.MEMBER
-            self._links.serve(event.connection, member=member)
-            if member:
+            self._links.serve(event.connection)
+            if event.admission is Admission.MEMBER:
                 self._remember(event.connection)
 
     def _remember(self, connection: Connection) -> None:

@@ -51,7 +51,7 @@ class Node:
 
     def __init__(self, options: NodeOptions) -> None:
         self._options = options
-        self._host = EngineHost(self._carry_out)
+        self._host = EngineHost(self._carry_out, self._idle)
         self._network: Network | None = None
         self._subscriptions: list[Subscription] = []
         self._identity: Identity | None = None
@@ -296,6 +296,9 @@ class Node:
         if self._network is None:
             raise NotRunningError("This needs the network, and the node is not on it.")
         return self._network
+
+    def _idle(self) -> frozenset[int]:
+        return self._network.idle() if self._network is not None else frozenset()
 
     def _carry_out(self, effects: Effects) -> None:
         if self._network is not None:

@@ -124,17 +124,17 @@ class SessionHub:
         for entry in self._entries.values():
             entry.session.tick()
 
-    def work(self) -> None:
-        """Do one slice of bulk work in each session that has some."""
-        for connection, entry in list(self._entries.items()):
-            if entry.session.has_work:
-                self._at_risk.add(connection)
-                entry.session.work()
+    def work(self, connections: frozenset[int]) -> None:
+        """Do one slice of bulk work on each of these connections that has some."""
+        for connection in connections & self.working():
+            self._at_risk.add(connection)
+            self._entries[connection].session.work()
 
-    @property
-    def has_work(self) -> bool:
-        """Whether `work` has something to do."""
-        return any(entry.session.has_work for entry in self._entries.values())
+    def working(self) -> frozenset[int]:
+        """Return the connections whose sessions have bulk work to do."""
+        return frozenset(
+            connection for connection, entry in self._entries.items() if entry.session.has_work
+        )
 
     def send_presence(
         self, group: bytes, document: bytes, anchor: bytes | None, head: bytes | None
