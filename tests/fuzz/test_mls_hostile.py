@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+import tracemalloc
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
@@ -22,6 +23,7 @@ from fuzz.mls_insider import (
     scene,
     welcome_for,
 )
+from lutra.errors import RemoteError
 from lutra.mls import (
     Add,
     Capabilities,
@@ -170,6 +172,19 @@ def test_long_commits_cost_linear_time(
     growth = len(large) / len(small)
     quick = max(cpu_seconds(lambda: refuse(small)), 0.002)
     assert cpu_seconds(lambda: refuse(large)) < quick * growth * 3
+
+
+@pytest.mark.parametrize("make", [commit_of_keys, commit_of_custom_proposals, commit_of_references])
+def test_long_commits_cost_memory_in_proportion(make: Callable[[int], bytes]) -> None:
+    message = make(4000)
+    tracemalloc.start()
+    try:
+        with pytest.raises(RemoteError):
+            scene().victim.process(message)
+        peak = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+    assert peak < 128 * len(message)
 
 
 def test_a_flood_of_proposals_is_cut_off() -> None:

@@ -257,7 +257,7 @@ def test_random_actions(peer: PeerMaker, suite: int, actions: int) -> None:
 
 
 def test_random_actions_of_three_implementations(peers: dict[str, PeerMaker]) -> None:
-    play(OURS, [OURS, *peers.values()], 1, 300, 60)
+    play(OURS, [OURS, *peers.values()], 1, 300, 40)
 
 
 @pytest.mark.soak
