@@ -176,6 +176,8 @@ def check_members(tree: RatchetTree, extensions: Extensions, changed: Iterable[i
     encryption_keys = {leaf.encryption_key for leaf in members.values()}
     if len(signature_keys) < len(members) or len(encryption_keys) < len(members):
         raise InvalidTreeError("Two members share one key.", "7.3")
+    if not encryption_keys.isdisjoint(node.encryption_key for _, node in tree.parents()):
+        raise InvalidTreeError("A member uses the key of a parent node.", "12.4.3.1")
     in_use = {leaf.credential.credential_type for leaf in members.values()}
     for supported in {leaf.capabilities.credentials for leaf in members.values()}:
         if not in_use.issubset(supported):

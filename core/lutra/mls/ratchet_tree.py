@@ -304,13 +304,19 @@ class TreeDraft(RatchetTree):
         self._touch(leaf_index * 2)
 
     def free_leaf(self) -> int:
-        """Return the leftmost blank leaf, extending the tree if there is none (§7.7)."""
+        """Return the leftmost blank leaf, extending the tree if there is none (§7.7).
+
+        Raises:
+            InvalidTreeError: the tree would be larger than supported.
+        """
         nodes = self._nodes
         for index in range(self._blank_from, self.leaf_count):
             if nodes[index * 2] is None:
                 self._blank_from = index
                 return index
         free = self.leaf_count
+        if free >= MAX_LEAVES:
+            raise InvalidTreeError("A tree is larger than supported here.", "7.7")
         nodes.extend([None] * (2 * free))
         self._hashes.extend([None] * (2 * free))
         self.leaf_count = 2 * free

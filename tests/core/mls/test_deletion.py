@@ -8,9 +8,13 @@ import pytest
 
 from core.mls.world import World
 from lutra.mls import Group, ReceivedApplication, ReceivedCommit, Remove
-from lutra.mls.errors import UsedKeyError
+from lutra.mls.codec import Reader
+from lutra.mls.errors import MlsDecryptionError, UsedKeyError
+from lutra.mls.framing import FramedContent, WireFormat
+from lutra.mls.proposals import Commit, HpkeCiphertext
 from lutra.mls.secret_tree import APPLICATION, HANDSHAKE, RatchetLimits, SecretTree
 from lutra.mls.suites import suite_for
+from lutra.mls.transition import provisional_context
 
 
 def everything_in(group: Group) -> set[bytes]:
@@ -131,6 +135,47 @@ def test_a_removed_member_keeps_no_secret() -> None:
     secrets += [*before.private_keys.values(), before.signature_private]
     world.commit("ben", Remove(2))
     assert_gone(world.removed["cleo"], secrets)
+
+
+def test_nothing_in_a_removal_opens_for_the_removed() -> None:
+    world = World(seed=b"evict", wire_format=WireFormat.PUBLIC_MESSAGE)
+    world.found("m0")
+    world.add("m0", *(f"m{index}" for index in range(1, 8)))
+    for name in ("m3", "m6", "m1"):
+        world.commit(name)
+    before = dict(world.members)
+    assert len(before["m2"]._state.private_keys) >= 3
+    staged = world.commit("m0", Remove(2))
+    body = FramedContent.decode(Reader(staged.message, 4)).body
+    assert isinstance(body, Commit)
+    assert body.path is not None
+    context = provisional_context(staged.previous.public_state, staged.group.tree, None)
+    sealed = [s for node in body.path.nodes for s in node.encrypted_path_secrets]
+    can_open = {
+        name
+        for name, group in before.items()
+        if any(_opens(group, one, context.encoded) for one in sealed)
+    }
+    assert can_open == {"m1", "m3", "m4", "m5", "m6", "m7"}
+    held = everything_in(before["m2"])
+    for group in world.members.values():
+        new = group._state
+        secrets = [new.secrets.need("init"), new.secrets.need("exporter")]
+        secrets += [key for node, key in new.private_keys.items() if node == group.tree.root]
+        assert not any(secret in value for secret in secrets for value in held)
+
+
+def _opens(group: Group, sealed: HpkeCiphertext, context: bytes) -> bool:
+    for private in group._state.private_keys.values():
+        keys = private, group.suite.hpke.public_key(private)
+        try:
+            group.suite.decrypt_with_label(
+                keys, b"UpdatePathNode", context, sealed.kem_output, sealed.ciphertext
+            )
+        except MlsDecryptionError:
+            continue
+        return True
+    return False
 
 
 def test_old_resumption_keys_go_in_time() -> None:
