@@ -335,6 +335,8 @@ class DocumentRegistry:
         document = Document(identity, self._context.device, clock=self._seconds)
         row = DocumentRow(identity, group, "", time, time)
         self._context.store.documents.upsert(row)
+        # Untitled pages are new in lists too.
+        self._context.outbox.documents_changed(group, identity)
         opened = OpenDocument(document, row, {})
         self._keep(identity, opened)
         return opened
