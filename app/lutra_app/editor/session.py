@@ -29,7 +29,9 @@ _PRESENCE_MS = 60
 _GATHER_MS = 4
 _SLICE_MS = 10
 _SLOW_SAVE_MS = 400
-_FIRST_BATCH = 16
+_MOST_GATHER_MS = 60
+_LEAST_BATCH = 16
+_FIRST_BATCH = 64
 _MOST_BATCH = 1024
 
 
@@ -211,9 +213,12 @@ class PageSession(QObject):
         self._place_carets(wake=False)
         spent = clock.elapsed()
         if spent > _SLICE_MS:
-            self._batch = max(1, self._batch // 2)
+            self._batch = max(_LEAST_BATCH, self._batch // 2)
         elif spent * 2 < _SLICE_MS and count == self._batch:
             self._batch = min(_MOST_BATCH, self._batch * 2)
+        # A long paragraph takes its time to lay out anew, however small the change in it: keys and
+        # painting get at least as much time as that.
+        self._gather.setInterval(min(max(_GATHER_MS, spent), _MOST_GATHER_MS))
         if self._updates:
             self._gather.start()
 
