@@ -14,7 +14,7 @@ from lutra.crypto import aead
 from lutra.crypto.hashing import equal_constant_time
 from lutra.crypto.hpke import HYBRID
 from lutra.crypto.kdf import hkdf
-from lutra.crypto.random import Random
+from lutra.crypto.random import Random, system_random
 from lutra.errors import DecryptionError, MalformedError
 from lutra.groups.control import Links, NewEpoch, SealedSecret
 from lutra.groups.errors import ControlError
@@ -60,6 +60,15 @@ class SealingKey:
 
     def __repr__(self) -> str:
         return f"SealingKey(public={self.public[:8].hex()}…)"
+
+
+def is_sealing_key(public: bytes) -> bool:
+    """Tell whether secrets can be sealed to a public key."""
+    try:
+        HYBRID.seal(public, b"", b"", b"", system_random)
+    except MalformedError:
+        return False
+    return True
 
 
 def commitment_to(secret: bytes) -> bytes:

@@ -38,6 +38,7 @@ from lutra.groups.control import (
 from lutra.groups.data_keys import BodyCipher
 from lutra.groups.epochs import (
     SealingKey,
+    is_sealing_key,
     make_epoch,
     make_links,
     open_epoch,
@@ -48,9 +49,6 @@ from lutra.groups.history import ControlHistory
 from lutra.groups.keys import ControlSigner, Epoch, Member, Reception
 from lutra.groups.membership import Membership
 from lutra.operation import Operation
-
-MAX_WAITING = 4_096
-"""Control operations held while what they follow is missing; more stay in their logs only."""
 
 
 def group_id(creator: bytes, nonce: bytes) -> bytes:
@@ -104,11 +102,9 @@ class Group:
         self._secrets = dict(known_secrets or {})
         self._history = ControlHistory()
         self._membership = Membership(self._history)
-        self._waiting: dict[bytes, Operation] = {}
         self._epochs: dict[bytes, _EpochRecord] = {}
         self._links: list[Links] = []
         self._sealed_names: list[_SealedNames] = []
-        self._keys_of: dict[bytes, bytes] = {}
         self._cards: dict[bytes, tuple[int, Card]] = {}
         self._settings: tuple[int, int, bytes, Settings] | None = None
         self._creator_epoch: bytes | None = None
@@ -153,25 +149,14 @@ class Group:
         return dict(self._secrets)
 
     def receive(self, operation: Operation) -> Reception:
-        """Take in a verified control operation, and those that waited for it."""
+        """Take in a verified control operation that follows only known ones."""
         if operation.id in self._history:
             return Reception.KNOWN
         if self._history.missing(operation):
-            if len(self._waiting) < MAX_WAITING:
-                self._waiting[operation.id] = operation
             return Reception.WAITING
         if self._is_foreign(operation):
             return Reception.FOREIGN
-        reception = self._accept(operation)
-        progress = True
-        while progress:
-            ready = [item for item in self._waiting.values() if not self._history.missing(item)]
-            for item in ready:
-                del self._waiting[item.id]
-                if not self._is_foreign(item):
-                    self._accept(item)
-            progress = bool(ready)
-        return reception
+        return self._accept(operation)
 
     def heads(self) -> tuple[bytes, ...]:
         """Return the control operations nothing else follows, sorted."""
@@ -222,8 +207,10 @@ class Group:
         Raises:
             NotAMemberError: this device is not in the group.
             AlreadyMemberError: the other one is in already.
+            ControlError: nothing can be sealed to its key.
         """
         self.require_membership()
+        _require_sealing_key(sealing_key)
         if self.is_member(device):
             raise AlreadyMemberError("This device is in the group already.")
         added = self._issue(signer, ADD, encode_control(Add(device, sealing_key)))
@@ -255,7 +242,7 @@ class Group:
             return []
         head = self._head()
         if head is None or head.id not in self._secrets:
-            recipients = {device: self._keys_of[device] for device in self._roster()}
+            recipients = self._membership.sealing_keys(self._history.everything)
             epoch = make_epoch(self._id, recipients, self._secrets, self._random)
             return [self._issue(signer, EPOCH, encode_control(epoch))]
         unlinked = self._unlinked(head)
@@ -281,8 +268,18 @@ class Group:
         """Tell whether an operation's author was no member when it was made: final as well."""
         past = self._history.past_of(operation)
         if not past:
-            return operation.kind != CREATE
+            return not self._is_creation(operation)
         return operation.author not in self._membership.roster(past)
+
+    def _is_creation(self, operation: Operation) -> bool:
+        """Tell whether an operation is the one the group's id was derived from."""
+        if operation.kind != CREATE or operation.body is None:
+            return False
+        try:
+            content = decode_control(CREATE, operation.body)
+        except (ControlError, MalformedError):
+            return False
+        return isinstance(content, Create) and group_id(operation.author, content.nonce) == self._id
 
     def _accept(self, operation: Operation) -> Reception:
         """Apply an operation whose predecessors are known; whatever is wrong with it is final."""
@@ -305,23 +302,24 @@ class Group:
             case Create() as content:
                 self._apply_create(operation, index, content)
             case Add(device, sealing_key):
-                self._membership.add(index, device)
-                self._keys_of[device] = sealing_key
+                _require_sealing_key(sealing_key)
+                self._membership.add(index, operation.author, device, sealing_key)
             case Remove(device):
-                self._membership.remove(index, device)
+                self._membership.remove(index, operation.author, device)
             case NewEpoch() as content:
                 self._apply_epoch(operation, index, content)
             case Links() as content:
-                if content.source not in self._epochs:
+                if not self._is_past_epoch(content.source, index):
                     raise ControlError("Older keys were linked to a group key nobody knows.")
                 self._links.append(content)
                 self._follow_links()
 
     def _apply_create(self, operation: Operation, index: int, content: Create) -> None:
-        if index != 0 or group_id(operation.author, content.nonce) != self._id:
-            raise ControlError("A group's first message does not fit the group's id.")
-        self._membership.add(index, operation.author)
-        self._keys_of[operation.author] = content.sealing_key
+        if index != 0:
+            raise ControlError("A group was created a second time.")
+        _require_sealing_key(content.sealing_key)
+        author = operation.author
+        self._membership.add(index, author, author, content.sealing_key)
 
     def _apply_epoch(self, operation: Operation, index: int, content: NewEpoch) -> None:
         recipients = frozenset(seal.device for seal in content.seals)
@@ -340,6 +338,10 @@ class Group:
             except (DecryptionError, MalformedError):
                 raise ControlError("A group key cannot be opened by its recipient.") from None
         self._follow_links()
+
+    def _is_past_epoch(self, epoch: bytes, index: int) -> bool:
+        record = self._epochs.get(epoch)
+        return record is not None and bool(self._history.past(index) >> record.index & 1)
 
     def _follow_links(self) -> None:
         """Open all links whose source secret is held, until nothing new comes out."""
@@ -456,3 +458,9 @@ class Group:
         )
         self.receive(operation)
         return [operation]
+
+
+def _require_sealing_key(public: bytes) -> None:
+    """Raise `ControlError` for a key that would keep everybody from making a new epoch."""
+    if not is_sealing_key(public):
+        raise ControlError("A device was added with a key that nothing can be sealed to.")

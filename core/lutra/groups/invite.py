@@ -189,7 +189,8 @@ class Inviter:
         peer: the joining device's public key, proven by the channel.
         handshake_hash: the channel's.
         find: returns the usable invite with an id, or None.
-        admit: adds the peer with its sealing key under an invite, returns what it gets.
+        admit: adds the peer with its sealing key under an invite, returns what it gets; raises
+            `InviteError`, with nothing changed, if the invite was used up meanwhile.
     """
 
     def __init__(
@@ -236,8 +237,11 @@ class Inviter:
             return encode(["accept", invite.proof("inviting", self._handshake_hash, self._device)])
         if self._state is _InviterState.ACCEPTED and name == "request" and len(fields) == 1:
             assert self._invite is not None
-            welcome = self._admit(self._invite, self._peer, _bytes(fields[0], 1216))
             self._state = _InviterState.DONE
+            try:
+                welcome = self._admit(self._invite, self._peer, _bytes(fields[0], 1216))
+            except InviteError:
+                return encode(["refused", "invite"])
             operations = [[header, body] for header, body in welcome.operations]
             return encode(["welcome", welcome.group, operations])
         raise RemoteError("A joining device sent something unexpected.")

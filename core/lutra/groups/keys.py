@@ -48,7 +48,7 @@ class Reception(Enum):
     ACCEPTED = "accepted"
     KNOWN = "known"
     WAITING = "waiting"
-    """Operations it follows have not arrived yet."""
+    """Operations it follows have not arrived yet: offer it again when they have."""
     REFUSED = "refused"
     """It breaks a rule; it has no effect, for everyone alike."""
     FOREIGN = "foreign"

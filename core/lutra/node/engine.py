@@ -385,6 +385,7 @@ class Engine:
         self._context.outbox.clear()
         self.sessions.abandon()
         self._logs.forget()
+        self._ingest.forget()
         self._groups.forget()
         self._acknowledgements.forget()
         self._documents.forget()

@@ -13,7 +13,7 @@ from lutra.groups.keys import GroupKeys, Reception
 from lutra.node.context import Context
 from lutra.node.events import GroupsChanged, MemberJoined
 from lutra.node.log_keeper import LogKeeper
-from lutra.operation import Operation
+from lutra.operation import LogKey, Operation
 from lutra.store.groups import GroupRow, InviteRow, MemberRow
 
 _ROLE = "writer"
@@ -145,10 +145,12 @@ class GroupRegistry:
 
     def reconcile_rank(self, group: bytes) -> int | None:
         """Return this device's turn to bring keys in line with the roster, None if not needed."""
-        return self._get(group).reconcile_rank()
+        return None if self._is_mute(group) else self._get(group).reconcile_rank()
 
     def reconcile(self, group: bytes) -> None:
         """Bring keys in line with the roster."""
+        if self._is_mute(group):
+            return
         replica = self._get(group)
         if replica.reconcile(_Signer(self._logs, group)):
             self._save(replica)
@@ -189,7 +191,9 @@ class GroupRegistry:
         """Add the device that proved to know an invite.
 
         Raises:
-            InviteError: the invite was used up meanwhile.
+            InviteError: the invite was used up meanwhile, or withdrawn.
+            NotAMemberError: this device is not in the group any more.
+            ControlError: nothing can be sealed to the device's key.
         """
         context = self._context
         row = context.store.invites.get(invite.id)
@@ -214,6 +218,12 @@ class GroupRegistry:
             now = context.now()
             context.store.groups.put(GroupRow(group, "", b"", now, now))
 
+    def _revoke_invites(self, group: bytes) -> None:
+        """Withdraw a group's invites: somebody who is out now may know them."""
+        for row in self._context.store.invites.list(group):
+            if not row.revoked:
+                self._context.store.invites.revoke(row.id)
+
     # Loading and saving
 
     def _own_names(self) -> tuple[str, str]:
@@ -225,10 +235,15 @@ class GroupRegistry:
             )
         return self._names
 
+    def _is_mute(self, group: bytes) -> bool:
+        """Tell whether this device's control log is frozen, so that it can say nothing more."""
+        return self._logs.is_frozen(LogKey(self._context.device, group))
+
     def _introduce(self, replica: Group) -> None:
         """Publish this device's names once it can, and again after they changed."""
         if (
-            replica.is_member(self._context.device)
+            not self._is_mute(replica.id)
+            and replica.is_member(self._context.device)
             and replica.current_epoch() is not None
             and not replica.has_card(*self._own_names())
         ):
@@ -271,7 +286,10 @@ class GroupRegistry:
                 left=not replica.is_member(self._context.device),
             )
         )
-        added = {item.device: item.added_time for item in store.members.list(replica.id)}
+        before = store.members.list(replica.id)
+        if any(not item.removed and not replica.is_member(item.device) for item in before):
+            self._revoke_invites(replica.id)
+        added = {item.device: item.added_time for item in before}
         store.members.replace_all(
             replica.id,
             [

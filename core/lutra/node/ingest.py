@@ -12,6 +12,7 @@ from lutra.groups.keys import GroupKeys, Reception
 from lutra.log import LogHead, Placement, advance, place
 from lutra.node.context import Context
 from lutra.node.document_registry import KIND, DocumentRegistry
+from lutra.node.early import EarlyOperations
 from lutra.node.events import Trouble
 from lutra.node.group_registry import GroupRegistry
 from lutra.node.log_keeper import LogKeeper, Placed
@@ -31,8 +32,8 @@ class _Batch:
     forks: list[ForkEvidence] = field(default_factory=list[ForkEvidence])
     heads: dict[LogKey, LogHead] = field(default_factory=dict[LogKey, LogHead])
     ids: dict[tuple[LogKey, int], bytes] = field(default_factory=dict[tuple[LogKey, int], bytes])
-    placed: list[Placed] = field(default_factory=list[Placed])
-    control: bool = False
+    control: list[Placed] = field(default_factory=list[Placed])
+    data: list[Placed] = field(default_factory=list[Placed])
 
 
 class Ingest:
@@ -50,6 +51,13 @@ class Ingest:
         self._groups = groups
         self._documents = documents
         self._verifier = BatchVerifier()
+        self._early = EarlyOperations()
+        self._blocked: dict[bytes, set[LogKey]] = {}
+
+    def forget(self) -> None:
+        """Drop what is in memory, after a transaction was undone."""
+        self._early.clear()
+        self._blocked.clear()
 
     def close(self) -> None:
         """End the threads that check signatures."""
@@ -79,15 +87,25 @@ class Ingest:
             )
             if reason is not None:
                 batch.refused.append(Refusal(index, reason))
-        self._store(batch, group_id, source)
+        self._retry_early(batch, group_id)
+        # Keys first: what waited for them comes before what has just arrived.
+        self._append(group_id, batch.control, source)
         if batch.control:
             self._after_control(group_id)
+        states = self._apply(group_id, group, [item.operation for item in batch.data])
+        placed = [item._replace(state=states[item.operation.id]) for item in batch.data]
+        self._append(group_id, placed, source)
         return IngestReport(batch.refused, batch.forks)
 
     def ingest_forks(
         self, group: bytes, evidence: Sequence[ForkEvidence], source: bytes | None
     ) -> bool:
-        """Check and keep proofs of equivocation; False if one is no proof."""
+        """Check and keep proofs of equivocation; False if one is no proof.
+
+        Proofs about logs that are not here are passed over: they would fill the store.
+        """
+        replica = self._groups.find(group)
+        devices = set[bytes]() if replica is None else {item.device for item in replica.members()}
         for pair in evidence:
             try:
                 first = decode_operation(pair.first, None)
@@ -99,7 +117,10 @@ class Ingest:
                 return False
             if first.header.extensions.group != group:
                 return False
-            self._keep_fork(first, second)
+            key = first.log_key
+            is_here = key.log == group or self._logs.head(group, key) is not None
+            if key.author in devices and is_here and not self._logs.is_frozen(key):
+                self._keep_fork(first, second)
         return True
 
     # One operation
@@ -122,16 +143,23 @@ class Ingest:
         is_control = extensions.log == group_id
         if extensions.group != group_id or (extensions.kind == KIND) == is_control:
             return RefusalReason.INVALID
+        if operation.body is None and operation.header.payload_size:
+            # Taken without its body it would never be asked for again.
+            return RefusalReason.INVALID
         key = operation.log_key
         if self._logs.is_frozen(key):
             return RefusalReason.FROZEN
         head = batch.heads.get(key) or self._logs.head(group_id, key)
+        if head is None and self._logs.is_elsewhere(group_id, key):
+            return RefusalReason.NOT_PERMITTED
         held = self._held_id(batch, key, head, operation)
         placement = place(head, operation, held)
         if placement is Placement.KNOWN:
             return None
         if placement is Placement.FORK and held is not None:
             self._catch_fork(batch, held, operation)
+        if placement is Placement.GAP and (is_control or self._early.has_log(key)):
+            self._early.put(group_id, operation)
         if placement in _REFUSALS:
             return _REFUSALS[placement]
         if is_control:
@@ -144,36 +172,44 @@ class Ingest:
         if placement is Placement.PRUNE or operation.body is None:
             return RefusalReason.INVALID
         reception = batch.group.receive(operation)
-        if reception is Reception.FOREIGN:
+        if reception is Reception.WAITING:
+            self._early.put(batch.group.id, operation)
+        if reception in (Reception.FOREIGN, Reception.WAITING):
             return RefusalReason.NOT_PERMITTED
-        batch.control = True
         state = OperationState.REFUSED if reception is Reception.REFUSED else OperationState.APPLIED
-        self._append(batch, operation, placement, head, state)
+        self._place(batch, operation, placement, head)
+        batch.control.append(Placed(operation, placement, state))
         return None
 
     def _take_data(
         self, batch: _Batch, operation: Operation, placement: Placement, head: LogHead | None
     ) -> RefusalReason | None:
         header = operation.header
-        if not batch.group.was_member(operation.author, header.extensions.previous):
+        permitted = batch.group.was_member(operation.author, header.extensions.previous)
+        if permitted is None:
+            self._early.put(batch.group.id, operation)
+        if not permitted:
             return RefusalReason.NOT_PERMITTED
         if header.extensions.epoch is None:
             return RefusalReason.INVALID
-        self._append(batch, operation, placement, head, OperationState.WAITING)
+        self._place(batch, operation, placement, head)
+        batch.data.append(Placed(operation, placement, OperationState.WAITING))
         return None
 
-    def _append(
-        self,
-        batch: _Batch,
-        operation: Operation,
-        placement: Placement,
-        head: LogHead | None,
-        state: OperationState,
+    def _place(
+        self, batch: _Batch, operation: Operation, placement: Placement, head: LogHead | None
     ) -> None:
         key = operation.log_key
         batch.heads[key] = advance(head, operation, placement)
         batch.ids[key, operation.seq_num] = operation.id
-        batch.placed.append(Placed(operation, placement, state))
+
+    def _retry_early(self, batch: _Batch, group_id: bytes) -> None:
+        """Take what had come too early and builds on this batch's control operations."""
+        seen = 0
+        while len(batch.control) > seen and len(self._early):
+            seen = len(batch.control)
+            for operation in self._early.take(group_id):
+                self._take(batch, group_id, operation)
 
     def _held_id(
         self, batch: _Batch, key: LogKey, head: LogHead | None, operation: Operation
@@ -188,31 +224,35 @@ class Ingest:
 
     # A whole batch
 
-    def _store(self, batch: _Batch, group_id: bytes, source: bytes | None) -> None:
-        """Apply what can be read, then store everything with what became of it."""
-        states = self._apply(group_id, batch.group, [item.operation for item in batch.placed])
-        placed = [
-            item._replace(state=states.get(item.operation.id, item.state)) for item in batch.placed
-        ]
-        self._logs.append(group_id, placed)
-        self._context.outbox.publish(group_id, [item.operation for item in placed], source)
+    def _append(self, group_id: bytes, placed: Sequence[Placed], source: bytes | None) -> None:
+        if placed:
+            self._logs.append(group_id, placed)
+            self._context.outbox.publish(group_id, [item.operation for item in placed], source)
 
     def _apply(
         self, group_id: bytes, group: GroupKeys, operations: Sequence[Operation]
     ) -> dict[bytes, OperationState]:
         """Decrypt document operations and hand them to their documents.
 
+        An operation whose key is missing holds up all behind it in its log, since edits are
+        taken in only without gaps.
+
         Returns:
-            Operation id → what became of it, for document operations whose key is held.
+            Operation id → what became of it.
         """
         states: dict[bytes, OperationState] = {}
         by_document: dict[bytes, list[tuple[Operation, bytes]]] = {}
+        blocked = self._blocked_logs(group_id)
         for operation in operations:
             header = operation.header
-            if header.extensions.log == group_id:
-                continue
+            key = operation.log_key
+            if header.extensions.prune:
+                blocked.discard(key)
             secret = group.secret(header.extensions.epoch or b"")
             if secret is None:
+                blocked.add(key)
+            if key in blocked or secret is None:
+                states[operation.id] = OperationState.WAITING
                 continue
             states[operation.id] = OperationState.APPLIED
             if operation.body is None:
@@ -230,17 +270,26 @@ class Ingest:
                 states[items[index][0].id] = OperationState.REFUSED
         return states
 
+    def _blocked_logs(self, group_id: bytes) -> set[LogKey]:
+        """Return the logs with an operation whose key is missing."""
+        blocked = self._blocked.get(group_id)
+        if blocked is None:
+            waiting = self._context.store.operations.waiting(group_id)
+            blocked = self._blocked[group_id] = {item.key for item in waiting}
+        return blocked
+
     def _after_control(self, group_id: bytes) -> None:
         """Write the group back, and read what waited for keys that have come."""
         store = self._context.store
-        group = self._groups.get(group_id)
-        for epoch in self._groups.settle(group_id):
-            waiting = [item.decode() for item in store.operations.waiting(group_id, epoch)]
-            states = self._apply(group_id, group, waiting)
-            for state in (OperationState.APPLIED, OperationState.REFUSED):
-                ids = [identity for identity, value in states.items() if value is state]
-                if ids:
-                    store.operations.set_state(ids, state)
+        if not self._groups.settle(group_id) or not self._blocked_logs(group_id):
+            return
+        waiting = [item.decode() for item in store.operations.waiting(group_id)]
+        self._blocked[group_id] = set()
+        states = self._apply(group_id, self._groups.get(group_id), waiting)
+        for state in (OperationState.APPLIED, OperationState.REFUSED):
+            ids = [identity for identity, value in states.items() if value is state]
+            if ids:
+                store.operations.set_state(ids, state)
 
     # Forks
 
@@ -249,7 +298,8 @@ class Ingest:
         if stored is not None:
             other = stored.decode()
         else:
-            other = next(item.operation for item in batch.placed if item.operation.id == held)
+            placed = (*batch.control, *batch.data)
+            other = next(item.operation for item in placed if item.operation.id == held)
         batch.forks.append(ForkEvidence(other.header_bytes, operation.header_bytes))
         self._keep_fork(other, operation)
 

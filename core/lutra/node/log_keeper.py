@@ -32,9 +32,8 @@ class LogKeeper:
 
     def __init__(self, context: Context) -> None:
         self._context = context
-        self._heads: dict[LogKey, LogHead] = {}
-        self._by_log: dict[bytes, list[LogKey]] = {}
-        self._complete: set[bytes] = set()
+        self._heads: dict[bytes, dict[LogKey, LogHead]] = {}
+        self._by_log: dict[tuple[bytes, bytes], list[LogKey]] = {}
         self._head_sets: dict[tuple[bytes, bool], HeadSet] = {}
         self._frozen: set[LogKey] | None = None
 
@@ -42,14 +41,17 @@ class LogKeeper:
         """Drop what is in memory, after a transaction was undone."""
         self._heads.clear()
         self._by_log.clear()
-        self._complete.clear()
         self._head_sets.clear()
         self._frozen = None
 
     def head(self, group: bytes, key: LogKey) -> LogHead | None:
         """Return where a log of ``group`` stands."""
-        self._load(group)
-        return self._heads.get(key)
+        return self._load(group).get(key)
+
+    def is_elsewhere(self, group: bytes, key: LogKey) -> bool:
+        """Tell whether a log belongs to another group: a log is in one group only."""
+        found = self._context.store.logs.group(key)
+        return found is not None and found != group
 
     def head_set(self, group: bytes, control: bool) -> HeadSet:
         """Return the live set of heads that sync compares."""
@@ -67,22 +69,22 @@ class LogKeeper:
 
     def of_log(self, group: bytes, log: bytes) -> list[tuple[LogKey, LogHead]]:
         """Return all devices' logs with one id: a document's, or a group's control logs."""
-        self._load(group)
-        return [(key, self._heads[key]) for key in self._by_log.get(log, ())]
+        heads = self._load(group)
+        return [(key, heads[key]) for key in self._by_log.get((group, log), ())]
 
     def append(self, group: bytes, placed: Sequence[Placed]) -> None:
         """Store operations that continue their logs, in order, and move the heads.
 
         What a prune operation replaces is deleted.
         """
-        self._load(group)
+        heads = self._load(group)
         store = self._context.store
         changed: dict[LogKey, LogHead] = {}
         by_state: dict[OperationState, dict[LogKey, list[Operation]]] = {}
         prunes: dict[LogKey, int] = {}
         for operation, placement, state in placed:
             key = operation.log_key
-            changed[key] = advance(changed.get(key) or self._heads.get(key), operation, placement)
+            changed[key] = advance(changed.get(key) or heads.get(key), operation, placement)
             logs = by_state.setdefault(state, {})
             if placement is Placement.PRUNE:
                 prunes[key] = operation.seq_num
@@ -96,7 +98,7 @@ class LogKeeper:
             store.operations.delete_before(key, seq_num)
         store.logs.set_heads(list(changed.items()), group=group)
         for key, head in changed.items():
-            self._remember(key, head)
+            self._remember(group, heads, key, head)
             self._head_sets[group, key.log == group].update(key, head.seq_num, head.id)
 
     def sign_next(
@@ -163,22 +165,27 @@ class LogKeeper:
         context.outbox.publish(group, [operation], None)
         return operation
 
-    def _load(self, group: bytes) -> None:
-        if group in self._complete:
-            return
+    def _load(self, group: bytes) -> dict[LogKey, LogHead]:
+        heads = self._heads.get(group)
+        if heads is not None:
+            return heads
+        heads = dict[LogKey, LogHead]()
         control: list[tuple[LogKey, int, bytes]] = []
         documents: list[tuple[LogKey, int, bytes]] = []
         for key, head in self._context.store.logs.heads(group):
-            self._remember(key, head)
+            self._remember(group, heads, key, head)
             (control if key.log == group else documents).append((key, head.seq_num, head.id))
         self._head_sets[group, True] = HeadSet(control)
         self._head_sets[group, False] = HeadSet(documents)
-        self._complete.add(group)
+        self._heads[group] = heads
+        return heads
 
-    def _remember(self, key: LogKey, head: LogHead) -> None:
-        if key not in self._heads:
-            self._by_log.setdefault(key.log, []).append(key)
-        self._heads[key] = head
+    def _remember(
+        self, group: bytes, heads: dict[LogKey, LogHead], key: LogKey, head: LogHead
+    ) -> None:
+        if key not in heads:
+            self._by_log.setdefault((group, key.log), []).append(key)
+        heads[key] = head
 
     def _frozen_logs(self) -> set[LogKey]:
         if self._frozen is None:

@@ -24,6 +24,7 @@ from lutra.store.peers import AddressRow
 
 JOIN_SECONDS = 30.0
 _STEP_SECONDS = 10.0
+_REFUSED_SECONDS = 3.0
 
 
 class NobodyFoundError(EnvironmentalError):
@@ -169,16 +170,18 @@ class Network:
         self._sought = invite
         self._announce()
         failure: LutraError | None = None
+        refusal: JoinRefusedError | None = None
         try:
-            async with asyncio.timeout(JOIN_SECONDS):
-                while True:
-                    if self._discovery is None and self._inviters.empty():
-                        break
+            async with asyncio.timeout(JOIN_SECONDS) as patience:
+                while self._discovery is not None or not self._inviters.empty():
                     door = await self._inviters.get()
                     try:
                         return await self._join_at(invite, door)
-                    except JoinRefusedError:
-                        raise
+                    except JoinRefusedError as error:
+                        # Anybody can answer and refuse: the right device may still be found.
+                        refusal = error
+                        soon = asyncio.get_running_loop().time() + _REFUSED_SECONDS
+                        patience.reschedule(min(soon, patience.when() or soon))
                     except LutraError as error:
                         failure = error
         except TimeoutError:
@@ -186,6 +189,8 @@ class Network:
         finally:
             self._sought = None
             self._announce()
+        if refusal is not None:
+            raise refusal
         raise NobodyFoundError(
             "The device that made this invite could not be reached. Both devices must be on, in "
             "the same network, or the invite must name an address."
@@ -195,14 +200,22 @@ class Network:
     # Inside
 
     async def _join_at(self, invite: InviteSecret, door: _Door) -> bytes:
-        async with asyncio.timeout(_STEP_SECONDS):
-            connection = await dial(
-                door.address,
-                self._key,
-                admit=lambda _: True,
-                knock=door.knock,
-                timing=self._options.timing,
-            )
+        try:
+            async with asyncio.timeout(_STEP_SECONDS):
+                connection = await dial(
+                    door.address,
+                    self._key,
+                    admit=lambda _: True,
+                    knock=door.knock,
+                    timing=self._options.timing,
+                )
+            return await self._join_on(invite, door, connection)
+        except TimeoutError:
+            raise NobodyFoundError(
+                f"The device at {door.address} did not answer in time."
+            ) from None
+
+    async def _join_on(self, invite: InviteSecret, door: _Door, connection: Connection) -> bytes:
         try:
             await connection.send(JOIN)
             sealing = await self._engine.call(Engine.sealing_public_key)

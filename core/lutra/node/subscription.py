@@ -39,10 +39,11 @@ class Subscription:
         self._arrived.set()
 
     def close(self) -> None:
-        """End the iteration once the events that have arrived are read."""
-        self._closed = True
-        self._arrived.set()
-        self._forget(self)
+        """End the iteration once the events that have arrived are read; twice is harmless."""
+        if not self._closed:
+            self._closed = True
+            self._arrived.set()
+            self._forget(self)
 
     def __aiter__(self) -> Self:
         return self

@@ -71,6 +71,13 @@ class Logs:
         )
         return None if row is None else LogHead(*row)
 
+    def group(self, key: LogKey) -> bytes | None:
+        """Return the group a log belongs to, or None if it is not known here."""
+        row = self._connection.row(
+            "SELECT group_id FROM logs WHERE log = ? AND author = ?", (key.log, key.author)
+        )
+        return None if row is None else row[0]
+
     def heads(self, group: bytes) -> list[tuple[LogKey, LogHead]]:
         """Return where each log of a group stands."""
         return [

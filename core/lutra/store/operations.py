@@ -145,7 +145,9 @@ class Operations:
 
     def control(self, group: bytes) -> list[StoredOperation]:
         """Return a group's control operations in the order they arrived."""
-        return self._list(f"{_SELECT} WHERE l.log = ? ORDER BY o.number", (group,))
+        # Nobody can put a log of another group there by giving it this group's id.
+        where = "WHERE l.log = ? AND l.group_id = ? ORDER BY o.number"
+        return self._list(f"{_SELECT} {where}", (group, group))
 
     def waiting(self, group: bytes, epoch: bytes | None = None) -> list[StoredOperation]:
         """Return the operations of a group that wait for one epoch's key, or for any."""
