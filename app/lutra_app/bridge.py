@@ -44,6 +44,10 @@ _SWITCH_SECONDS = 0.001
 _CLOSE_SECONDS = 10.0
 
 
+def _ignore(_: object) -> None:
+    """Take a result nobody asked for."""
+
+
 class Need(Enum):
     """What the profile needs before the node can open it."""
 
@@ -61,7 +65,7 @@ class Bridge(QObject):
         needed: the profile needs this (a `Need`) from the person.
         ready: the node is open; verbs can be asked for.
         online: the network part runs.
-        event: something happened (a frozen dataclass of `lutra.node.events`).
+        happened: there is an event (a frozen dataclass of `lutra.node.events`).
         trouble: something went wrong that the person should know: a sentence.
         failed: the node cannot be opened: a sentence.
         closed: the node has closed.
@@ -70,7 +74,7 @@ class Bridge(QObject):
     needed = Signal(Need)
     ready = Signal()
     online = Signal()
-    event = Signal(object)
+    happened = Signal(object)
     trouble = Signal(str)
     failed = Signal(str)
     closed = Signal()
@@ -147,8 +151,8 @@ class Bridge(QObject):
                 report = failed or self.trouble.emit
                 self._post(lambda: None if given_up.is_set() else report(message))
             else:
-                if done is not None:
-                    self._post(lambda: None if given_up.is_set() else done(result))
+                report_result = done or _ignore
+                self._post(lambda: None if given_up.is_set() else report_result(result))
 
         def begin() -> None:
             if not given_up.is_set():
@@ -289,7 +293,7 @@ class Bridge(QObject):
 
     def _deliver(self, event: Event) -> None:
         self._on_the_way.discard(event)
-        self.event.emit(event)
+        self.happened.emit(event)
 
     def _set_ready(self, identity: Identity) -> None:
         self.identity = identity
@@ -300,7 +304,7 @@ class Bridge(QObject):
         async for event in node.events():
             if isinstance(event, DocumentChanged):
                 if event.document in self._open_documents:
-                    self._post(lambda event=event: self.event.emit(event))
+                    self._post(lambda event=event: self.happened.emit(event))
             elif event not in self._on_the_way:
                 self._on_the_way.add(event)
                 self._post(lambda event=event: self._deliver(event))

@@ -9,7 +9,7 @@ from urllib.parse import urlsplit
 
 from PySide6.QtCore import QMimeData
 
-from lutra.documents.delta import Span
+from lutra.documents.delta import AttributeValue, Span
 
 _MARK_TAGS: Final = {
     "b": "bold",
@@ -89,7 +89,7 @@ class _Reader(HTMLParser):
     def __init__(self) -> None:
         super().__init__(convert_charrefs=True)
         self._spans: list[Span] = []
-        self._marks: list[tuple[str, str, object]] = []
+        self._marks: list[tuple[str, str, AttributeValue]] = []
         self._lists: list[str] = []
         self._lines: list[str] = []
         self._silent = 0
@@ -185,7 +185,7 @@ class _Reader(HTMLParser):
         self._empty = False
 
     def _end_line(self) -> None:
-        attributes: dict[str, object] = {}
+        attributes: dict[str, AttributeValue] = {}
         kind = self._lines[-1] if self._lines else ""
         if kind in ("ul", "ol"):
             kind = self._check or kind

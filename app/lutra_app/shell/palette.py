@@ -210,8 +210,12 @@ class Palette(Sheet):
 
     def eventFilter(self, watched: QObject, event: QEvent) -> bool:
         """Move through the list while the keyboard stays in the field."""
-        pressed = isinstance(event, QKeyEvent) and event.type() == QEvent.Type.KeyPress
-        if watched is self._field and pressed and self._key(Qt.Key(event.key())):
+        if (
+            watched is self._field
+            and isinstance(event, QKeyEvent)
+            and event.type() == QEvent.Type.KeyPress
+            and self._key(Qt.Key(event.key()))
+        ):
             return True
         return super().eventFilter(watched, event)
 

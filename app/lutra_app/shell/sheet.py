@@ -30,6 +30,7 @@ class Sheet(QWidget):
     ) -> None:
         super().__init__(window)
         self._theme, self._width, self._top = theme, width, top
+        self._over = window
         self._opacity = 1.0
         self._before: QWidget | None = None
         self.card: QFrame = panel("card")
@@ -70,11 +71,10 @@ class Sheet(QWidget):
 
     def place(self) -> None:
         """Put the card where it belongs in the window as it is now."""
-        parent = self.parentWidget()
-        self.setGeometry(parent.rect())
+        self.setGeometry(self._over.rect())
         width = min(self._width, self.width() - 2 * Space.L)
         self.card.setFixedWidth(width)
-        layout = self.card.layout()
+        layout = self.content
         height = layout.heightForWidth(width) if layout.hasHeightForWidth() else -1
         height = max(height, self.card.sizeHint().height())
         height = min(height, self.height() - 2 * Space.L)

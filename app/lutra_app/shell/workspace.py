@@ -63,7 +63,7 @@ class Workspace(QObject):
         self._refreshing = False
         self._again = False
         self._opened_first: Callable[[], None] | None = None
-        bridge.event.connect(self._take)
+        bridge.happened.connect(self._take)
         bridge.trouble.connect(area.notice.show_text)
         drawer.history_wanted.connect(self._ask_history)
 
