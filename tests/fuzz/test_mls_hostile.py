@@ -32,16 +32,20 @@ from lutra.mls import (
     Extension,
     ExternalJoin,
     Group,
+    KeyPackage,
     LeafContent,
+    Lifetime,
     PreSharedKey,
     PreSharedKeyId,
     RatchetTree,
     Remove,
     RequiredCapabilities,
+    create_key_package,
     decode_message,
     encode_message,
+    suite_for,
 )
-from lutra.mls.codec import decode_whole, vector
+from lutra.mls.codec import decode_whole, u16, vector
 from lutra.mls.errors import (
     InvalidCommitError,
     InvalidProposalError,
@@ -246,3 +250,52 @@ def test_a_commit_cannot_remove_and_add_the_same_key_twice() -> None:
         scene().victim.process(
             public_message(scene().attacker, Commit(proposals, genuine.content.body.path))
         )
+
+
+P25519 = 2**255 - 19
+P448 = 2**448 - 2**224 - 1
+SMALL_ORDER = {
+    32: (
+        0,
+        1,
+        0x00B8495F16056286FDB1329CEB8D09DA6AC49FF1FAE35616AEB8413B7C7AEBE0,
+        0x57119FD0DD4E22D8868E1C58C45C44045BEF839C55B1D0B1248C50A3BC959C5F,
+        P25519 - 1,
+        P25519,
+        P25519 + 1,
+        1 << 255,
+    ),
+    56: (0, 1, P448 - 1, P448, P448 + 1),
+}
+DEAF_KEYS = [
+    pytest.param(suite, u.to_bytes(length, "little"), id=f"{suite}-{place}")
+    for suite, length in ((1, 32), (3, 32), (4, 56), (6, 56))
+    for place, u in enumerate(SMALL_ORDER[length])
+]
+
+
+@pytest.mark.parametrize(("suite", "key"), DEAF_KEYS)
+def test_nobody_is_added_whom_nothing_can_be_sealed_to(suite: int, key: bytes) -> None:
+    """One such member would keep all others from committing."""
+    primitives = suite_for(suite)
+    private, public = primitives.signatures.generate()
+    mine = create_key_package(
+        suite, Credential.basic(b"me"), private, lifetime=Lifetime(0, 1 << 40)
+    )
+    group = Group.create(mine, b"group", services=SERVICES)
+    usable = primitives.hpke.generate_key_pair(SERVICES.random)[1]
+    private, public = primitives.signatures.generate()
+    content = LeafContent(Credential.basic(b"deaf"), Capabilities(cipher_suites=(suite,)))
+    for init_key, leaf_key in ((key, usable), (usable, key)):
+        leaf = sign_leaf(
+            primitives,
+            content,
+            encryption_key=leaf_key,
+            signature_key=(private, public),
+            lifetime=Lifetime(0, 1 << 40),
+        )
+        unsigned = u16(1) + u16(suite) + vector(init_key) + leaf.encoded + vector(b"")
+        signature = primitives.sign_with_label(private, public, b"KeyPackageTBS", unsigned)
+        offer = decode_whole(KeyPackage.decode, unsigned + vector(signature))
+        with pytest.raises(MlsMalformedError):
+            group.commit([Add(offer)])

@@ -39,6 +39,25 @@ class DhGroup(Protocol):
         ...
 
 
+_P25519 = 2**255 - 19
+_P448 = 2**448 - 2**224 - 1
+# Points whose shared secret with anybody is zero (RFC 7748 §6, §7), in all their encodings: a
+# member with such a key could be added to a group, and nobody could seal to it afterwards.
+_SMALL_ORDER_25519 = frozenset(
+    u.to_bytes(32, "little")
+    for u in (
+        0,
+        1,
+        0x00B8495F16056286FDB1329CEB8D09DA6AC49FF1FAE35616AEB8413B7C7AEBE0,
+        0x57119FD0DD4E22D8868E1C58C45C44045BEF839C55B1D0B1248C50A3BC959C5F,
+        _P25519 - 1,
+        _P25519,
+        _P25519 + 1,
+    )
+)
+_SMALL_ORDER_448 = frozenset(u.to_bytes(56, "little") for u in (0, 1, _P448 - 1, _P448, _P448 + 1))
+
+
 class X25519Group:
     """X25519 through libsodium, which refuses all-zero results."""
 
@@ -65,6 +84,9 @@ class X25519Group:
         """See `DhGroup.check_public_key`."""
         if len(public_key) != 32:
             raise MalformedError("A public key does not have the length of an X25519 key.")
+        # The highest bit is not part of the number (RFC 7748 §5).
+        if public_key[:31] + bytes((public_key[31] & 0x7F,)) in _SMALL_ORDER_25519:
+            raise MalformedError("A public key is a point of small order.")
 
 
 class X448Group:
@@ -94,6 +116,8 @@ class X448Group:
         """See `DhGroup.check_public_key`."""
         if len(public_key) != 56:
             raise MalformedError("A public key does not have the length of an X448 key.")
+        if public_key in _SMALL_ORDER_448:
+            raise MalformedError("A public key is a point of small order.")
 
 
 class NistGroup:
