@@ -76,7 +76,7 @@ class Life:
         if len(self.world.members) > 2:
             acts += [self.remove, self.resync]
         if any(group.proposals for group in self.world.members.values()):
-            acts = [self.commit_pending, self.propose]
+            acts = [self.commit_pending, self.propose, self.resume]
         self.dice.choice(acts)()
 
     def say(self) -> None:

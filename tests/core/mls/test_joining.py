@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from core.mls.world import SeededRandom, World, new_client, services
@@ -12,6 +14,7 @@ from lutra.mls import (
     Credential,
     ExternalJoin,
     Group,
+    KeyPackageBundle,
     LeafContent,
     PreSharedKey,
     PreSharedKeyId,
@@ -26,6 +29,9 @@ from lutra.mls.errors import (
     InvalidProposalError,
     InvalidWelcomeError,
     MissingPskError,
+    MlsDecryptionError,
+    MlsMalformedError,
+    MlsRemoteError,
     MlsUsageError,
 )
 from lutra.mls.framing import (
@@ -242,3 +248,78 @@ def test_reinit_and_branch_keys_are_refused_elsewhere() -> None:
         with pytest.raises(InvalidProposalError) as caught:
             world.members["anna"].commit([psk])
         assert caught.value.section == "12.1.4"
+
+
+def test_bundles_are_stored_with_their_keys() -> None:
+    bundle = trio().client("dora")
+    stored = bundle.to_bytes()
+    resumed = KeyPackageBundle.from_bytes(stored)
+    assert resumed == bundle
+    assert resumed.to_bytes() == stored
+    for private in (bundle.init_private, bundle.leaf_private, bundle.signature_private):
+        assert repr(private) not in repr(bundle)
+    with pytest.raises(MlsMalformedError):
+        KeyPackageBundle.from_bytes(stored[:-1])
+
+
+def test_welcomes_open_only_for_whom_they_were_made() -> None:
+    world = trio()
+    bundle, other = world.client("dora"), world.client("emil")
+    staged = world.members["anna"].commit([Add(bundle.key_package)])
+    assert staged.welcome is not None
+    hybrid = new_client(HYBRID_SUITE, "dora", world.services)
+    mixed = replace(bundle, init_private=other.init_private)
+    for wrong, error in (
+        (other, InvalidWelcomeError),
+        (hybrid, InvalidWelcomeError),
+        (mixed, MlsDecryptionError),
+    ):
+        with pytest.raises(error):
+            Group.join(staged.welcome, wrong, services=world.services)
+    for message in (staged.message, world.members["anna"].group_info()):
+        with pytest.raises(MlsMalformedError):
+            Group.join(message, bundle, services=world.services)
+    request = ExternalJoin(other.signature_private, LeafContent.of(other.key_package.leaf))
+    with pytest.raises(MlsMalformedError):
+        Group.join_external(staged.welcome, request, services=world.services)
+
+
+def test_a_tree_of_another_epoch_is_refused() -> None:
+    world = trio()
+    old = world.members["anna"].tree.encode()
+    world.commit("ben")
+    bundle = world.client("dora")
+    staged = world.members["anna"].commit(
+        [Add(bundle.key_package)], options=CommitOptions(welcome_tree=False)
+    )
+    assert staged.welcome is not None
+    with pytest.raises(MlsRemoteError):
+        Group.join(staged.welcome, bundle, tree=old, services=world.services)
+
+
+def test_founding_on_needs_what_was_agreed() -> None:
+    world = trio()
+    group = world.members["anna"]
+    with pytest.raises(MlsUsageError):
+        group.branch(new_client(HYBRID_SUITE, "anna", world.services), b"sub", [])
+    with pytest.raises(MlsUsageError):
+        group.reinitialise(world.client("anna"), [])
+    world.commit("ben", ReInit(b"next", 1, HYBRID_SUITE, ()))
+    with pytest.raises(MlsUsageError):
+        world.members["anna"].reinitialise(world.client("anna"), [])
+
+
+def test_stored_groups_keep_proposals_and_refuse_damage() -> None:
+    world = trio()
+    world.propose("ben")
+    world.propose("cleo", Add(world.client("dora").key_package))
+    for name in world.members:
+        stored = world.members[name].to_bytes()
+        world.members[name] = Group.from_bytes(stored, services=world.services)
+        assert world.members[name].to_bytes() == stored
+        for damaged in (stored[:-1], b"\x02" + stored[1:], stored + b"\x00", b""):
+            with pytest.raises(MlsMalformedError):
+                Group.from_bytes(damaged, services=world.services)
+    world.commit("anna")
+    assert world.members["ben"].tree.member_count() == 4
+    world.check_agreement()
