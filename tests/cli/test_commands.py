@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import pty
+import select
 import signal
 import subprocess
 import sys
@@ -13,6 +14,7 @@ from typing import Any
 
 import pytest
 
+from lutra.cli.client import ControlClient
 from lutra.cli.invocation import default_profile
 from lutra.store.profile import default_directory
 
@@ -312,28 +314,29 @@ def test_run_ends_cleanly_on_a_signal(
     assert lutra.value("status")["running"] is False
 
 
-def test_watch_ends_when_the_node_ends(node: subprocess.Popen[bytes], lutra: Lutra) -> None:
+def test_watching_begins_with_the_call(node: subprocess.Popen[bytes], lutra: Lutra) -> None:
+    client = ControlClient.connect(lutra.profile)
+    assert client is not None
+    events = client.watch()
+    group = lutra.value("group", "create", "Choir")["id"]
+    assert next(events) == {"event": "GroupsChanged", "group": group}
+    client.close()
+
+
+def test_watch_prints_events_until_the_node_ends(
+    node: subprocess.Popen[bytes], lutra: Lutra
+) -> None:
     watcher = subprocess.Popen(
         [sys.executable, "-m", "lutra.cli", "watch", "--profile", str(lutra.profile)],
         stdout=subprocess.PIPE,
     )
-    group = ""
     assert watcher.stdout is not None
-    while not group:
-        made = lutra.value("group", "create", "Choir")["id"]
-        if select_readable(watcher.stdout.fileno()):
-            group = made
-    event = json.loads(watcher.stdout.readline())
-    assert event["event"] == "GroupsChanged"
-    node.terminate()
-    assert watcher.wait(20) == 0
-    watcher.stdout.close()
-
-
-def select_readable(descriptor: int) -> bool:
-    import select
-
-    return bool(select.select([descriptor], [], [], 0.5)[0])
+    with watcher, watcher.stdout:
+        while not select.select([watcher.stdout], [], [], 0.2)[0]:
+            lutra.value("group", "create", "Choir")
+        assert json.loads(watcher.stdout.readline())["event"] == "GroupsChanged"
+        node.terminate()
+        assert watcher.wait(20) == 0
 
 
 def test_app_without_a_display_says_so(lutra: Lutra, monkeypatch: pytest.MonkeyPatch) -> None:

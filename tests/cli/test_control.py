@@ -114,7 +114,7 @@ async def test_watch_streams_events_until_the_client_leaves(directory: Path) -> 
         client = connect(directory)
         for number in range(3):
             service.events.put_nowait({"number": number})
-        events = client.watch()
+        events = await asyncio.to_thread(client.watch)
         seen = [(await asyncio.to_thread(next, events))["number"] for _ in range(3)]
         assert seen == [0, 1, 2]
         assert service.watchers == 1
@@ -128,7 +128,7 @@ async def test_a_watcher_sees_the_end_when_the_node_closes(directory: Path) -> N
     async with serving(directory, service):
         client = connect(directory)
         service.events.put_nowait({"number": 1})
-        events = client.watch()
+        events = await asyncio.to_thread(client.watch)
         assert await asyncio.to_thread(next, events) == {"number": 1}
     assert await asyncio.to_thread(lambda: list(events)) == []
     client.close()

@@ -92,12 +92,17 @@ class ControlClient:
                 return _result_of(reply)
 
     def watch(self) -> Iterator[dict[str, Any]]:
-        """Yield the node's events until it goes away.
+        """Return the node's events from this moment until it goes away.
+
+        Use a connection of its own for it: calls on the same one would swallow events.
 
         Raises:
             NodeError: the node refused.
         """
         self.call("watch")
+        return self._events()
+
+    def _events(self) -> Iterator[dict[str, Any]]:
         while True:
             try:
                 reply = self._receive()

@@ -43,7 +43,7 @@ class Handler(Protocol):
         ...
 
     def watch(self) -> AsyncIterator[object]:
-        """Start a subscription to the node's events."""
+        """Return the node's events from this moment on."""
         ...
 
     async def close(self) -> None:

@@ -16,6 +16,7 @@ from lutra.node.editor_session import EditorSession
 from lutra.node.ids import ID_LETTERS, parse_id, resolve_id
 from lutra.node.node import Node
 from lutra.node.plain import plain, plain_event
+from lutra.node.subscription import Subscription
 from lutra.store.profile import Profile
 
 
@@ -107,6 +108,7 @@ class ControlHandler:
         self._node = node
         self._editors: dict[int, EditorSession] = {}
         self._editors_opened = 0
+        self._subscriptions: list[Subscription] = []
 
     async def perform(self, verb: str, arguments: Mapping[str, object]) -> Any:
         """Carry out one verb and return its result as plain values.
@@ -122,14 +124,17 @@ class ControlHandler:
             return plain(await _VERBS[verb](self._node, checked))
         raise UsageError(f"There is no verb “{verb}”.")
 
-    async def watch(self) -> AsyncIterator[object]:
-        """Yield the node's events as plain values."""
-        with self._node.events() as events:
-            async for event in events:
-                yield plain_event(event)
+    def watch(self) -> AsyncIterator[object]:
+        """Return the node's events from this moment on, as plain values."""
+        subscription = self._node.events()
+        self._subscriptions.append(subscription)
+        return _plain_events(subscription)
 
     async def close(self) -> None:
-        """Give editing places back."""
+        """Give editing places back, and listen no more."""
+        for subscription in self._subscriptions:
+            subscription.close()
+        self._subscriptions.clear()
         for editor in self._editors.values():
             await editor.close()
         self._editors.clear()
@@ -172,6 +177,11 @@ class ControlHandler:
             return self._editors[number]
         except KeyError:
             raise NotFoundError("This connection has no such editor open.") from None
+
+
+async def _plain_events(subscription: Subscription) -> AsyncIterator[object]:
+    async for event in subscription:
+        yield plain_event(event)
 
 
 async def _group_id(node: Node, text: str) -> bytes:
