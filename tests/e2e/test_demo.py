@@ -79,6 +79,7 @@ def check(report: Report, directory: Path, secrets: set[bytes]) -> None:
                 assert data
 
 
+@pytest.mark.timeout(600)
 def test_the_recorded_session_over_loopback(shared: Path, directory: Path) -> None:
     script = load_trace(shared / "traces" / "friendsforever.json.gz")
     assert script.end_content is not None

@@ -109,6 +109,7 @@ def run(script: Script, directory: Path, kills: int) -> None:
         assert replay.finish() == [script.end_content, script.end_content]
 
 
+@pytest.mark.timeout(600)
 def test_kill_9_loses_nothing_that_was_saved(shared: Path, directory: Path) -> None:
     run(load_trace(shared / "traces" / "friendsforever.json.gz"), directory, kills=20)
 
