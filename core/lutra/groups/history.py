@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from lutra.operation import Operation
+from lutra.operation import MAX_PREVIOUS, Operation
 
 
 class ControlHistory:
@@ -33,8 +33,8 @@ class ControlHistory:
         return self._all
 
     def heads(self) -> tuple[bytes, ...]:
-        """Return the operations nothing else follows, sorted."""
-        return tuple(sorted(self._heads))
+        """Return the operations nothing else follows, sorted; as many as an operation may name."""
+        return tuple(sorted(self._heads)[:MAX_PREVIOUS])
 
     def missing(self, operation: Operation) -> list[bytes]:
         """Return the ids of predecessors that are not known yet."""

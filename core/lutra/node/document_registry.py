@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import TypeVar
 
 from lutra.documents.body import encode_body
@@ -62,7 +62,6 @@ class OpenDocument:
         row: what lists show of it, and the sizes of its stored parts.
         published: own peer id → number of edits that are in operations already.
         drafts: id of the newest draft in the store, 0 if there is none.
-        editors: editing places in use by windows.
         snapshot_bytes, tail_bytes: sizes of the stored snapshot and of the updates after it.
         log: sizes of this device's log of it; None until first needed.
     """
@@ -71,7 +70,6 @@ class OpenDocument:
     row: DocumentRow
     published: dict[int, int]
     drafts: int = 0
-    editors: set[int] = field(default_factory=set[int])
     snapshot_bytes: int = 0
     tail_bytes: int = 0
     log: OwnLog | None = None
@@ -86,16 +84,11 @@ class DocumentRegistry:
         self._groups = groups
         self._policy = CheckpointPolicy()
         self._loaded: OrderedDict[bytes, OpenDocument] = OrderedDict()
+        self._editors: dict[bytes, set[int]] = {}
 
     def forget(self) -> None:
         """Drop what is in memory, after a transaction was undone; editor places stay taken."""
-        editors = {
-            identity: opened.editors for identity, opened in self._loaded.items() if opened.editors
-        }
         self._loaded.clear()
-        for identity, slots in editors.items():
-            if self._context.store.documents.get(identity) is not None:
-                self.get(identity).editors = slots
 
     def get(self, identity: bytes) -> OpenDocument:
         """Return a document, loading it if need be.
@@ -107,9 +100,7 @@ class DocumentRegistry:
         if opened is not None and not opened.document.broken:
             self._loaded.move_to_end(identity)
             return opened
-        editors: set[int] = opened.editors if opened is not None else set()
         opened = self._load(identity)
-        opened.editors = editors
         self._keep(identity, opened)
         return opened
 
@@ -177,15 +168,16 @@ class DocumentRegistry:
         if opened is None:
             return list(range(len(updates)))
         refused: list[int] = []
+        store = self._context.store.documents
         try:
             opened.document.import_batch(updates)
             good = list(updates)
-        except RemoteError:
-            opened = self._reload_if_broken(identity, opened)
-            good, refused = self._one_by_one(opened, updates)
-        if good:
-            store = self._context.store.documents
             store.append_tail_many(identity, [update for _, update in good])
+        except RemoteError:
+            opened, good, refused = self._one_by_one(identity, updates)
+        if good:
+            if any(author == self._context.device for author, _ in good):
+                opened = self._adopt_own(identity)
             self._note_change(opened, good, None, time)
             self._compact(opened, sum(len(update) for _, update in good))
         return refused
@@ -234,6 +226,8 @@ class DocumentRegistry:
     def checkpoint(self, identity: bytes) -> bool:
         """Replace this device's log of a document by one operation, if that pays now."""
         opened = self.get(identity)
+        if self._logs.is_frozen(LogKey(self._context.device, identity)):
+            return False
         log = self._own_log(opened)
         group = self._groups.get(opened.row.group)
         epoch = group.current_epoch()
@@ -275,27 +269,25 @@ class DocumentRegistry:
             EditorLimitError: all places are taken.
         """
         opened = self.get(identity)
-        free = [slot for slot in range(1, MAX_SLOT + 1) if slot not in opened.editors]
+        taken = self._editors.get(identity, set[int]())
+        free = [slot for slot in range(1, MAX_SLOT + 1) if slot not in taken]
         if not free:
             raise EditorLimitError("This page is open in too many windows.")
-        opened.editors.add(free[0])
         peer = peer_id(self._context.device, identity, free[0])
-        return free[0], peer, opened.document.snapshot()
+        snapshot = opened.document.snapshot()
+        self._editors[identity] = taken | {free[0]}
+        return free[0], peer, snapshot
 
     def close_editor(self, identity: bytes, slot: int) -> None:
         """Give an editing place back."""
-        opened = self._loaded.get(identity)
-        if opened is not None:
-            opened.editors.discard(slot)
-            self._evict()
+        left = self._editors.pop(identity, set[int]()) - {slot}
+        if left:
+            self._editors[identity] = left
+        self._evict()
 
     def open_in(self, group: bytes) -> list[bytes]:
         """Return the documents of a group that are open in editors."""
-        return [
-            identity
-            for identity, opened in self._loaded.items()
-            if opened.editors and opened.row.group == group
-        ]
+        return [identity for identity in self._editors if self.get(identity).row.group == group]
 
     # Inside
 
@@ -333,6 +325,7 @@ class DocumentRegistry:
         if row is not None:
             return self.get(identity) if row.group == group and not row.deleted else None
         document = Document(identity, self._context.device, clock=self._seconds)
+        time = min(time, self._context.now())
         row = DocumentRow(identity, group, "", time, time)
         self._context.store.documents.upsert(row)
         # Untitled pages are new in lists too.
@@ -341,22 +334,30 @@ class DocumentRegistry:
         self._keep(identity, opened)
         return opened
 
-    def _reload_if_broken(self, identity: bytes, opened: OpenDocument) -> OpenDocument:
-        return self.get(identity) if opened.document.broken else opened
-
     def _one_by_one(
-        self, opened: OpenDocument, updates: Sequence[tuple[bytes, bytes]]
-    ) -> tuple[list[tuple[bytes, bytes]], list[int]]:
-        """Import updates singly, to find those that break a rule."""
+        self, identity: bytes, updates: Sequence[tuple[bytes, bytes]]
+    ) -> tuple[OpenDocument, list[tuple[bytes, bytes]], list[int]]:
+        """Import and store updates singly, to find those that break a rule."""
         good: list[tuple[bytes, bytes]] = []
         refused: list[int] = []
-        for index, pair in enumerate(updates):
+        for index, (author, update) in enumerate(updates):
             try:
-                opened.document.import_batch([pair])
-                good.append(pair)
+                # One that broke the document in memory makes `get` load it from the store.
+                self.get(identity).document.import_batch([(author, update)])
             except RemoteError:
                 refused.append(index)
-        return good, refused
+            else:
+                self._context.store.documents.append_tail(identity, update)
+                good.append((author, update))
+        return self.get(identity), good, refused
+
+    def _adopt_own(self, identity: bytes) -> OpenDocument:
+        """Load a document anew whose own edits came from a peer, after an old backup's return.
+
+        They are published already and are not to be published again.
+        """
+        self._loaded.pop(identity, None)
+        return self.get(identity)
 
     def _save_draft(self, opened: OpenDocument, slot: int) -> None:
         update = opened.document.take_local()
@@ -377,7 +378,8 @@ class DocumentRegistry:
         context = self._context
         row = opened.row
         title = opened.document.title
-        changed = max(row.changed, time)
+        # Nobody's clock puts a page on top of the list for years.
+        changed = max(row.changed, min(time, context.now()))
         if title != row.title or changed - row.changed > _LIST_GRAIN or not row.changed:
             opened.row = DocumentRow(row.id, row.group, title, row.created, changed)
             context.store.documents.upsert(opened.row)
@@ -425,10 +427,10 @@ class DocumentRegistry:
     def _evict(self) -> None:
         if len(self._loaded) <= MAX_LOADED:
             return
-        for identity, opened in list(self._loaded.items()):
+        for identity in list(self._loaded):
             if len(self._loaded) <= MAX_LOADED:
                 return
-            if not opened.editors:
+            if identity not in self._editors:
                 del self._loaded[identity]
 
 

@@ -20,15 +20,16 @@ from lutra.groups.invite import Inviter, InviteSecret, Welcome
 from lutra.node.acknowledgements import Acknowledgements
 from lutra.node.context import Context, Outbox
 from lutra.node.document_registry import DocumentRegistry
-from lutra.node.events import Event, GroupsChanged, PeersChanged, PresenceChanged
+from lutra.node.events import Event, GroupsChanged, PeersChanged, PresenceChanged, Trouble
 from lutra.node.group_registry import GroupRegistry, checked_name
 from lutra.node.ingest import Ingest
-from lutra.node.log_keeper import LogKeeper
+from lutra.node.log_keeper import LogFrozenError, LogKeeper
 from lutra.node.publishing import Deadlines
 from lutra.node.queries import Queries
 from lutra.node.replica import StoredReplica
 from lutra.node.session_hub import SessionHub, Traffic
 from lutra.node.views import Identity
+from lutra.operation import OperationLimitError
 from lutra.store.peers import AddressRow
 from lutra.store.store import Store
 from lutra.sync.replica import IngestReport, WireOperation
@@ -150,7 +151,8 @@ class Engine:
     def run(self, call: Callable[[], Result]) -> tuple[Result, Effects]:
         """Run one call of this engine as one transaction; returns its result and its effects.
 
-        If it raises, the store and everything in memory are as before.
+        If it raises, the store and everything in memory are as before; `after_failure` then
+        returns what is to be done all the same.
         """
         try:
             with self._context.store.transaction():
@@ -159,6 +161,10 @@ class Engine:
             self._forget()
             raise
         return result, self._effects()
+
+    def after_failure(self) -> Effects:
+        """Return the effects of a call that raised: sessions that end, the next deadline."""
+        return self._effects()
 
     # Starting and time
 
@@ -322,7 +328,13 @@ class Engine:
             self._publish(document)
 
     def _publish(self, document: bytes) -> None:
-        if self._documents.publish(document):
+        """Publish a document; what cannot be published now or ever stays a draft."""
+        try:
+            published = self._documents.publish(document)
+        except (LogFrozenError, OperationLimitError) as error:
+            self._context.outbox.emit(Trouble(error.code, error.message))
+            published = False
+        if published:
             self._deadlines.published(document, self._monotonic())
         else:
             self._deadlines.postpone(document)
@@ -337,6 +349,7 @@ class Engine:
 
     def _effects(self) -> Effects:
         """Hand new operations to the sessions and gather what is to be sent and told."""
+        self._deadlines.keep()
         events, fresh, forks = self._context.outbox.take()
         for item in fresh:
             self.sessions.push(item)
@@ -349,6 +362,8 @@ class Engine:
                 self._gate_moved(group)
         traffic = self.sessions.take()
         for presence in traffic.presence:
+            if not self.queries.is_in(presence.document, presence.group):
+                continue
             events.append(
                 PresenceChanged(
                     presence.document,
@@ -383,6 +398,7 @@ class Engine:
     def _forget(self) -> None:
         """Drop all state in memory that the undone transaction may have changed."""
         self._context.outbox.clear()
+        self._deadlines.undo(self._monotonic())
         self.sessions.abandon()
         self._logs.forget()
         self._ingest.forget()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from lutra.errors import NotFoundError, UsageError
+from lutra.errors import BugError, NotFoundError, UsageError
 from lutra.groups.control import MAX_NAME_LENGTH
 from lutra.groups.errors import InviteError
 from lutra.groups.group import Group, group_id
@@ -262,8 +262,7 @@ class GroupRegistry:
                 context.random,
                 context.store.epochs.all(group),
             )
-            for stored in context.store.operations.control(group):
-                replica.receive(stored.decode())
+            _replay(replica, [item.decode() for item in context.store.operations.control(group)])
             self._groups[group] = replica
         return replica
 
@@ -305,6 +304,15 @@ class GroupRegistry:
             ],
         )
         self._context.outbox.emit(GroupsChanged(replica.id))
+
+
+def _replay(replica: Group, operations: list[Operation]) -> None:
+    """Give a group its stored operations; those of one batch were stored log by log."""
+    while operations:
+        early = [item for item in operations if replica.receive(item) is Reception.WAITING]
+        if len(early) == len(operations):
+            raise BugError("A group's stored operations build on others that are not stored.")
+        operations = early
 
 
 def checked_name(name: str) -> str:

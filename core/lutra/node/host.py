@@ -9,7 +9,11 @@ from concurrent.futures import Future
 from typing import TypeVar
 
 from lutra.crypto.random import Random, system_random
+from lutra.errors import EnvironmentalError
 from lutra.node.engine import Effects, Engine
+from lutra.node.events import Trouble
+from lutra.node.session_hub import Traffic
+from lutra.store.errors import StoreClosedError
 from lutra.store.profile import Profile
 from lutra.store.thread import StoreThread
 
@@ -59,6 +63,11 @@ class EngineHost:
         """
         return await self._thread.run(self._run, function)
 
+    @property
+    def closed(self) -> bool:
+        """No more calls are taken."""
+        return self._closed
+
     async def close(self) -> None:
         """Finish what is queued, and close the store."""
         self._closed = True
@@ -79,8 +88,14 @@ class EngineHost:
 
     def _run(self, function: Callable[[Engine], Result]) -> Result:
         engine = self._engine
-        assert engine is not None
-        result, effects = engine.run(lambda: function(engine))
+        if engine is None:
+            raise StoreClosedError("The profile is closed.")
+        try:
+            result, effects = engine.run(lambda: function(engine))
+        except BaseException:
+            # Sessions that took part end, and what is due stays due.
+            self._loop.call_soon_threadsafe(self._deliver, engine.after_failure())
+            raise
         self._loop.call_soon_threadsafe(self._deliver, effects)
         return result
 
@@ -129,8 +144,15 @@ class EngineHost:
             self._thread.submit(self._run, Engine.tick).add_done_callback(self._report)
 
     def _report(self, done: Future[None]) -> None:
-        """Hand a failure that no caller awaits to the event loop's handler."""
+        """Tell of a failure that no caller awaits: people of a full disk, the loop of the rest."""
         error = None if done.cancelled() else done.exception()
-        if error is not None:
+        if isinstance(error, EnvironmentalError):
+            self._loop.call_soon_threadsafe(self._tell, Trouble(error.code, error.message))
+        elif error is not None and not isinstance(error, StoreClosedError):
             context = {"message": "the engine failed at work of its own", "exception": error}
             self._loop.call_soon_threadsafe(self._loop.call_exception_handler, context)
+
+    def _tell(self, trouble: Trouble) -> None:
+        nothing = Effects((trouble,), Traffic(), None, frozenset(), None)
+        if not self._closed:
+            self._on_effects(nothing)

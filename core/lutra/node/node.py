@@ -78,9 +78,13 @@ class Node:
             NotFoundError: the profile has no identity yet; see `create_profile`.
         """
         node = cls(options or NodeOptions())
-        await node._host.open(profile, key, random)
-        node._identity = await node._call(lambda engine: engine.identity)
-        await node._call(Engine.start)
+        try:
+            await node._host.open(profile, key, random)
+            node._identity = await node._call(lambda engine: engine.identity)
+            await node._call(Engine.start)
+        except BaseException:
+            await node._host.close()
+            raise
         return node
 
     async def start(self) -> None:
@@ -101,14 +105,18 @@ class Node:
         self._network = network
 
     async def close(self) -> None:
-        """Leave the network, publish what can be, and close the store."""
+        """Leave the network, publish what can be, and close the store; twice is harmless."""
+        if self._host.closed:
+            return
         network, self._network = self._network, None
-        if network is not None:
-            await network.close()
-        await self._call(Engine.finish)
-        await self._host.close()
-        for subscription in list(self._subscriptions):
-            subscription.close()
+        try:
+            if network is not None:
+                await network.close()
+            await self._call(Engine.finish)
+        finally:
+            await self._host.close()
+            for subscription in list(self._subscriptions):
+                subscription.close()
 
     async def __aenter__(self) -> Self:
         return self

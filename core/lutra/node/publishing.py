@@ -14,8 +14,55 @@ REST_SECONDS = 3.0
 """A document is worth a look for compaction when nothing was published for so long."""
 RECONCILE_STEP_SECONDS = 3.0
 """Between one member's turn to reconcile keys and the next one's (GROUPS §2.5.3)."""
+RETRY_SECONDS = 1.0
+"""How long nothing is done of itself after a failure, for example while the disk is full."""
 
 _MAX_ALLOWANCES = 1000
+
+
+class _Times:
+    """Key → time, with the way back to where the last transaction left it.
+
+    Attributes:
+        of: the times.
+        earliest: none of them is before this; exact after `take_due`.
+    """
+
+    def __init__(self) -> None:
+        self.of: dict[bytes, float] = {}
+        self.earliest = 0.0
+        self._before: dict[bytes, float | None] = {}
+
+    def set(self, key: bytes, at: float) -> None:
+        self._before.setdefault(key, self.of.get(key))
+        self.earliest = min(at, self.earliest) if self.of else at
+        self.of[key] = at
+
+    def drop(self, key: bytes) -> None:
+        at = self.of.pop(key, None)
+        if at is not None:
+            self._before.setdefault(key, at)
+
+    def take_due(self, now: float) -> list[bytes]:
+        if not self.of or self.earliest > now:
+            return []
+        due = [item for item, at in self.of.items() if at <= now]
+        for item in due:
+            self.drop(item)
+        self.earliest = min(self.of.values(), default=0.0)
+        return due
+
+    def keep(self) -> None:
+        self._before.clear()
+
+    def undo(self) -> None:
+        for key, at in self._before.items():
+            if at is None:
+                self.of.pop(key, None)
+            else:
+                self.of[key] = at
+        self._before.clear()
+        self.earliest = min(self.of.values(), default=0.0)
 
 
 class Deadlines:
@@ -25,11 +72,26 @@ class Deadlines:
     """
 
     def __init__(self) -> None:
-        self._publish: dict[bytes, float] = {}
-        self._first: dict[bytes, float] = {}
+        self._publish = _Times()
+        self._first = _Times()
+        self._reconcile = _Times()
+        self._rest = _Times()
         self._allowance: dict[bytes, tuple[float, float]] = {}
-        self._reconcile: dict[bytes, float] = {}
-        self._rest: dict[bytes, float] = {}
+        self._not_before = 0.0
+
+    def keep(self) -> None:
+        """Make the changes since the last call final: their transaction has committed."""
+        for times in (self._publish, self._first, self._reconcile, self._rest):
+            times.keep()
+
+    def undo(self, now: float) -> None:
+        """Take the changes since `keep` back: their transaction was undone.
+
+        What is due is tried again after a while, since it may fail again.
+        """
+        for times in (self._publish, self._first, self._reconcile, self._rest):
+            times.undo()
+        self._not_before = now + RETRY_SECONDS
 
     def edited(self, document: bytes, now: float, connected: bool) -> bool:
         """Note an edit; returns True if it is to be published right now."""
@@ -37,18 +99,20 @@ class Deadlines:
             left = self._left(document, now)
             if left >= 1:
                 return True
-            self._publish[document] = now + (1 - left) / PUBLISH_RATE
+            self._publish.set(document, now + (1 - left) / PUBLISH_RATE)
             return False
-        first = self._first.setdefault(document, now)
-        self._publish[document] = min(now + ALONE_SECONDS, first + ALONE_LIMIT_SECONDS)
+        if document not in self._first.of:
+            self._first.set(document, now)
+        limit = self._first.of[document] + ALONE_LIMIT_SECONDS
+        self._publish.set(document, min(now + ALONE_SECONDS, limit))
         return False
 
     def published(self, document: bytes, now: float) -> None:
         """Note that a document has been published."""
-        self._publish.pop(document, None)
-        self._first.pop(document, None)
+        self._publish.drop(document)
+        self._first.drop(document)
         self._allowance[document] = (self._left(document, now) - 1, now)
-        self._rest[document] = now + REST_SECONDS
+        self._rest.set(document, now + REST_SECONDS)
         if len(self._allowance) > _MAX_ALLOWANCES:
             self._allowance = {
                 item: (left, at) for item, (left, at) in self._allowance.items() if now - at < 1
@@ -61,18 +125,18 @@ class Deadlines:
 
     def publish_now(self, document: bytes, now: float) -> None:
         """Make a document due."""
-        self._publish[document] = now
+        self._publish.set(document, now)
 
     def postpone(self, document: bytes) -> None:
         """Take a document off the list: something else will put it back (the send gate)."""
-        self._publish.pop(document, None)
+        self._publish.drop(document)
 
     def reconcile(self, group: bytes, rank: int | None, now: float) -> None:
         """Set or clear a group's turn to reconcile."""
         if rank is None:
-            self._reconcile.pop(group, None)
-        else:
-            self._reconcile.setdefault(group, now + rank * RECONCILE_STEP_SECONDS)
+            self._reconcile.drop(group)
+        elif group not in self._reconcile.of:
+            self._reconcile.set(group, now + rank * RECONCILE_STEP_SECONDS)
 
     def due(self, now: float) -> tuple[list[bytes], list[bytes], list[bytes]]:
         """Return, and take off the lists, what is to be done now.
@@ -80,24 +144,20 @@ class Deadlines:
         Returns:
             Documents to publish, groups to reconcile, documents that have come to rest.
         """
+        if now < self._not_before:
+            return [], [], []
         return (
-            _take_due(self._publish, now),
-            _take_due(self._reconcile, now),
-            _take_due(self._rest, now),
+            self._publish.take_due(now),
+            self._reconcile.take_due(now),
+            self._rest.take_due(now),
         )
 
     def resting(self) -> list[bytes]:
         """Return the documents that wait for a look for compaction."""
-        return list(self._rest)
+        return list(self._rest.of)
 
     def next(self) -> float | None:
-        """Return the earliest time at which something is due."""
-        times = (*self._publish.values(), *self._reconcile.values(), *self._rest.values())
-        return min(times, default=None)
-
-
-def _take_due(times: dict[bytes, float], now: float) -> list[bytes]:
-    due = [item for item, at in times.items() if at <= now]
-    for item in due:
-        del times[item]
-    return due
+        """Return a time at which to look, never later than something is due."""
+        tables = (self._publish, self._reconcile, self._rest)
+        times = [times.earliest for times in tables if times.of]
+        return max(min(times), self._not_before) if times else None

@@ -77,6 +77,11 @@ class Queries:
             raise NotFoundError("There is no such page on this device.")
         return _document_view(row)
 
+    def is_in(self, document: bytes, group: bytes) -> bool:
+        """Tell whether a page is here and belongs to a group."""
+        row = self._context.store.documents.get(document)
+        return row is not None and not row.deleted and row.group == group
+
     def text(self, document: bytes) -> str:
         """Return a page's text without formatting."""
         return self._documents.get(document).document.text
@@ -91,6 +96,7 @@ class Queries:
         members = {
             peer_prefix(item.device, document): item for item in self._members(opened.row.group)
         }
+        now = self._context.now()
         views: list[ChangeView] = []
         for change in opened.document.history():
             author = members.get(change.peer >> SLOT_BITS)
@@ -98,7 +104,7 @@ class Queries:
                 ChangeView(
                     author.device if author is not None else None,
                     author.name if author is not None else "",
-                    (change.time or 0) * 1000,
+                    min(max(0, change.time or 0) * 1000, now),
                     change.end - change.start,
                 )
             )

@@ -1,0 +1,253 @@
+"""Several engines on real stores, joined by channels in memory that can be cut at any time.
+
+Clock and randomness are injected, so that a seed gives the same run again, as far as the stores'
+and sessions' own randomness does not matter.
+"""
+
+from __future__ import annotations
+
+import random
+from collections import deque
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TypeVar
+
+from lutra.groups.invite import Joiner, Welcome
+from lutra.node.engine import Effects, Engine, create_identity
+from lutra.node.events import Event
+from lutra.store.store import Store
+
+Result = TypeVar("Result")
+KEY = bytes(32)
+START_MS = 1_700_000_000_000
+MAX_STEPS = 200_000
+
+
+class Clock:
+    """One time for all, which stands still unless it is moved."""
+
+    def __init__(self) -> None:
+        self.seconds = 0.0
+
+    def monotonic(self) -> float:
+        return self.seconds
+
+
+@dataclass
+class Wire:
+    """A channel between two devices: frames under way in each direction."""
+
+    number: int
+    ends: tuple[Device, Device]
+    queues: dict[int, deque[bytes]] = field(default_factory=dict)
+    closed: bool = False
+
+
+class Device:
+    """An engine, what it has told, and its place in the world."""
+
+    def __init__(self, world: World, name: str, folder: Path, skew_ms: int = 0) -> None:
+        self.world = world
+        self.name = name
+        self.path = folder / f"{name}.db"
+        self.skew_ms = skew_ms
+        self.events: list[Event] = []
+        self.deadline: float | None = None
+        self.work: frozenset[int] = frozenset()
+        store = Store.open(self.path, KEY)
+        create_identity(store, name, f"{name}'s laptop", world.random_bytes)
+        store.close()
+        self.engine = self._open()
+        self.device = self.engine.signing_key.public
+        self.run(Engine.start)
+
+    def _open(self) -> Engine:
+        return Engine(
+            Store.open(self.path, KEY),
+            now=lambda: START_MS + self.skew_ms + int(self.world.clock.seconds * 1000),
+            monotonic=self.world.clock.monotonic,
+            random=self.world.random_bytes,
+        )
+
+    def restart(self) -> None:
+        """Stop as by a crash, and start again on what is on the disk."""
+        for wire in list(self.world.wires.values()):
+            if self in wire.ends:
+                self.world.cut(*wire.ends)
+        self.engine.close()
+        self.work = frozenset()
+        self.engine = self._open()
+        self.run(Engine.start)
+
+    def run(self, call: Callable[[Engine], Result]) -> Result:
+        """Run a call of the engine, and carry out its effects."""
+        try:
+            result, effects = self.engine.run(lambda: call(self.engine))
+        except BaseException:
+            self._carry_out(self.engine.after_failure())
+            raise
+        self._carry_out(effects)
+        return result
+
+    def _carry_out(self, effects: Effects) -> None:
+        self.events += effects.events
+        self.deadline = effects.deadline
+        self.work = effects.work
+        for number, frame in effects.traffic.frames:
+            wire = self.world.wires.get(number)
+            if wire is not None:
+                wire.queues[wire.ends.index(self)].append(frame)
+        for number, _ in effects.traffic.closed:
+            wire = self.world.wires.get(number)
+            if wire is not None:
+                wire.closed = True
+
+    # Short forms
+
+    @property
+    def store(self) -> Store:
+        return self.engine._context.store
+
+    def text(self, document: bytes) -> str:
+        return self.run(lambda engine: engine.queries.text(document))
+
+    def insert(self, document: bytes, text: str, position: int = 0) -> None:
+        self.run(lambda e: e.edit(document, lambda content: content.splice(position, 0, text)))
+
+    def roster(self, group: bytes) -> frozenset[bytes]:
+        replica = self.engine._groups.get(group)
+        return frozenset(item.device for item in replica.members() if item.present)
+
+    def epoch(self, group: bytes) -> bytes | None:
+        epoch = self.engine._groups.get(group).current_epoch()
+        return None if epoch is None else epoch.id
+
+    def group_name(self, group: bytes) -> str:
+        return self.engine._groups.get(group).name
+
+
+class World:
+    """Devices and the wires between them."""
+
+    def __init__(self, folder: Path, seed: int = 0) -> None:
+        self.folder = folder
+        self.rng = random.Random(seed)
+        self.random_bytes = self.rng.randbytes
+        self.clock = Clock()
+        self.devices: list[Device] = []
+        self.wires: dict[int, Wire] = {}
+        self._numbers = 0
+
+    def add(self, name: str, skew_ms: int = 0) -> Device:
+        device = Device(self, name, self.folder, skew_ms)
+        self.devices.append(device)
+        return device
+
+    def close(self) -> None:
+        for device in self.devices:
+            device.engine.close()
+
+    # Wires
+
+    def wire(self, left: Device, right: Device) -> Wire | None:
+        for wire in self.wires.values():
+            if set(wire.ends) == {left, right}:
+                return wire
+        return None
+
+    def connect(self, left: Device, right: Device) -> None:
+        if self.wire(left, right) is not None:
+            return
+        self._numbers += 1
+        number = self._numbers
+        self.wires[number] = Wire(number, (left, right), {0: deque(), 1: deque()})
+        handshake = self.random_bytes(32)
+        for place, (end, other) in enumerate(((left, right), (right, left))):
+            end.run(
+                lambda e, place=place, other=other: e.sessions.open(
+                    number, other.device, handshake, initiator=place == 0
+                )
+            )
+
+    def connect_all(self) -> None:
+        for place, left in enumerate(self.devices):
+            for right in self.devices[place + 1 :]:
+                self.connect(left, right)
+
+    def cut(self, left: Device, right: Device) -> None:
+        wire = self.wire(left, right)
+        if wire is not None:
+            del self.wires[wire.number]
+            for end in wire.ends:
+                end.run(lambda e: e.sessions.close(wire.number))
+
+    def cut_all(self) -> None:
+        for wire in list(self.wires.values()):
+            self.cut(*wire.ends)
+
+    # Time passing
+
+    def step(self) -> bool:
+        """Deliver some frames or do some work, whichever chance says; False if all is quiet."""
+        choices: list[Callable[[], None]] = []
+        for wire in list(self.wires.values()):
+            for place, queue in wire.queues.items():
+                if queue:
+                    choices.append(lambda wire=wire, place=place: self._deliver(wire, place))
+            if wire.closed and not any(wire.queues.values()):
+                choices.append(lambda wire=wire: self._reconnect(wire))
+        for device in self.devices:
+            if device.work:
+                choices.append(lambda d=device: d.run(lambda e: e.work(d.work)))
+        if not choices:
+            return False
+        self.rng.choice(choices)()
+        return True
+
+    def _deliver(self, wire: Wire, place: int) -> None:
+        queue = wire.queues[place]
+        frames = [queue.popleft() for _ in range(self.rng.randint(1, len(queue)))]
+        wire.ends[1 - place].run(lambda e: e.sessions.receive(wire.number, frames))
+
+    def _reconnect(self, wire: Wire) -> None:
+        self.cut(*wire.ends)
+        self.connect(*wire.ends)
+
+    def settle(self, seconds: float = 60.0) -> None:
+        """Let everything happen until nothing is due within the time given."""
+        end = self.clock.seconds + seconds
+        for _ in range(MAX_STEPS):
+            if self.step():
+                continue
+            due = [device for device in self.devices if device.deadline is not None]
+            first = min(due, key=lambda device: device.deadline or 0.0, default=None)
+            if first is None or first.deadline is None or first.deadline > end:
+                return
+            self.clock.seconds = max(self.clock.seconds, first.deadline)
+            first.run(Engine.tick)
+        raise AssertionError("the world does not come to rest")
+
+    # Joining
+
+    def join(self, inviter: Device, joiner: Device, group: bytes) -> None:
+        """Join through the whole exchange, frame by frame."""
+        secret, _ = inviter.run(lambda e: e.invite(group))
+        handshake = self.random_bytes(32)
+        inviting = inviter.run(lambda e: e.inviter(joiner.device, handshake))
+        joining = Joiner(
+            secret, joiner.device, inviter.device, handshake, joiner.engine.sealing_public_key()
+        )
+        frame: bytes | None = joining.start()
+        while frame is not None:
+            answer = inviter.run(lambda _, frame=frame: inviting.receive(frame))
+            frame = joining.receive(answer)
+        welcome = joining.welcome
+        assert welcome is not None
+        joiner.run(lambda e: e.accept_welcome(welcome))
+
+    def welcome(self, inviter: Device, joiner: Device, group: bytes) -> Welcome:
+        """Add a device and return what it gets, without giving it to it."""
+        secret, _ = inviter.run(lambda e: e.invite(group))
+        sealing = joiner.engine.sealing_public_key()
+        return inviter.run(lambda e: e.admit(secret, joiner.device, sealing))
