@@ -196,6 +196,8 @@ class Replica:
             DamagedUpdateError: an update cannot be read; open the document again.
         """
         self._commit()
+        # Edits made here and not yet taken stay to be taken.
+        all_taken = self._taken == self._end()
         old = {root: _old_text(text) for root, text in self._texts.items()}
         self._events.clear()
         try:
@@ -206,7 +208,8 @@ class Replica:
                 raise DamagedUpdateError("An edit is damaged and was not shown.") from error
             raise
         deltas = self._imported()
-        self._taken = max(self._taken, self._end())
+        if all_taken:
+            self._taken = self._end()
         for root, delta in deltas.items():
             self._undo.rebase(root, delta)
         return Changes(

@@ -346,3 +346,20 @@ def test_undoing_everything_alone_restores_the_start(mine: list, start: str) -> 
     while replica.can_redo:
         replica.redo()
     assert replica.body_spans() == final
+
+
+def test_edits_not_yet_taken_survive_an_import() -> None:
+    document = Document.create(b"d" * 32, b"a" * 32)
+    document.splice(0, 0, "base")
+    snapshot = document.snapshot()
+    mine = Replica(snapshot, peer_id(b"a" * 32, b"d" * 32, 1))
+    theirs = Replica(snapshot, peer_id(b"b" * 32, b"d" * 32, 1))
+    theirs.edit_body(0, 0, "theirs ")
+    update = theirs.take_updates()
+    assert update is not None
+    mine.edit_body(4, 0, " mine")
+    mine.import_updates(update)
+    own = mine.take_updates()
+    assert own is not None
+    theirs.import_updates(own)
+    assert theirs.body == mine.body == "theirs base mine"
