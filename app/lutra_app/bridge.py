@@ -42,6 +42,7 @@ _SLICE_SECONDS = 0.006
 # Python hands the interpreter over this often: the longest a busy engine keeps Qt waiting.
 _SWITCH_SECONDS = 0.001
 _CLOSE_SECONDS = 10.0
+_LAST_SECONDS = 2.0
 
 
 def _ignore(_: object) -> None:
@@ -103,6 +104,7 @@ class Bridge(QObject):
         self._held = ExitStack()
         self._open_documents: frozenset[bytes] = frozenset()
         self._tasks: set[asyncio.Task[None]] = set()
+        self._listeners: set[asyncio.Task[None]] = set()
         self._posted.connect(self._drain, Qt.ConnectionType.QueuedConnection)
 
     # -- on Qt's thread ------------------------------------------------------------------
@@ -278,7 +280,7 @@ class Bridge(QObject):
             self._held.close()
             raise
         self._node = node
-        self._begin(self._listen(node))
+        self._listeners.add(self._begin(self._listen(node)))
         identity = node.identity
         self._post(lambda: self._set_ready(identity))
         try:
@@ -310,6 +312,10 @@ class Bridge(QObject):
                 self._post(lambda event=event: self._deliver(event))
 
     async def _close(self) -> None:
+        # What was asked before the end, such as storing the last keystrokes, is still done.
+        asked = self._tasks - self._listeners
+        if asked:
+            await asyncio.wait(asked, timeout=_LAST_SECONDS)
         server, self._server = self._server, None
         node, self._node = self._node, None
         if server is not None:

@@ -116,8 +116,14 @@ def begin(desktop: Desktop, name: str) -> None:
     wait_until(lambda: desktop.window.workspace.session is not None)
 
 
-def write(desktop: Desktop, text: str) -> None:
+def front(desktop: Desktop) -> None:
+    """Give the window the keyboard, as the person's click would."""
     desktop.window.activateWindow()
+    wait_until(desktop.window.isActiveWindow)
+
+
+def write(desktop: Desktop, text: str) -> None:
+    front(desktop)
     desktop.window.area.page.setFocus()
     for character in text:
         if character == "\n":
@@ -162,6 +168,7 @@ def main(folder: Path) -> None:
 def pictures_of(studio: Studio, ana: Desktop, ben: Desktop) -> None:
     window = ana.window
     wait_until(lambda: window.onboarding is not None)
+    front(ana)
     studio.take("01-onboarding", window)
     begin(ana, "Ana Lima")
     studio.take("02-first-page", window)
@@ -174,6 +181,7 @@ def pictures_of(studio: Studio, ana: Desktop, ben: Desktop) -> None:
     write(ana, TEXT)
     settle(2.0)
     studio.take("03-light", window)
+    front(ben)
     begin(ben, "Ben Okafor")
     share(ana, ben)
     collaborate(studio, ana, ben)
@@ -203,6 +211,7 @@ def collaborate(studio: Studio, ana: Desktop, ben: Desktop) -> None:
 
 def narrow_and_more(studio: Studio, ana: Desktop) -> None:
     window = ana.window
+    front(ana)
     window.resize(480, 800)
     studio.take("05-narrow", window)
     window.panes.show_pane(Side.LEFT, True)

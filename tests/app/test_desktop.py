@@ -5,16 +5,20 @@ from __future__ import annotations
 import threading
 from pathlib import Path
 
+import pytest
 from PySide6.QtCore import Qt
+from PySide6.QtGui import QFontMetricsF
 from PySide6.QtTest import QTest
 from PySide6.QtWidgets import QAbstractButton, QLineEdit, QTextEdit
 from pytestqt.qtbot import QtBot
 
 from app.conftest import WAIT_MS, MakeDesktop, write_in
 from lutra.cli.client import ControlClient
+from lutra.cli.own import create_profile
 from lutra.node.views import InviteView
 from lutra_app.editor.binding import normal_pieces
 from lutra_app.main import Desktop
+from lutra_app.theme.theme import text_font
 
 
 def body(desktop: Desktop) -> str:
@@ -172,3 +176,65 @@ def test_everything_has_a_name_for_screen_readers(make_desktop: MakeDesktop, qtb
     for kind in (QAbstractButton, QLineEdit, QTextEdit):
         for widget in desktop.window.findChildren(kind):
             assert widget.accessibleName(), f"{widget} {widget.property('text')}"
+
+
+def test_what_was_typed_last_is_kept(make_desktop: MakeDesktop, qtbot: QtBot) -> None:
+    desktop = make_desktop("ana")
+    write_in(desktop, qtbot, "Ana")
+    type_text(desktop, "the last words")
+    desktop.close()
+    again = make_desktop("ana")
+    qtbot.waitUntil(lambda: body(again) == "the last words", timeout=WAIT_MS)
+
+
+def test_a_passphrase_opens_a_locked_profile(
+    make_desktop: MakeDesktop, qtbot: QtBot, tmp_path: Path
+) -> None:
+    create_profile(tmp_path / "ana", "Ana", "laptop", secret="river stone")
+    desktop = make_desktop("ana")
+    window = desktop.window
+    qtbot.waitUntil(lambda: window.onboarding is not None, timeout=WAIT_MS)
+    screen = window.onboarding
+    assert screen is not None
+    screen.field.setText("wrong")
+    screen.go.click()
+    qtbot.waitUntil(screen.error.isVisible, timeout=WAIT_MS)
+    assert screen.error.text().endswith(".")
+    screen.field.setText("river stone")
+    screen.go.click()
+    qtbot.waitUntil(lambda: window.onboarding is None, timeout=WAIT_MS)
+    qtbot.waitUntil(window.area.first_page.isVisible, timeout=WAIT_MS)
+    window.area.first_page.click()
+    qtbot.waitUntil(lambda: window.workspace.session is not None, timeout=WAIT_MS)
+
+
+@pytest.mark.parametrize("width", [480, 1920, 3840])
+def test_the_window_takes_any_width(make_desktop: MakeDesktop, qtbot: QtBot, width: int) -> None:
+    desktop = make_desktop("ana")
+    write_in(desktop, qtbot, "Ana")
+    window = desktop.window
+    window.resize(width, 900)
+    qtbot.waitUntil(lambda: window.panes.width() == width)
+    page = window.area.page
+    left, column = page.column()
+    assert left >= 0
+    assert left + column <= page.viewport().width()
+    assert page.title.width() == column
+    # 60 to 75 characters, or what there is room for.
+    letters = column / (QFontMetricsF(text_font()).horizontalAdvance("n") * 0.85)
+    assert letters < 80
+
+
+def test_a_theme_change_reaches_the_text(make_desktop: MakeDesktop, qtbot: QtBot) -> None:
+    desktop = make_desktop("ana")
+    write_in(desktop, qtbot, "Ana")
+    type_text(desktop, "# Plan\ntext")
+    page = desktop.window.area.page
+    desktop.theme.choose("dark")
+    shown = page.document().begin().begin().fragment().charFormat().foreground().color()
+    assert shown == desktop.theme.color("text")
+    session = desktop.window.workspace.session
+    assert session is not None
+    assert session.replica.body == "Plan\ntext"
+    assert session.body.pieces() == normal_pieces(session.replica.body_spans())
+    desktop.theme.choose("light")

@@ -203,6 +203,7 @@ class PageSession(QObject):
         """Import a batch whose size adapts to what one short slice can hold."""
         if self._closed or not self._updates or self._composing:
             return
+        self.flush()
         clock = QElapsedTimer()
         clock.start()
         count = min(self._batch, len(self._updates))
