@@ -63,11 +63,16 @@ async function client(number) {
 }
 
 const ms = {};
+const cpuMs = {};
+const rounded = (value) => Math.round(value * 1000) / 1000;
 
 async function timed(row, me, run) {
+  const startCpu = process.cpuUsage();
   const start = performance.now();
   const result = await me.core.transaction(run);
-  ms[row] = Math.round((performance.now() - start) * 1000) / 1000;
+  ms[row] = rounded(performance.now() - start);
+  const { user, system } = process.cpuUsage(startCpu);
+  cpuMs[row] = rounded((user + system) / 1000);
   return result;
 }
 
@@ -124,6 +129,7 @@ console.log(
     suite,
     members,
     ms,
+    cpu_ms: cpuMs,
     bytes: {
       create_commit: created.commit.length,
       welcome: created.welcome.serialize().length,
