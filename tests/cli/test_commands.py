@@ -6,6 +6,7 @@ import json
 import os
 import pty
 import select
+import shutil
 import signal
 import subprocess
 import sys
@@ -14,6 +15,7 @@ from typing import Any
 
 import pytest
 
+from lutra.cli import COMMANDS, run
 from lutra.cli.client import ControlClient
 from lutra.cli.invocation import default_profile
 from lutra.store.profile import default_directory
@@ -346,6 +348,25 @@ def test_app_without_a_display_says_so(lutra: Lutra, monkeypatch: pytest.MonkeyP
         outcome = lutra(*arguments)
         assert outcome.status == 1
         assert "display" in outcome.err
+
+
+@pytest.mark.parametrize("name", sorted(COMMANDS))
+def test_every_command_explains_itself(name: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run([name, "--help"]) == 0
+    assert "Usage: lutra " + name in capsys.readouterr().out
+
+
+def test_the_official_vectors_pass_and_a_failure_has_a_status(
+    shared: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for name in ("tree-math.json", "deserialization.json"):
+        shutil.copy(shared / "vectors" / "mls" / name, tmp_path)
+    assert run(["mls-vectors", str(tmp_path)]) == 0
+    cases = json.loads((tmp_path / "tree-math.json").read_text())
+    cases[0]["root"] += 1
+    (tmp_path / "tree-math.json").write_text(json.dumps(cases))
+    assert run(["mls-vectors", str(tmp_path)]) == 1
+    capsys.readouterr()
 
 
 def test_the_default_profile_is_the_stores() -> None:

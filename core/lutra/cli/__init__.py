@@ -25,6 +25,7 @@ COMMANDS = {
     "export": "lutra.cli.export:export",
     "group": "lutra.cli.group:group",
     "init": "lutra.cli.profile:init",
+    "mls-vectors": "lutra.cli.mls_vectors:mls_vectors",
     "page": "lutra.cli.page:page",
     "peers": "lutra.cli.running:peers",
     "run": "lutra.cli.running:run",
@@ -69,7 +70,8 @@ def run(arguments: Sequence[str]) -> int:
     """
     as_json = "--json" in arguments
     try:
-        lutra.main(list(arguments), prog_name="lutra", standalone_mode=False)
+        # A command that ends early with a status of its own has it returned here.
+        status = lutra.main(list(arguments), prog_name="lutra", standalone_mode=False)
     except click.UsageError as error:
         return _failed(error.format_message(), USAGE, as_json=as_json)
     except click.ClickException as error:
@@ -89,7 +91,7 @@ def run(arguments: Sequence[str]) -> int:
             raise
         sentence = f"Lutra failed unexpectedly ({type(error).__name__}). LUTRA_DEBUG=1 shows where."
         return _failed(sentence, FAILED, {"error": "bug", "message": sentence}, as_json=as_json)
-    return DONE
+    return status if isinstance(status, int) else DONE
 
 
 def main() -> None:

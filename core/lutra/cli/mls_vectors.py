@@ -36,7 +36,7 @@ def mls_vectors(folder: Path, verbose: bool, as_json: bool) -> None:
     if as_json:
         click.echo(json.dumps([_as_json(result) for result in results], indent=1))
     if not all(result.problem is None for result in results):
-        raise SystemExit(1)
+        raise click.exceptions.Exit(1)
 
 
 def _status(result: CaseResult) -> str:
