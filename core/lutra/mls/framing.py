@@ -127,6 +127,22 @@ class FramedContent:
         cls, group_id: bytes, epoch: int, sender: Sender, authenticated_data: bytes, body: Body
     ) -> FramedContent:
         """Make a FramedContent and its encoding."""
+        return cls.of_encoded(
+            group_id, epoch, sender, authenticated_data, body=body, encoded_body=encode_body(body)
+        )
+
+    @classmethod
+    def of_encoded(
+        cls,
+        group_id: bytes,
+        epoch: int,
+        sender: Sender,
+        authenticated_data: bytes,
+        *,
+        body: Body,
+        encoded_body: bytes,
+    ) -> FramedContent:
+        """Make a FramedContent around a body whose encoding is at hand."""
         encoded = b"".join(
             (
                 vector(group_id),
@@ -134,7 +150,7 @@ class FramedContent:
                 sender.encode(),
                 vector(authenticated_data),
                 bytes((content_type_of(body),)),
-                encode_body(body),
+                encoded_body,
             )
         )
         return cls(group_id, epoch, sender, authenticated_data, body, encoded)
@@ -158,7 +174,8 @@ class FramedContent:
     def to_be_signed(self, wire_format: WireFormat, context: GroupContext | None) -> bytes:
         """Return FramedContentTBS (§6.1); ``context`` counts for members and new members only."""
         start = u16(PROTOCOL_MLS10) + u16(wire_format) + self.encoded
-        if self.sender.sender_type in {SenderType.MEMBER, SenderType.NEW_MEMBER_COMMIT}:
+        kind = self.sender.sender_type
+        if kind is SenderType.MEMBER or kind is SenderType.NEW_MEMBER_COMMIT:
             if context is None:
                 raise MlsMalformedError("A member's message needs its group's context.", "6.1")
             return start + context.encoded

@@ -157,10 +157,16 @@ def unprotect_private(
     plaintext = suite.aead_open(key, _guarded(nonce, guard), message.ciphertext, aad)
     reader = Reader(plaintext)
     body = decode_body(reader, message.content_type)
+    encoded_body = reader.since(0)
     signature, tag = decode_auth(reader, message.content_type)
     if any(reader.rest()):
         raise MlsMalformedError("The padding of a message is not zero.", "6.3.1")
-    framed = FramedContent.create(
-        message.group_id, message.epoch, Sender.member(leaf), message.authenticated_data, body
+    framed = FramedContent.of_encoded(
+        message.group_id,
+        message.epoch,
+        Sender.member(leaf),
+        message.authenticated_data,
+        body=body,
+        encoded_body=encoded_body,
     )
     return AuthenticatedContent(WireFormat.PRIVATE_MESSAGE, framed, signature, tag), tree
