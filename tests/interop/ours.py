@@ -22,6 +22,7 @@ from lutra.mls import (
     Credential,
     ExternalJoin,
     Group,
+    GroupContextExtensions,
     KeyPackage,
     KeyPackageBundle,
     LeafContent,
@@ -34,6 +35,7 @@ from lutra.mls import (
     ReceivedCommit,
     ReInit,
     Remove,
+    RequiredCapabilities,
     StagedCommit,
     create_key_package,
     decode_message,
@@ -164,6 +166,15 @@ class LutraParty:
         self._past = {staged.previous.epoch: staged.previous}
         self._keep(staged.group)
         return Committed(staged.message, staged.welcome)
+
+    def require_credentials(self) -> bytes:
+        required = RequiredCapabilities(credentials=(CREDENTIAL_BASIC, CREDENTIAL_X509))
+        options = CommitOptions(wire_format=WireFormat.PUBLIC_MESSAGE)
+        staged = self.group.commit(
+            [GroupContextExtensions((required.extension(),))], options=options
+        )
+        self._keep(staged.group)
+        return staged.message
 
     def process(self, message: bytes) -> bytes | bool:
         try:

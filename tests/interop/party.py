@@ -75,6 +75,10 @@ class Party(Protocol):
         """The data of an application message, or whether we are still in after a handshake."""
         ...
 
+    def require_credentials(self) -> bytes:
+        """Commit that every member supports basic and X.509 credentials."""
+        ...
+
     def register_psk(self, psk_id: bytes, psk: bytes) -> None: ...
     def key_package_for(self, suite: int) -> bytes: ...
     def branch(self, group_id: bytes, key_packages: list[bytes]) -> Continued: ...
@@ -169,6 +173,10 @@ class PeerParty:
         )
         welcome = answer["welcome"]
         return Committed(b64decode(answer["message"]), welcome and b64decode(welcome))
+
+    def require_credentials(self) -> bytes:
+        answer = self._call("commit", requires=["basic", "x509"], public=True)
+        return b64decode(answer["message"])
 
     def process(self, message: bytes) -> bytes | bool:
         answer = self._call("process", message=text(message))

@@ -11,6 +11,7 @@ from interop.ours import LutraMaker
 from interop.peers import PeerError
 from interop.room import RandomPlay, Room
 from lutra.errors import RemoteError
+from lutra.mls.errors import InvalidCommitError
 
 if TYPE_CHECKING:
     from interop.party import Maker, PeerMaker
@@ -211,6 +212,31 @@ def test_a_reinitialisation_in_another_suite(
     room.agree()
     room.change(founder)
     room.say(guest, b"in the new suite")
+
+
+def test_we_change_the_extensions_of_a_group(peer: PeerMaker) -> None:
+    us, them = OURS(1, "us"), peer(1, "them")
+    room = Room(1, us, b"extensions")
+    room.change(us, add=[them])
+    assert them.process(us.require_credentials()) is True
+    room.agree()
+    room.change(them, add=[OURS(1, "third")])
+    room.change(us, add=[peer(1, "fourth")])
+
+
+def test_they_change_the_extensions_of_a_group(peer: PeerMaker) -> None:
+    need(peer, "change-extensions")
+    us, them = OURS(1, "us"), peer(1, "them")
+    room = Room(1, us, b"extensions")
+    room.change(us, add=[them])
+    if "extensions-with-path" in peer.cannot:
+        before = us.snapshot()
+        with pytest.raises(InvalidCommitError, match="lacks its update path"):
+            us.process(them.require_credentials())
+        assert us.snapshot() == before
+    else:
+        assert us.process(them.require_credentials()) is True
+        room.agree()
 
 
 def test_messages_of_a_past_epoch(peer: PeerMaker) -> None:

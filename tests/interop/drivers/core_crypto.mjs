@@ -98,6 +98,7 @@ await serve({
       "update-proposal",
       "psk-proposal",
       "reinit",
+      "change-extensions",
       "branch",
       "private-handshake",
       "mixed-commit",

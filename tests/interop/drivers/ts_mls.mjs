@@ -13,6 +13,7 @@ import {
   decodeMlsMessage,
   defaultCapabilities,
   encodeMlsMessage,
+  encodeRequiredCapabilities,
   generateKeyPackageWithKey,
   getCiphersuiteFromName,
   getCiphersuiteImpl,
@@ -124,6 +125,20 @@ async function freshKeys(me, suite = me.suite) {
   );
 }
 
+/** A change of the group's extensions: members have to support these types of credential. */
+function requirement(credentialTypes) {
+  const extensionData = encodeRequiredCapabilities({
+    extensionTypes: [],
+    proposalTypes: [],
+    credentialTypes,
+  });
+  const extensions = [{ extensionType: "required_capabilities", extensionData }];
+  return {
+    proposalType: "group_context_extensions",
+    groupContextExtensions: { extensions },
+  };
+}
+
 /** Enter the group that continues the present one; its Welcome needs the tree beside it. */
 function continued(me, { newState, welcome }) {
   me.state = newState;
@@ -168,8 +183,15 @@ await serve({
     // an unmerged leaf do not list exactly the same leaves (RFC 9420 section 12.4.3.1 asks only
     // that each lists this one). "blank-half": where the other half of the tree is blank, the
     // commit secret is derived one step further than from the last path secret of the UpdatePath
-    // (section 12.4.1); OpenMLS agrees with the RFC, see test_a_blank_half.
-    cannot: ["update-proposal", "notice-replacement", "unmerged-leaves", "blank-half"],
+    // (section 12.4.1); OpenMLS agrees with the RFC, see test_a_blank_half. "extensions-with-path":
+    // its commits of new group extensions lack the path that section 17.4 requires.
+    cannot: [
+      "update-proposal",
+      "notice-replacement",
+      "unmerged-leaves",
+      "blank-half",
+      "extensions-with-path",
+    ],
   }),
 
   client: async ({ client, suite, identity }) => {
@@ -203,9 +225,10 @@ await serve({
     return { message: base64(encodeMlsMessage(result.message)) };
   },
 
-  commit: async ({ client, add = [], remove = [], psk = [], public: open_ = false }) => {
+  commit: async ({ client, add = [], remove = [], psk = [], requires, public: open_ = false }) => {
     const me = member(client);
     const extraProposals = [
+      ...(requires ? [requirement(requires)] : []),
       ...remove.map((identity) => proposalOf(me, { kind: "remove", identity })),
       ...add.map((key_package) => proposalOf(me, { kind: "add", key_package })),
       ...psk.map((psk_id) => proposalOf(me, { kind: "psk", psk_id })),
