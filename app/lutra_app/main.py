@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import signal
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Generator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -14,6 +15,7 @@ from PySide6.QtWidgets import QApplication
 
 from lutra_app import i18n
 from lutra_app.bridge import Bridge
+from lutra_app.collector import spare_the_window
 from lutra_app.resources import resource
 from lutra_app.shell.memory import Memory
 from lutra_app.shell.window import MainWindow
@@ -48,6 +50,7 @@ class Desktop:
         # The node opens while the window is being built.
         self.bridge.start()
         self.window = MainWindow(self.bridge, self.theme, directory)
+        spare_the_window(self.window)
 
     def show(self) -> None:
         """Show the window."""
@@ -92,7 +95,7 @@ def run(
     """
     desktop = Desktop(profile_dir, options)
     desktop.show()
-    with _interruptible(desktop):
+    with _interruptible(desktop.application):
         if started is not None:
             started(desktop)
         status = desktop.application.exec()
@@ -100,22 +103,23 @@ def run(
     return status
 
 
-class _interruptible:
-    """Lets Ctrl+C and a plain kill end the program in good order."""
-
-    def __init__(self, desktop: Desktop) -> None:
-        self._desktop = desktop
-        self._timer = QTimer()
-        # Python only sees signals while it runs; this gives it the chance.
-        self._timer.timeout.connect(lambda: None)
-
-    def __enter__(self) -> None:
-        self._timer.start(_SIGNAL_CHECK_MS)
-        for number in (signal.SIGINT, signal.SIGTERM):
-            signal.signal(number, lambda *_: self._desktop.application.quit())
-
-    def __exit__(self, *_: object) -> None:
-        self._timer.stop()
+@contextmanager
+def _interruptible(application: QApplication) -> Generator[None]:
+    """Let Ctrl+C and a plain kill end the program in good order."""
+    timer = QTimer()
+    # Python only sees signals while it runs; this gives it the chance.
+    timer.timeout.connect(lambda: None)
+    timer.start(_SIGNAL_CHECK_MS)
+    before = {
+        number: signal.signal(number, lambda *_: application.quit())
+        for number in (signal.SIGINT, signal.SIGTERM)
+    }
+    try:
+        yield
+    finally:
+        timer.stop()
+        for number, handler in before.items():
+            signal.signal(number, handler)
 
 
 def main(profile: Path) -> int:

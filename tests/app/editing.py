@@ -12,9 +12,10 @@ from PySide6.QtWidgets import QApplication
 from lutra.documents.document import Document
 from lutra.documents.peers import peer_id
 from lutra.documents.replica import Replica
-from lutra_app.editor.binding import Binding, normal_pieces
+from lutra_app.editor.binding import Binding
 from lutra_app.editor.models import BodyModel
 from lutra_app.editor.page import PageBody
+from lutra_app.editor.pieces import normal_pieces
 from lutra_app.theme.theme import Theme
 
 DOCUMENT = b"d" * 32

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from PySide6.QtCore import Qt
 
 from app.editing import Editor, snapshot_of
-from lutra_app.editor.binding import normal_pieces
+from lutra_app.editor.pieces import normal_pieces
 from lutra_app.theme.theme import Theme
 
 K, M = Qt.Key, Qt.KeyboardModifier

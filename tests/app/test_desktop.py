@@ -16,7 +16,7 @@ from app.conftest import WAIT_MS, MakeDesktop, write_in
 from lutra.cli.client import ControlClient
 from lutra.cli.own import create_profile
 from lutra.node.views import InviteView
-from lutra_app.editor.binding import normal_pieces
+from lutra_app.editor.pieces import normal_pieces
 from lutra_app.main import Desktop
 from lutra_app.theme.theme import text_font
 

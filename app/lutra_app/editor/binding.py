@@ -14,7 +14,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
-from dataclasses import dataclass
 from typing import Protocol
 
 from PySide6.QtCore import QObject, Signal
@@ -22,15 +21,26 @@ from PySide6.QtGui import QTextBlock, QTextCursor, QTextDocument
 
 from lutra.documents.delta import Delete, Insert, Retain, Span, utf16_length
 from lutra_app.editor.formats import (
-    BLOCK_NAMES,
     Attributes,
     Formats,
     as_block,
     as_marks,
     block_of,
     kind_of,
-    marks_of,
     place_of,
+)
+from lutra_app.editor.pieces import (
+    Piece,
+    append_piece,
+    common_head,
+    common_tail,
+    decode,
+    encode,
+    fragments,
+    merged,
+    normal_pieces,
+    shown,
+    side_by_side,
 )
 
 Delta = Sequence[Retain | Insert | Delete]
@@ -58,31 +68,6 @@ class TextModel(Protocol):
     def as_one(self) -> AbstractContextManager[None]:
         """Make the edits of a `with` block one step of undo."""
         ...
-
-
-@dataclass(frozen=True, slots=True)
-class Piece:
-    """A run of the text: UTF-16-LE bytes (two per code unit) under the same attributes."""
-
-    data: bytes
-    attributes: tuple[tuple[str, object], ...]
-
-
-def _key(attributes: Attributes) -> tuple[tuple[str, object], ...]:
-    return tuple(sorted(attributes.items()))
-
-
-# Characters that Qt would take for a line end or a frame are shown as one replacement character.
-_UNSHOWABLE = str.maketrans(dict.fromkeys("\r\u2029\ufdd0\ufdd1", "\ufffd"))
-
-
-def _encode(text: str) -> bytes:
-    return text.translate(_UNSHOWABLE).encode("utf-16-le", "surrogatepass")
-
-
-def _decode(data: bytes) -> str:
-    """Return the text; half a surrogate pair becomes one replacement character."""
-    return data.decode("utf-16-le", "replace")
 
 
 class Binding(QObject):
@@ -143,7 +128,7 @@ class Binding(QObject):
 
     def text(self) -> str:
         """Return the document's text with a newline between lines."""
-        return "".join(_decode(piece.data) for piece in self._pieces(0, self._length()))
+        return "".join(decode(piece.data) for piece in self._pieces(0, self._length()))
 
     def pieces(self) -> list[Piece]:
         """Return the document's text and attributes as the replica would state them."""
@@ -187,7 +172,7 @@ class Binding(QObject):
                 for name, value in attributes.items():
                     if now.get(name) != value:
                         self._model.format(newline, newline + 1, name, value)
-                self._set_block(block, _merged(now, attributes))
+                self._set_block(block, merged(now, attributes))
                 block = block.next()
         self.edited.emit()
 
@@ -246,12 +231,12 @@ class Binding(QObject):
         """Insert at the cursor; each newline ends the line it stands in with its attributes."""
         after = block_of(cursor.block())
         for span in spans:
-            marks = {} if self._plain else _merged(as_marks(span.attributes), {})
-            ends = {} if self._plain else _merged(as_block(span.attributes), {})
+            marks = {} if self._plain else merged(as_marks(span.attributes), {})
+            ends = {} if self._plain else merged(as_block(span.attributes), {})
             lines = span.text.split("\n")
             for index, line in enumerate(lines):
                 if line:
-                    cursor.insertText(line.translate(_UNSHOWABLE), self._formats.char(marks, ""))
+                    cursor.insertText(shown(line), self._formats.char(marks, ""))
                 if index < len(lines) - 1:
                     # The new line takes over the format of the old; the line before is restyled.
                     cursor.insertBlock()
@@ -276,13 +261,13 @@ class Binding(QObject):
         while block.isValid() and block.position() < end:
             newline = block.position() + block.length() - 1
             if start <= newline < end and block.next().isValid():
-                self._set_block(block, _merged(block_of(block), ends))
+                self._set_block(block, merged(block_of(block), ends))
             block = block.next()
 
     def _mark(self, start: int, end: int, marks: Attributes) -> None:
         cursor = QTextCursor(self._document)
         for block, first, last, now in list(self._runs(start, end)):
-            char = self._formats.char(_merged(now, marks), kind_of(block))
+            char = self._formats.char(merged(now, marks), kind_of(block))
             cursor.setPosition(first)
             cursor.setPosition(last, QTextCursor.MoveMode.KeepAnchor)
             cursor.setCharFormat(char)
@@ -333,11 +318,11 @@ class Binding(QObject):
         if old_end == position:
             self._write_pieces(position, new_end)
             return
-        old = b"".join(_encode(span.text) for span in self._model.spans(position, old_end))
+        old = b"".join(encode(span.text) for span in self._model.spans(position, old_end))
         if old == new:
             return
-        head = _common_head(old, new)
-        tail = _common_tail(old[head:], new[head:])
+        head = common_head(old, new)
+        tail = common_tail(old[head:], new[head:])
         deleted = (len(old) - head - tail) // 2
         start = position + head // 2
         if deleted:
@@ -346,26 +331,22 @@ class Binding(QObject):
 
     def _write_pieces(self, start: int, end: int) -> None:
         for piece in self._pieces(start, end):
-            self._model.edit(start, 0, _decode(piece.data), dict(piece.attributes))
+            self._model.edit(start, 0, decode(piece.data), dict(piece.attributes))
             start += len(piece.data) // 2
 
     def _write_attributes(self, start: int, end: int) -> None:
         """Let the replica's attributes follow the document's where they differ."""
         if self._plain:
             return
-        wanted = _flat(self._pieces(start, end), start)
-        actual = _flat(self._stated(start, end), start)
-        for first, last, new, old in _side_by_side(wanted, actual):
+        wanted = self._pieces(start, end)
+        actual = normal_pieces(self._model.spans(start, end))
+        for first, last, new, old in side_by_side(wanted, actual, start):
             if new == old:
                 continue
             after, before = dict(new), dict(old)
             for name in sorted(after.keys() | before.keys()):
                 if after.get(name) != before.get(name):
                     self._model.format(first, last, name, after.get(name))
-
-    def _stated(self, start: int, end: int) -> list[Piece]:
-        """Return what the replica states, with attributes only where they have a meaning."""
-        return normal_pieces(self._model.spans(start, end))
 
     def _on_contents_changed(self) -> None:
         if self._applying:
@@ -400,12 +381,12 @@ class Binding(QObject):
         block = self._document.findBlock(start)
         while block.isValid() and block.position() < end:
             base = block.position()
-            for first, last, marks in _fragments(block, start, end):
-                data = _encode(block.text())[2 * (first - base) : 2 * (last - base)]
-                _append(pieces, data, {} if self._plain else marks)
+            for first, last, marks in fragments(block, start, end):
+                data = encode(block.text())[2 * (first - base) : 2 * (last - base)]
+                append_piece(pieces, data, {} if self._plain else marks)
             newline = base + block.length() - 1
             if start <= newline < end and block.next().isValid():
-                _append(pieces, _encode("\n"), {} if self._plain else block_of(block))
+                append_piece(pieces, encode("\n"), {} if self._plain else block_of(block))
             block = block.next()
         return pieces
 
@@ -414,7 +395,7 @@ class Binding(QObject):
     ) -> Iterator[tuple[QTextBlock, int, int, dict[str, object]]]:
         block = self._document.findBlock(start)
         while block.isValid() and block.position() < end:
-            for first, last, marks in _fragments(block, start, end):
+            for first, last, marks in fragments(block, start, end):
                 yield block, first, last, marks
             block = block.next()
 
@@ -440,97 +421,3 @@ class Binding(QObject):
         finally:
             cursor.endEditBlock()
             self._applying -= 1
-
-
-def normal_pieces(spans: Sequence[Span]) -> list[Piece]:
-    """Return spans as pieces: line attributes only on newlines, marks only on the rest."""
-    pieces: list[Piece] = []
-    for span in spans:
-        marks, ends = as_marks(span.attributes), as_block(span.attributes)
-        for index, line in enumerate(span.text.split("\n")):
-            if index:
-                _append(pieces, _encode("\n"), ends)
-            _append(pieces, _encode(line), marks)
-    return pieces
-
-
-def _append(pieces: list[Piece], data: bytes, attributes: Attributes) -> None:
-    if not data:
-        return
-    key = _key(attributes)
-    if pieces and pieces[-1].attributes == key:
-        pieces[-1] = Piece(pieces[-1].data + data, key)
-    else:
-        pieces.append(Piece(data, key))
-
-
-def _fragments(
-    block: QTextBlock, start: int, end: int
-) -> Iterator[tuple[int, int, dict[str, object]]]:
-    iterator = block.begin()
-    while not iterator.atEnd():
-        fragment = iterator.fragment()
-        first = max(start, fragment.position())
-        last = min(end, fragment.position() + fragment.length())
-        if first < last:
-            yield first, last, marks_of(fragment.charFormat())
-        iterator += 1
-
-
-def _merged(now: Attributes, changes: Attributes) -> dict[str, object]:
-    merged = {**now, **changes}
-    return {name: value for name, value in merged.items() if value is not None}
-
-
-def _common_head(old: bytes, new: bytes) -> int:
-    """Return how many leading bytes agree, never ending inside a surrogate pair."""
-    size = min(len(old), len(new))
-    head = next((i for i in range(0, size, 2) if old[i : i + 2] != new[i : i + 2]), size - size % 2)
-    while head and 0xD8 <= old[head - 1] <= 0xDB:
-        head -= 2
-    return head
-
-
-def _common_tail(old: bytes, new: bytes) -> int:
-    """Return how many trailing bytes agree, never starting inside a surrogate pair."""
-    size = min(len(old), len(new))
-    tail = 0
-    while (
-        tail < size
-        and old[len(old) - tail - 2 : len(old) - tail]
-        == (new[len(new) - tail - 2 : len(new) - tail])
-    ):
-        tail += 2
-    while tail and 0xDC <= old[len(old) - tail + 1] <= 0xDF:
-        tail -= 2
-    return tail
-
-
-_Flat = list[tuple[int, int, tuple[tuple[str, object], ...]]]
-
-
-def _flat(pieces: Sequence[Piece], start: int) -> _Flat:
-    flat: _Flat = []
-    for piece in pieces:
-        end = start + len(piece.data) // 2
-        flat.append((start, end, piece.attributes))
-        start = end
-    return flat
-
-
-def _side_by_side(
-    left: _Flat, right: _Flat
-) -> Iterator[tuple[int, int, tuple[tuple[str, object], ...], tuple[tuple[str, object], ...]]]:
-    i = j = 0
-    while i < len(left) and j < len(right):
-        first = max(left[i][0], right[j][0])
-        last = min(left[i][1], right[j][1])
-        if first < last:
-            yield first, last, left[i][2], right[j][2]
-        if left[i][1] <= right[j][1]:
-            i += 1
-        else:
-            j += 1
-
-
-__all__ = ["BLOCK_NAMES", "Binding", "Delta", "Piece", "TextModel", "normal_pieces", "utf16_length"]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import TYPE_CHECKING
 
 from PySide6.QtCore import QObject, QTimer, Signal
 
@@ -25,6 +26,10 @@ from lutra_app.people.drawer import Drawer
 from lutra_app.shell.page_area import PageArea
 from lutra_app.shell.state import page_state
 from lutra_app.sidebar.sidebar import Sidebar
+
+if TYPE_CHECKING:
+    from lutra.node.editor_session import EditorSession
+    from lutra.node.node import Node
 
 _REFRESH_MS = 60
 _STATUS_MS = 80
@@ -143,14 +148,14 @@ class Workspace(QObject):
             failed,
         )
 
-    def _show_page(self, document: bytes, editor: object) -> None:
+    def _show_page(self, document: bytes, editor: EditorSession) -> None:
         if document != self._current:
-            self._bridge.ask(lambda _: editor.close())  # type: ignore[attr-defined]
+            self._bridge.ask(lambda _: editor.close())
             return
         self._close_page()
         self._bridge.set_open_documents(frozenset((document,)))
         self._current = document
-        session = PageSession(self._bridge, editor, self._area.page)  # type: ignore[arg-type]
+        session = PageSession(self._bridge, editor, self._area.page)
         self.session = session
         session.saving.connect(self._note_saving)
         session.failed.connect(self._note_trouble)
@@ -364,9 +369,9 @@ class Workspace(QObject):
             self._bridge.ask(lambda node: node.history(document), self._drawer.history.show_changes)
 
 
-async def _lists(node: object) -> tuple[list[GroupView], list[DocumentView], int]:
+async def _lists(node: Node) -> tuple[list[GroupView], list[DocumentView], int]:
     """Read groups, pages and the number of connected devices."""
-    groups = await node.groups()  # type: ignore[attr-defined]
-    documents = await node.documents()  # type: ignore[attr-defined]
-    status = await node.status()  # type: ignore[attr-defined]
+    groups = await node.groups()
+    documents = await node.documents()
+    status = await node.status()
     return groups, documents, status.connected
