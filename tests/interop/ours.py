@@ -27,6 +27,7 @@ from lutra.mls import (
     KeyPackageBundle,
     LeafContent,
     Lifetime,
+    Policy,
     PreSharedKey,
     PreSharedKeyId,
     Proposal,
@@ -36,6 +37,7 @@ from lutra.mls import (
     ReInit,
     Remove,
     RequiredCapabilities,
+    Services,
     StagedCommit,
     create_key_package,
     decode_message,
@@ -52,6 +54,9 @@ DAY = 24 * 3600
 CAPABILITIES = Capabilities(
     cipher_suites=tuple(SUITES), credentials=(CREDENTIAL_BASIC, CREDENTIAL_X509)
 )
+
+
+SERVICES = Services(policy=Policy(new_member_proposals=True))
 
 
 def wire_format(public: bool) -> WireFormat:
@@ -79,7 +84,7 @@ class LutraParty:
         return self._group
 
     def _keep(self, group: Group) -> None:
-        self._group = Group.from_bytes(group.to_bytes())
+        self._group = Group.from_bytes(group.to_bytes(), services=SERVICES)
 
     def _bundle(self, suite: int | None = None) -> KeyPackageBundle:
         now = int(time.time())
@@ -97,11 +102,11 @@ class LutraParty:
         return encode_message(bundle.key_package)
 
     def create(self, group_id: bytes) -> None:
-        self._keep(Group.create(self._bundle(), group_id))
+        self._keep(Group.create(self._bundle(), group_id, services=SERVICES))
 
     def join(self, welcome: bytes) -> None:
         bundle = self._bundles.pop()
-        self._keep(Group.join(welcome, bundle, psks=PskStore(self._psks)))
+        self._keep(Group.join(welcome, bundle, psks=PskStore(self._psks), services=SERVICES))
 
     def external_join(self, group_info: bytes, *, resync: bool = False) -> bytes:
         request = ExternalJoin(
@@ -109,7 +114,7 @@ class LutraParty:
             LeafContent(self._credential, CAPABILITIES),
             removes=self.group.own_index if resync else None,
         )
-        staged = Group.join_external(group_info, request)
+        staged = Group.join_external(group_info, request, services=SERVICES)
         self._keep(staged.group)
         return staged.message
 
@@ -233,7 +238,9 @@ class LutraParty:
 
     def join_continued(self, offer: Continued) -> None:
         parent, bundle = self.group, self._bundles.pop()
-        self._keep(Group.join(offer.welcome, bundle, tree=offer.tree, parent=parent))
+        self._keep(
+            Group.join(offer.welcome, bundle, tree=offer.tree, parent=parent, services=SERVICES)
+        )
 
     def encrypt(self, data: bytes) -> bytes:
         sent = self.group.encrypt(data)

@@ -174,6 +174,10 @@ class PeerParty:
         welcome = answer["welcome"]
         return Committed(b64decode(answer["message"]), welcome and b64decode(welcome))
 
+    def propose_self(self, group_info: bytes) -> bytes:
+        """Ask, from outside, to be added."""
+        return b64decode(self._call("propose_self", group_info=text(group_info))["message"])
+
     def require_credentials(self) -> bytes:
         answer = self._call("commit", requires=["basic", "x509"], public=True)
         return b64decode(answer["message"])

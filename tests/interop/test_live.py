@@ -239,6 +239,20 @@ def test_they_change_the_extensions_of_a_group(peer: PeerMaker) -> None:
         room.agree()
 
 
+@pytest.mark.parametrize("we_commit", [True, False])
+def test_a_newcomer_proposes_itself(peer: PeerMaker, we_commit: bool) -> None:
+    need(peer, "propose-self")
+    us, them, newcomer = OURS(1, "us"), peer(1, "them"), peer(1, "newcomer")
+    room = Room(1, us, b"knocking")
+    room.change(us, add=[them])
+    proposal = newcomer.propose_self(us.group_info())
+    for member in (us, them):
+        assert member.process(proposal) is True
+    room.pending.added.append(newcomer)
+    room.commit_pending(us if we_commit else them)
+    room.say(newcomer, b"thank you")
+
+
 def test_messages_of_a_past_epoch(peer: PeerMaker) -> None:
     us, them = OURS(1, "us"), peer(1, "them")
     room = Room(1, us, b"late")

@@ -97,6 +97,7 @@ await serve({
       "remove-proposal",
       "update-proposal",
       "psk-proposal",
+      "propose-self",
       "reinit",
       "change-extensions",
       "branch",

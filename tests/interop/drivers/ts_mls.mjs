@@ -25,6 +25,7 @@ import {
   mlsExporter,
   processPrivateMessage,
   processPublicMessage,
+  proposeAddExternal,
   reinitCreateNewGroup,
   reinitGroup,
 } from "ts-mls";
@@ -338,6 +339,16 @@ await serve({
       me.suite,
     );
     return continued(me, result);
+  },
+
+  propose_self: async ({ client, group_info }) => {
+    const me = member(client);
+    const { groupInfo } = open(group_info, "mls_group_info");
+    const keys = await freshKeys(me);
+    me.keys.push(keys);
+    const { publicPackage, privatePackage } = keys;
+    const message = await proposeAddExternal(groupInfo, publicPackage, privatePackage, me.suite);
+    return { message: base64(encodeMlsMessage(message)) };
   },
 
   reinit: async ({ client, group_id, suite }) => {
