@@ -86,7 +86,8 @@ def test_what_a_removed_device_did_meanwhile_is_void() -> None:
         party.note(party.group.reconcile(party.log))
     meet(ana, ben, cleo, puppet, second)
     current = ana.group.current_epoch()
-    assert current is not None and current == cleo.group.current_epoch()
+    assert current is not None
+    assert current == cleo.group.current_epoch()
     for party in (ben, puppet, second):
         assert current.id not in party.group.secrets
 
@@ -225,7 +226,7 @@ def test_an_epoch_for_others_than_the_members_counts_for_nothing() -> None:
     ana, ben = friends(2)
     current = ana.group.current_epoch()
     recipients = {key.public: SEALING[n].public for n, key in enumerate(SIGNING[:3])}
-    epoch = make_epoch(ana.group.id, recipients, {}, lambda size: bytes(size))
+    epoch = make_epoch(ana.group.id, recipients, {}, bytes)
     forged = ben.log.sign_control(
         EPOCH, encode_control(epoch), epoch=None, secret=None, previous=ben.group.heads()
     )
@@ -255,7 +256,7 @@ def test_links_count_only_behind_the_epoch_they_name() -> None:
     add(ana, outsider(ana.group.id, 2))
     newest = ana.group.current_epoch()
     assert newest is not None
-    links = make_links(ana.group.id, newest.id, newest.secret, {}, lambda size: bytes(size))
+    links = make_links(ana.group.id, newest.id, newest.secret, {}, bytes)
     forged = ben.log.sign_control(
         LINKS, encode_control(links), epoch=None, secret=None, previous=ben.group.heads()
     )

@@ -26,6 +26,10 @@ class Life:
         self.group = founder.run(lambda e: e.create_group("Otters"))
         for device in world.devices[1:]:
             world.join(founder, device, self.group)
+        # Everybody knows everybody: a removal would void additions its author has not heard of.
+        world.connect_all()
+        world.settle()
+        world.cut_all()
         self.documents: list[bytes] = []
         self.letters: dict[bytes, set[str]] = {}
         self.next = 0x4E00
@@ -100,7 +104,8 @@ class Life:
             for other in devices.values():
                 for key, seq_num in device.store.acknowledgements.of(other.device).items():
                     head = other.store.logs.head(key)
-                    assert head is not None and head.seq_num >= seq_num
+                    assert head is not None
+                    assert head.seq_num >= seq_num
 
     def rest(self) -> None:
         """Connect everybody, wait, and compare."""
@@ -119,7 +124,10 @@ class Life:
             assert device.store.drafts.documents_with_drafts() == []
             assert device.store.operations.waiting(self.group) == []
             assert device.store.forks.list() == []
-        for document in self.documents:
+        # What only a removed device had is its own.
+        there = {row.id for device in left for row in device.store.documents.list(self.group)}
+        assert self.members_change or there == set(self.documents)
+        for document in there:
             self.check_document(document, left)
 
     def check_document(self, document: bytes, devices: list[Device]) -> None:

@@ -197,9 +197,11 @@ class World:
                     choices.append(lambda wire=wire, place=place: self._deliver(wire, place))
             if wire.closed and not any(wire.queues.values()):
                 choices.append(lambda wire=wire: self._reconnect(wire))
-        for device in self.devices:
-            if device.work:
-                choices.append(lambda d=device: d.run(lambda e: e.work(d.work)))
+        choices += [
+            lambda d=device: d.run(lambda e: e.work(d.work))
+            for device in self.devices
+            if device.work
+        ]
         if not choices:
             return False
         self.rng.choice(choices)()

@@ -1,0 +1,400 @@
+"""Members turned malicious, and strangers: what they send changes nothing for anybody else."""
+
+from __future__ import annotations
+
+import pytest
+
+from core.node.world import Device, World
+from lutra.crypto.signing import SigningKey
+from lutra.documents.body import encode_body
+from lutra.errors import NotFoundError, RemoteError
+from lutra.groups.errors import InviteError, JoinRefusedError
+from lutra.groups.invite import Inviter, InviteSecret, Joiner, Welcome
+from lutra.node import early
+from lutra.node.document_registry import KIND
+from lutra.node.events import PresenceChanged, Trouble
+from lutra.operation import Extensions, LogKey, Operation, sign_operation
+from lutra.sync.replica import ForkEvidence, RefusalReason, WireOperation
+
+
+def friends(world: World, *names: str) -> tuple[bytes, list[Device]]:
+    """Return a group and its devices, who know each other and are not connected."""
+    devices = [world.add(name) for name in names]
+    group = devices[0].run(lambda e: e.create_group("Otters"))
+    for device in devices[1:]:
+        world.join(devices[0], device, group)
+    world.connect_all()
+    world.settle()
+    world.cut_all()
+    return group, devices
+
+
+def wire(*operations: Operation) -> list[WireOperation]:
+    return [WireOperation(item.header_bytes, item.body) for item in operations]
+
+
+def ingest(device: Device, group: bytes, *operations: Operation) -> list[RefusalReason]:
+    report = device.run(lambda e: e.ingest(group, wire(*operations)))
+    return [refusal.reason for refusal in report.refused]
+
+
+def forge(
+    device: Device,
+    group: bytes,
+    log: bytes,
+    *,
+    key: SigningKey | None = None,
+    seq_num: int = 0,
+    backlink: bytes | None = None,
+    body: bytes = b"x",
+    kind: str = KIND,
+    previous: tuple[bytes, ...] | None = None,
+    epoch: bytes | None = None,
+) -> Operation:
+    """Sign an operation with a member's key (or another one) without asking its engine."""
+    heads = device.engine._groups.get(group).heads()
+    return sign_operation(
+        key or device.engine.signing_key,
+        seq_num=seq_num,
+        backlink=backlink,
+        body=body,
+        extensions=Extensions(
+            log=log,
+            kind=kind,
+            group=group,
+            epoch=epoch or bytes(32),
+            previous=heads if previous is None else previous,
+        ),
+    )
+
+
+def contents(device: Device) -> list[tuple[object, ...]]:
+    """Return every row of the tables that hold operations and what came of them."""
+    tables = ("operations", "logs", "forks", "groups", "members", "epochs", "documents")
+    return [
+        tuple(row)
+        for table in tables
+        for row in device.store.connection.rows(f"SELECT * FROM {table}")
+    ]
+
+
+def test_an_operation_without_its_body_is_refused(world: World) -> None:
+    group, (ana, ben, _) = friends(world, "ana", "ben", "cleo")
+    document = ana.run(lambda e: e.create_document(group, "Page", "text"))
+    (operation,) = ana.run(lambda e: e.operations_of(group, document))
+    before = contents(ben)
+    stripped = WireOperation(operation.header, None)
+    report = ben.run(lambda e: e.ingest(group, [stripped]))
+    assert [item.reason for item in report.refused] == [RefusalReason.INVALID]
+    assert contents(ben) == before
+    assert ben.run(lambda e: e.ingest(group, [operation])).refused == []
+    assert ben.text(document) == "text"
+
+
+def test_nothing_of_strangers_is_stored(world: World) -> None:
+    group, (ana, _) = friends(world, "ana", "ben")
+    before = contents(ana)
+    for number in range(200):
+        stranger = SigningKey.generate(world.random_bytes)
+        log = world.random_bytes(32)
+        kind = ("group.create", "group.add", "group.card", KIND)[number % 4]
+        where = group if kind != KIND else log
+        unknown = (world.random_bytes(32),)
+        for previous in ((), unknown, None):
+            forged = forge(ana, group, where, key=stranger, kind=kind, previous=previous)
+            assert ingest(ana, group, forged) == [RefusalReason.NOT_PERMITTED]
+    assert contents(ana) == before
+    ana.restart()
+    assert ana.group_name(group) == "Otters"
+
+
+def test_operations_that_cannot_be_judged_take_bounded_memory(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(early, "MAX_OPERATIONS", 50)
+    group, (ana, _) = friends(world, "ana", "ben")
+    before = contents(ana)
+    for _ in range(100):
+        stranger = forge(
+            ana,
+            group,
+            group,
+            kind="group.card",
+            key=SigningKey.generate(world.random_bytes),
+            previous=(world.random_bytes(32),),
+        )
+        ingest(ana, group, stranger)
+    assert len(ana.engine._ingest._early) == 50
+    assert contents(ana) == before
+
+
+def test_what_came_too_early_is_read_once_it_can_be_judged(world: World) -> None:
+    group, (ana, ben, cleo) = friends(world, "ana", "ben", "cleo")
+    known = {item.id for item in ben.store.operations.control(group)}
+    ana.run(lambda e: e.remove_device(group, cleo.device))
+    document = ana.run(lambda e: e.create_document(group, "Page", "after"))
+    data = ana.run(lambda e: e.operations_of(group, document))
+    control = [
+        item.decode() for item in ana.store.operations.control(group) if item.id not in known
+    ]
+    report = ben.run(lambda e: e.ingest(group, data))
+    assert [item.reason for item in report.refused] == [RefusalReason.NOT_PERMITTED]
+    for operation in reversed(control):
+        ingest(ben, group, operation)
+    assert ben.text(document) == "after"
+    assert ben.epoch(group) == ana.epoch(group)
+    ben.restart()
+    assert ben.text(document) == "after"
+    assert ben.epoch(group) == ana.epoch(group)
+
+
+def test_edits_behind_one_whose_key_is_missing_wait_for_it(world: World) -> None:
+    group, (ana, ben) = friends(world, "ana", "ben")
+    document = world.random_bytes(32)
+    first = forge(ben, group, document, epoch=b"\x07" * 32)
+    epoch = ben.engine._groups.get(group).current_epoch()
+    assert epoch is not None
+    second = forge(ben, group, document, seq_num=1, backlink=first.id, epoch=epoch.id)
+    assert ingest(ana, group, first, second) == []
+    assert len(ana.store.operations.waiting(group)) == 2
+    ana.restart()
+    third = forge(ben, group, document, seq_num=2, backlink=second.id, epoch=epoch.id)
+    assert ingest(ana, group, third) == []
+    assert len(ana.store.operations.waiting(group)) == 3
+
+
+def test_a_log_stays_in_its_group(world: World) -> None:
+    first, (ana, ben) = friends(world, "ana", "ben")
+    second = ana.run(lambda e: e.create_group("Badgers"))
+    world.join(ana, ben, second)
+    document = ben.run(lambda e: e.create_document(first, "Page", "text"))
+    (made,) = ben.run(lambda e: e.operations_of(first, document))
+    assert ana.run(lambda e: e.ingest(first, [made])).refused == []
+    before = contents(ana)
+    again = forge(ben, second, document)
+    assert ingest(ana, second, again) == [RefusalReason.NOT_PERMITTED]
+    assert contents(ana) == before
+    # The id of a group's control logs used for a document's log elsewhere.
+    poison = forge(ben, first, second)
+    ingest(ana, first, poison)
+    ana.restart()
+    assert ana.group_name(second) == "Badgers"
+    assert ana.text(document) == "text"
+
+
+def test_a_document_belongs_to_the_group_it_came_in(world: World) -> None:
+    first, (ana, ben) = friends(world, "ana", "ben")
+    document = ana.run(lambda e: e.create_document(first, "Page", "mine"))
+    second = ana.run(lambda e: e.create_group("Badgers"))
+    world.join(ana, ben, second)
+    epoch = ben.engine._groups.get(second).current_epoch()
+    assert epoch is not None
+    ingest(ana, second, forge(ben, second, document, epoch=epoch.id))
+    assert ana.run(lambda e: e.queries.document(document)).group == first
+    assert ana.text(document) == "mine"
+
+
+def test_proofs_of_forks_are_kept_only_for_logs_that_are_here(world: World) -> None:
+    group, (ana, ben) = friends(world, "ana", "ben")
+    before = contents(ana)
+    stranger = SigningKey.generate(world.random_bytes)
+    for key, log in ((stranger, group), (ben.engine.signing_key, world.random_bytes(32))):
+        pair = [forge(ana, group, log, key=key, body=body) for body in (b"one", b"two")]
+        evidence = ForkEvidence(pair[0].header_bytes, pair[1].header_bytes)
+        assert ana.run(lambda e, p=evidence: e._ingest.ingest_forks(group, [p], ben.device))
+    assert contents(ana) == before
+
+
+def test_a_fork_freezes_its_log_everywhere_and_nothing_else(world: World) -> None:
+    group, (ana, ben, cleo) = friends(world, "ana", "ben", "cleo")
+    page, other = (
+        cleo.run(lambda e, t=title: e.create_document(group, t, "text")) for title in ("A", "B")
+    )
+    world.connect_all()
+    world.settle()
+    world.cut_all()
+    head = cleo.engine._logs.head(group, LogKey(cleo.device, page))
+    assert head is not None
+    epoch = cleo.engine._groups.get(group).current_epoch()
+    assert epoch is not None
+    left, right = (
+        forge(cleo, group, page, seq_num=1, backlink=head.id, body=body * 40, epoch=epoch.id)
+        for body in (b"l", b"r")
+    )
+    ingest(ana, group, left)
+    ingest(ben, group, right)
+    world.connect(ana, ben)
+    world.settle()
+    for device in (ana, ben):
+        assert {fork.id for fork in device.store.forks.list()} == {left.id, right.id}
+        assert any(isinstance(item, Trouble) and item.code == "log.fork" for item in device.events)
+    world.cut_all()
+    cleo.insert(other, "more ")
+    world.connect(cleo, ben)
+    world.connect(cleo, ana)
+    world.settle()
+    assert ana.text(other) == ben.text(other) == "more text"
+    ana.insert(page, "still ")
+    world.settle()
+    assert ben.text(page) == "still text"
+
+
+def test_carets_are_shown_only_in_pages_of_the_senders_group(world: World) -> None:
+    group, (ana, ben) = friends(world, "ana", "ben")
+    private = ana.run(lambda e: e.create_group("Mine"))
+    secret = ana.run(lambda e: e.create_document(private, "Secret", ""))
+    shared = ana.run(lambda e: e.create_document(group, "Page", ""))
+    world.connect(ana, ben)
+    world.settle()
+    for document in (secret, shared, world.random_bytes(32)):
+        ben.run(lambda e, d=document: e.sessions.send_presence(group, d, b"caret", None))
+        world.settle()
+    seen = [event for event in ana.events if isinstance(event, PresenceChanged)]
+    assert [(event.document, event.device, event.name) for event in seen] == [
+        (shared, ben.device, "ben")
+    ]
+
+
+def test_clocks_that_are_years_off_put_no_page_on_top_for_ever(world: World) -> None:
+    group, (ana, ben) = friends(world, "ana", "ben")
+    ben.skew_ms = 100 * 365 * 86_400_000
+    document = ben.run(lambda e: e.create_document(group, "Page", "text"))
+    world.connect(ana, ben)
+    world.settle()
+    view = ana.run(lambda e: e.queries.document(document))
+    assert view.changed <= ana.engine._context.now()
+    assert view.created <= ana.engine._context.now()
+    changes = ana.run(lambda e: e.queries.history(document))
+    assert all(change.time <= ana.engine._context.now() for change in changes)
+
+
+class Exchange:
+    """A joining exchange with an honest inviting device."""
+
+    def __init__(self, world: World, inviter: Device, joiner: Device) -> None:
+        self.handshake = world.random_bytes(32)
+        self.inviter, self.joiner = inviter, joiner
+        self.inviting: Inviter = inviter.run(lambda e: e.inviter(joiner.device, self.handshake))
+
+    def join(self, secret: InviteSecret, handshake: bytes | None = None) -> Welcome:
+        joining = self.start(secret, handshake)
+        answer = joining.receive(self.send(joining.start()))
+        assert answer is not None
+        joining.receive(self.send(answer))
+        assert joining.welcome is not None
+        return joining.welcome
+
+    def start(self, secret: InviteSecret, handshake: bytes | None = None) -> Joiner:
+        return Joiner(
+            secret,
+            self.joiner.device,
+            self.inviter.device,
+            handshake or self.handshake,
+            self.joiner.engine.sealing_public_key(),
+        )
+
+    def send(self, frame: bytes) -> bytes:
+        return self.inviter.run(lambda _: self.inviting.receive(frame))
+
+
+def test_invites_are_refused_when_proof_or_time_or_number_is_wrong(world: World) -> None:
+    group, (ana, _) = friends(world, "ana", "ben")
+    cleo, dan = world.add("cleo"), world.add("dan")
+    secret, _ = ana.run(lambda e: e.invite(group))
+    before = contents(ana)
+    with pytest.raises(JoinRefusedError):
+        Exchange(world, ana, cleo).join(secret, handshake=bytes(32))
+    with pytest.raises(JoinRefusedError):
+        Exchange(world, ana, cleo).join(InviteSecret.generate(world.random_bytes))
+    exchange = Exchange(world, ana, cleo)
+    frame = exchange.start(secret).start()
+    with pytest.raises(JoinRefusedError):  # a frame seen on another channel
+        Exchange(world, ana, dan).start(secret).receive(Exchange(world, ana, dan).send(frame))
+    assert contents(ana) == before
+    world.clock.seconds += 8 * 86400
+    with pytest.raises(JoinRefusedError):
+        Exchange(world, ana, cleo).join(secret)
+    assert contents(ana) == before
+
+
+def test_two_at_once_with_an_invite_for_one(world: World) -> None:
+    group, (ana, _) = friends(world, "ana", "ben")
+    cleo, dan = world.add("cleo"), world.add("dan")
+    secret, _ = ana.run(lambda e: e.invite(group))
+    first, second = Exchange(world, ana, cleo), Exchange(world, ana, dan)
+    one, two = first.start(secret), second.start(secret)
+    left, right = one.receive(first.send(one.start())), two.receive(second.send(two.start()))
+    assert left is not None
+    assert right is not None
+    assert one.receive(first.send(left)) is None
+    with pytest.raises(JoinRefusedError):
+        two.receive(second.send(right))
+    assert dan.device not in ana.roster(group)
+    with pytest.raises(RemoteError):
+        second.send(right)
+
+
+def test_a_removal_withdraws_the_groups_invites(world: World) -> None:
+    group, (ana, ben, cleo) = friends(world, "ana", "ben", "cleo")
+    secret, _ = ana.run(lambda e: e.invite(group, 10))
+    theirs, _ = ben.run(lambda e: e.invite(group, 10))
+    ana.run(lambda e: e.remove_device(group, cleo.device))
+    world.connect(ana, ben)
+    world.settle()
+    for inviter, known in ((ana, secret), (ben, theirs)):
+        with pytest.raises(JoinRefusedError):
+            Exchange(world, inviter, cleo).join(known)
+        with pytest.raises(InviteError):
+            inviter.run(lambda e, s=known: e.admit(s, cleo.device, bytes(1216)))
+
+
+def test_a_key_that_is_none_gets_nobody_in(world: World) -> None:
+    group, (ana, _) = friends(world, "ana", "ben")
+    cleo = world.add("cleo")
+    secret, _ = ana.run(lambda e: e.invite(group))
+    before = contents(ana)
+    with pytest.raises(RemoteError):
+        ana.run(lambda e: e.admit(secret, cleo.device, b"\xff" * 1216))
+    assert contents(ana) == before
+    assert Exchange(world, ana, cleo).join(secret).group == group
+
+
+def test_a_bogus_welcome_leaves_nothing_behind(world: World) -> None:
+    group, (ana, ben) = friends(world, "ana", "ben")
+    mallory = world.add("mallory")
+    other = mallory.run(lambda e: e.create_group("Trap"))
+    welcome = world.welcome(mallory, world.add("somebody"), other)
+    before = contents(ana)
+    bogus = (
+        Welcome(other, ()),
+        Welcome(other, welcome.operations),
+        Welcome(world.random_bytes(32), welcome.operations),
+        Welcome(world.random_bytes(32), ((b"", b""),)),
+    )
+    for item in bogus:
+        with pytest.raises(NotFoundError):
+            ana.run(lambda e, w=item: e.accept_welcome(w))
+        assert contents(ana) == before
+    # An existing group cannot be taken over: what does not belong to it is not taken.
+    ana.run(lambda e: e.accept_welcome(Welcome(group, welcome.operations)))
+    assert contents(ana) == before
+    assert ana.roster(group) == {ana.device, ben.device}
+
+
+def test_a_forged_first_message_does_not_spoil_a_group_being_joined(world: World) -> None:
+    ana, ben, mallory = world.add("ana"), world.add("ben"), world.add("mallory")
+    group = ana.run(lambda e: e.create_group("Otters"))
+    welcome = world.welcome(ana, ben, group)
+    mallory.run(lambda e: e.create_group("Trap"))
+    nonce = encode_body(b"")  # any body will do: it does not fit the id
+    forged = sign_operation(
+        mallory.engine.signing_key,
+        seq_num=0,
+        backlink=None,
+        body=nonce,
+        extensions=Extensions(log=group, kind="group.create", group=group),
+    )
+    spoilt = Welcome(group, ((forged.header_bytes, nonce), *welcome.operations))
+    ben.run(lambda e: e.accept_welcome(spoilt))
+    assert ben.roster(group) == {ana.device, ben.device}
+    assert ben.group_name(group) == "Otters"
