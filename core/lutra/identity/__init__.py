@@ -1,0 +1,1 @@
+"""Persons and their devices: device logs, pairing, recovery kits, safety numbers (all sans-IO)."""
