@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 from PySide6.QtCore import QPointF, QRectF, Qt
 from PySide6.QtTest import QTest
+from PySide6.QtWidgets import QToolButton
 
 from app.editing import Editor, snapshot_of
 from lutra_app.editor import decoration
@@ -333,3 +334,27 @@ def test_the_view_stays_where_it_is(theme: Theme) -> None:
     assert mine.page.first_visible().position() == top + 100
     for editor in (mine, theirs):
         editor.close()
+
+
+# -- the bar over a selection ----------------------------------------------------------
+
+
+def test_the_bar_formats_what_is_selected(editor: Editor) -> None:
+    editor.type("one two")
+    bar = editor.page.format_bar
+    assert not bar.isVisible()
+    editor.put_caret(0, 3)
+    bar.follow()
+    assert bar.isVisible()
+    buttons = {button.accessibleName(): button for button in bar.findChildren(QToolButton)}
+    for button in buttons.values():
+        assert bar.rect().contains(button.geometry())
+    QTest.mouseClick(buttons["Bold"], Qt.MouseButton.LeftButton)
+    assert editor.marked("bold") == "one"
+    assert buttons["Bold"].isChecked()
+    QTest.mouseClick(buttons["Heading 2"], Qt.MouseButton.LeftButton)
+    assert editor.kinds() == ["h2"]
+    assert buttons["Heading 2"].isChecked()
+    editor.put_caret(5)
+    assert not bar.isVisible()
+    editor.check()

@@ -13,6 +13,8 @@ from lutra_app.theme import icons
 from lutra_app.theme.tokens import Colors, Radius, Space, Type
 
 _CHECK_SIZE = 18
+# Wells end round below the last line in sight only if the text ends there.
+_BEYOND = 60.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,7 +53,7 @@ def visible_lines(document: QTextDocument, area: QRectF, offset: QPointF) -> Ite
     block = _block_at(document, area.top() + offset.y())
     while block.isValid():
         rect = layout.blockBoundingRect(block).translated(-offset)
-        if rect.top() > area.bottom():
+        if rect.top() > area.bottom() + _BEYOND:
             return
         kind = kind_of(block)
         if kind != PARAGRAPH:
@@ -71,20 +73,20 @@ def _block_at(document: QTextDocument, y: float) -> QTextBlock:
         else:
             high = middle - 1
     block = document.findBlockByNumber(low)
-    # Code wells span lines: start at the first line of the run.
-    while block.previous().isValid() and kind_of(block) == "code" == kind_of(block.previous()):
-        block = block.previous()
+    # Wells and bars span lines and end round: start before the first line in sight.
+    for _ in range(2):
+        if block.previous().isValid():
+            block = block.previous()
     return block
 
 
 def paint_lines(painter: QPainter, lines: list[Line], colors: Colors, font: QFont) -> None:
     """Draw what belongs to `lines`, below the text."""
     painter.setRenderHint(QPainter.RenderHint.Antialiasing)
-    _paint_code(painter, [line for line in lines if line.kind == "code"], colors)
+    _paint_wells(painter, lines, colors)
+    _paint_quotes(painter, lines, colors)
     for line in lines:
-        if line.kind == "quote":
-            _paint_quote(painter, line, colors)
-        elif line.kind == "ul":
+        if line.kind == "ul":
             _paint_bullet(painter, line, colors)
         elif line.kind == "ol":
             _paint_number(painter, line, colors, font)
@@ -92,35 +94,38 @@ def paint_lines(painter: QPainter, lines: list[Line], colors: Colors, font: QFon
             _paint_check(painter, line, colors)
 
 
-def _paint_code(painter: QPainter, lines: list[Line], colors: Colors) -> None:
+def _united(lines: list[Line], kind: str) -> Iterator[tuple[Line, QRectF]]:
+    """Yield each run of neighbouring lines of a kind: its first line and the run's rectangle."""
+    first: Line | None = None
+    rect, last = QRectF(), -2
+    for line in lines:
+        if line.kind != kind:
+            continue
+        if first is not None and line.block.blockNumber() == last + 1:
+            rect = rect.united(line.rect)
+        else:
+            if first is not None:
+                yield first, rect
+            first, rect = line, QRectF(line.rect)
+        last = line.block.blockNumber()
+    if first is not None:
+        yield first, rect
+
+
+def _paint_wells(painter: QPainter, lines: list[Line], colors: Colors) -> None:
     painter.setPen(Qt.PenStyle.NoPen)
     painter.setBrush(QColor(colors.sunken))
-    well: QRectF | None = None
-    last = -2
-    for line in lines:
-        if well is not None and line.block.blockNumber() == last + 1:
-            well = well.united(line.rect)
-        else:
-            if well is not None:
-                _draw_well(painter, well)
-            well = QRectF(line.rect)
-        last = line.block.blockNumber()
-    if well is not None:
-        _draw_well(painter, well)
+    for _, rect in _united(lines, "code"):
+        painter.drawRoundedRect(rect.adjusted(0, -Space.M, 0, Space.M), Radius.M, Radius.M)
 
 
-def _draw_well(painter: QPainter, well: QRectF) -> None:
-    painter.drawRoundedRect(well.adjusted(0, -Space.M, 0, Space.M), Radius.M, Radius.M)
-
-
-def _paint_quote(painter: QPainter, line: Line, colors: Colors) -> None:
-    gutter = line.gutter()
-    x = gutter.right() - 5 if line.right_to_left else gutter.left() + 2
+def _paint_quotes(painter: QPainter, lines: list[Line], colors: Colors) -> None:
     painter.setPen(Qt.PenStyle.NoPen)
     painter.setBrush(QColor(colors.accent))
-    joined = kind_of(line.block.next()) == "quote" if line.block.next().isValid() else False
-    bottom = line.rect.bottom() + (Space.HAIR if joined else 0)
-    painter.drawRoundedRect(QRectF(x, line.rect.top(), 3, bottom - line.rect.top()), 1.5, 1.5)
+    for first, rect in _united(lines, "quote"):
+        gutter = first.gutter()
+        x = gutter.right() - 5 if first.right_to_left else gutter.left() + 2
+        painter.drawRoundedRect(QRectF(x, rect.top(), 3, rect.height()), 1.5, 1.5)
 
 
 def _paint_bullet(painter: QPainter, line: Line, colors: Colors) -> None:

@@ -8,6 +8,7 @@ from PySide6.QtCore import QPoint, QRectF, QSizeF, Qt
 from PySide6.QtGui import QFontMetricsF, QKeyEvent, QPainter, QPaintEvent, QResizeEvent, QTextCursor
 
 from lutra_app.editor.body import BodyEdit
+from lutra_app.editor.format_bar import FormatBar
 from lutra_app.editor.title import TitleEdit, TitleFormats
 from lutra_app.i18n import tr
 from lutra_app.theme.theme import Theme, text_font
@@ -38,6 +39,7 @@ class PageBody(BodyEdit):
         self.title.left_downwards.connect(self._enter_body)
         self.left_upwards.connect(self._enter_title)
         self.verticalScrollBar().valueChanged.connect(self._place_title)
+        self.format_bar = FormatBar(theme, self)
         self._margins = (-1, -1, -1)
         self._arranging = False
 
