@@ -1,0 +1,452 @@
+"""Who is in a group, with which role: a function of the set of known operations (GROUPS §2.2).
+
+A removal (also a demotion, a departure, the revocation of a device) *kills* what its target did
+concurrently, also by way of grants made concurrently, and concurrent grants to its target. Among
+removals that kill each other in a circle nobody is preferred. Persons and their devices come from
+outside as a pure function of the evidence that the group's operations carry.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
+
+from lutra.groups.history import ControlHistory
+from lutra.groups.mls.contents import (
+    AddPerson,
+    Create,
+    Leave,
+    PersonEvidence,
+    RemovePerson,
+    Role,
+    Sealed,
+    SetRole,
+)
+
+_MAX_CACHED = 4096
+
+
+@dataclass(frozen=True, slots=True)
+class Devices:
+    """Which devices belong to which person, by some evidence.
+
+    Attributes:
+        owner: device → person, revoked devices included.
+        revoked: devices that no longer speak for their person.
+    """
+
+    owner: Mapping[bytes, bytes]
+    revoked: frozenset[bytes]
+
+
+Directory = Callable[[frozenset[bytes]], Devices]
+"""Returns what a set of evidence says; must not depend on order, time or anything else."""
+
+
+@dataclass(frozen=True, slots=True)
+class Auth:
+    """What a set of operations authorises.
+
+    Attributes:
+        roles: member → role.
+        devices: unrevoked, honest device of a member → person.
+        leaves: those that stand in the MLS tree, which keepers' devices do not.
+        removals: bit set of the live removals.
+        owner: any device ever seen → person.
+    """
+
+    roles: Mapping[bytes, Role]
+    devices: Mapping[bytes, bytes]
+    leaves: frozenset[bytes]
+    removals: int
+    owner: Mapping[bytes, bytes]
+
+    def role_of(self, device: bytes) -> Role | None:
+        """Return the role a device acts in, or None where it is not in."""
+        person = self.devices.get(device)
+        return None if person is None else self.roles[person]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Action:
+    """An action that was permitted when it was made.
+
+    Attributes:
+        index: its place in the history.
+        author: the person who did it.
+        device: the device that signed it.
+        person: whom it concerns; None for settings and revocations.
+        role: the role it grants; None where it grants none.
+        is_removal: it takes something away.
+        is_add: it makes a member.
+        leaves: its target did it.
+        revoked: devices it revokes.
+        content: what the operation says.
+        grounds: what made its author a member, and what gave the author its role.
+    """
+
+    index: int
+    author: bytes
+    device: bytes
+    person: bytes | None
+    role: Role | None
+    is_removal: bool
+    is_add: bool
+    leaves: bool
+    revoked: frozenset[bytes]
+    content: RemovePerson | Sealed | None
+    grounds: tuple[tuple[_Action, ...], ...] = field(repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class _Standing:
+    """A member's grants that count: what made it one, and what gives its role."""
+
+    adds: tuple[_Action, ...]
+    ranks: tuple[_Action, ...]
+
+    @property
+    def role(self) -> Role:
+        demotions = [item.role for item in self.ranks if item.is_removal and item.role]
+        return min(demotions) if demotions else max(item.role for item in self.ranks if item.role)
+
+
+class Authorisation:
+    """The actions of a group, each recorded after everything that happened before it."""
+
+    def __init__(self, history: ControlHistory, directory: Directory) -> None:
+        self._history = history
+        self._directory = directory
+        self._actions: list[_Action] = []
+        self._evidence: list[tuple[int, tuple[bytes, ...]]] = []
+        self._places: dict[tuple[bytes, int], list[int]] = {}
+        self._forks: list[tuple[bytes, int]] = []
+        self._relevant = 0
+        self._kills: dict[tuple[int, int], bool] = {}
+        self._judged: dict[int, Auth] = {}
+        self._devices: dict[frozenset[bytes], Devices] = {}
+
+    def note(self, index: int, device: bytes, seq_num: int) -> None:
+        """Note who wrote the operation at ``index``, so that forks of a log are seen."""
+        places = self._places.setdefault((device, seq_num), [])
+        for other in places:
+            self._forks.append((device, 1 << other | 1 << index))
+            self._relevant |= 1 << other | 1 << index
+        places.append(index)
+
+    def judge(self, known: int) -> Auth:
+        """Return what the operations in the bit set ``known`` authorise.
+
+        It must hold everything that happened before any of them.
+        """
+        known &= self._relevant
+        auth = self._judged.get(known)
+        if auth is None:
+            auth = self._judge(known)
+            if len(self._judged) >= _MAX_CACHED:
+                self._judged.clear()
+            self._judged[known] = auth
+        return auth
+
+    @property
+    def relevant(self) -> int:
+        """Bit set of the operations that can make a difference to `judge`."""
+        return self._relevant
+
+    def persons(self) -> frozenset[bytes]:
+        """Return every person that was ever added."""
+        return frozenset(item.person for item in self._actions if item.is_add and item.person)
+
+    def removals_of(self, person: bytes, known: int) -> list[tuple[int, RemovePerson | None]]:
+        """Return live removals of a person within ``known``: (index, content; None for leaving)."""
+        live = self.judge(known).removals
+        return [
+            (item.index, item.content if isinstance(item.content, RemovePerson) else None)
+            for item in self._actions
+            if live >> item.index & 1 and item.person == person and item.role is None
+        ]
+
+    def settings(self, known: int) -> list[int]:
+        """Return indices of the settings that count, causally later ones last."""
+        removals = self.judge(known).removals
+        live = [item for item in self._actions if removals >> item.index & 1]
+        return [
+            item.index
+            for item in self._actions
+            if isinstance(item.content, Sealed)
+            and known >> item.index & 1
+            and not any(self._is_killed_by(item, removal) for removal in live)
+        ]
+
+    # Recording
+
+    def record(
+        self,
+        index: int,
+        device: bytes,
+        content: (Create | PersonEvidence | AddPerson | RemovePerson | SetRole | Leave | Sealed),
+    ) -> bool:
+        """Record the action at ``index``; False where its author may not do it, for good."""
+        past = self._history.past(index)
+        auth = self.judge(past)
+        if isinstance(content, Create | PersonEvidence):
+            return self._record_evidence(index, device, content)
+        person = auth.devices.get(device)
+        if person is None or not _is_permitted(auth, person, content):
+            return False
+        standing = self._standing(past).get(person)
+        grounds = () if standing is None else (standing.adds, standing.ranks)
+        self._keep(_action(index, device, person, content, auth=auth, grounds=grounds))
+        return True
+
+    def _record_evidence(self, index: int, device: bytes, content: Create | PersonEvidence) -> bool:
+        past = self._history.past(index)
+        before = self._devices_of(past)
+        self._evidence.append((index, content.evidence))
+        self._relevant |= 1 << index
+        after = self._devices_of(past | 1 << index)
+        author = after.owner.get(device)
+        if isinstance(content, Create):
+            if author is None or device in after.revoked:
+                return False
+            self._keep(
+                _Action(
+                    index,
+                    author,
+                    device,
+                    author,
+                    Role.ADMIN,
+                    is_removal=False,
+                    is_add=True,
+                    leaves=False,
+                    revoked=frozenset(),
+                    content=None,
+                    grounds=(),
+                )
+            )
+        elif revoked := after.revoked - before.revoked:
+            self._keep(
+                _Action(
+                    index,
+                    b"",
+                    device,
+                    None,
+                    None,
+                    is_removal=True,
+                    is_add=False,
+                    leaves=False,
+                    revoked=revoked,
+                    content=None,
+                    grounds=(),
+                )
+            )
+        return True
+
+    def _keep(self, action: _Action) -> None:
+        self._actions.append(action)
+        self._relevant |= 1 << action.index
+
+    # Judging
+
+    def _devices_of(self, known: int) -> Devices:
+        evidence = frozenset(
+            item for index, items in self._evidence if known >> index & 1 for item in items
+        )
+        devices = self._devices.get(evidence)
+        if devices is None:
+            devices = self._devices[evidence] = self._directory(evidence)
+        return devices
+
+    def _judge(self, known: int) -> Auth:
+        roles = {person: item.role for person, item in self._standing(known).items()}
+        if roles and Role.ADMIN not in roles.values():
+            roles[self._eldest(known)] = Role.ADMIN
+        directory = self._devices_of(known)
+        forked = {device for device, pair in self._forks if known & pair == pair}
+        devices = {
+            device: person
+            for device, person in directory.owner.items()
+            if person in roles and device not in directory.revoked and device not in forked
+        }
+        leaves = frozenset(
+            device for device, person in devices.items() if roles[person] > Role.KEEPER
+        )
+        live = self._live(known, directory)
+        bits = sum(1 << item.index for item in live)
+        return Auth(roles, devices, leaves, bits, directory.owner)
+
+    def _eldest(self, known: int) -> bytes:
+        """Return who becomes admin where none is left: the member added first, if no keeper."""
+
+        def age(entry: tuple[bytes, _Standing]) -> tuple[bool, int, bytes]:
+            person, standing = entry
+            depth = min(self._history.past(add.index).bit_count() for add in standing.adds)
+            return standing.role is Role.KEEPER, depth, person
+
+        return min(self._standing(known).items(), key=age)[0]
+
+    def _standing(self, known: int) -> dict[bytes, _Standing]:
+        """Return each member's grants that count."""
+        live = self._live(known, self._devices_of(known))
+        grants: dict[bytes, list[_Action]] = {}
+        for item in self._actions:
+            if not known >> item.index & 1 or item.person is None or item.role is None:
+                continue
+            if not any(self._ends(removal, item) for removal in live):
+                grants.setdefault(item.person, []).append(item)
+        standing: dict[bytes, _Standing] = {}
+        for person, items in grants.items():
+            adds = tuple(item for item in items if item.is_add)
+            # A role counts only for somebody who is in by an addition that counts.
+            based = [
+                item
+                for item in items
+                if item.is_add or any(self._before(add, item) for add in adds)
+            ]
+            ranks = tuple(
+                item for item in based if not any(self._before(item, other) for other in based)
+            )
+            if adds:
+                standing[person] = _Standing(adds, ranks)
+        return standing
+
+    def _ends(self, removal: _Action, grant: _Action) -> bool:
+        undone = (
+            removal.role is None
+            and removal.person is not None
+            and removal.person == grant.person
+            and not self._before(removal, grant)
+        )
+        return undone or (removal is not grant and self._is_killed_by(grant, removal))
+
+    def _live(self, known: int, directory: Devices) -> list[_Action]:
+        """Return the removals that count: not killed by one that counts and is no equal."""
+        removals = [
+            item
+            for item in self._actions
+            if item.is_removal
+            and known >> item.index & 1
+            # A revocation is judged by its person's own chain, never by the group.
+            and (not item.revoked or item.revoked & directory.revoked)
+        ]
+        killers = {
+            item.index: frozenset(
+                other.index
+                for other in removals
+                if other is not item and self._is_killed_by(item, other)
+            )
+            for item in removals
+        }
+        if not any(killers.values()):
+            return removals
+        reach = {index: _reachable(index, killers) for index in killers}
+        live: set[int] = set()
+        # Whoever has fewer killers, direct and indirect, is judged first; equals together.
+        for index in sorted(reach, key=lambda item: (len(reach[item] | {item}), item)):
+            equals = {other for other in reach[index] if index in reach[other]} | {index}
+            earlier = set[int]().union(*(killers[item] for item in equals)) - equals
+            if not earlier & live:
+                live.add(index)
+        return [item for item in removals if item.index in live]
+
+    def _is_killed_by(self, action: _Action, removal: _Action) -> bool:
+        """Tell whether ``removal``, if it counts, makes ``action`` not count."""
+        key = (action.index, removal.index)
+        killed = self._kills.get(key)
+        if killed is None:
+            killed = self._kills[key] = self._judge_kill(action, removal)
+        return killed
+
+    def _judge_kill(self, action: _Action, removal: _Action) -> bool:
+        if action is removal or action.revoked:
+            return False
+        if self._before(action, removal) or self._before(removal, action):
+            return False
+        grants = action.role is not None and not action.is_removal
+        if grants and action.person is not None and action.person == removal.person:
+            return True
+        if removal.leaves:
+            return False
+        if removal.revoked:
+            targeted = action.device in removal.revoked
+        else:
+            # Whoever is demoted may still go.
+            keeps = removal.role is not None and action.leaves
+            targeted = action.author == removal.person and not keeps
+        return targeted or any(
+            bool(ground) and all(self._is_killed_by(grant, removal) for grant in ground)
+            for ground in action.grounds
+        )
+
+    def _before(self, first: _Action, second: _Action) -> bool:
+        return bool(self._history.past(second.index) >> first.index & 1)
+
+
+def _is_permitted(
+    auth: Auth, person: bytes, content: AddPerson | RemovePerson | SetRole | Leave | Sealed
+) -> bool:
+    roles = auth.roles
+    is_admin = roles[person] is Role.ADMIN
+    is_last = is_admin and sum(role is Role.ADMIN for role in roles.values()) == 1
+    match content:
+        case Leave():
+            return not is_last
+        case AddPerson(target, _):
+            return is_admin and target not in roles
+        case RemovePerson(target, _):
+            return is_admin and target in roles and not (is_last and target == person)
+        case SetRole(target, role):
+            changes = target in roles and roles[target] is not role
+            return is_admin and changes and not (is_last and target == person)
+        case Sealed():
+            return is_admin
+
+
+def _action(
+    index: int,
+    device: bytes,
+    person: bytes,
+    content: AddPerson | RemovePerson | SetRole | Leave | Sealed,
+    *,
+    auth: Auth,
+    grounds: tuple[tuple[_Action, ...], ...],
+) -> _Action:
+    target: bytes | None = None
+    role: Role | None = None
+    kept: RemovePerson | Sealed | None = None
+    match content:
+        case AddPerson(target, role):
+            pass
+        case SetRole(target, role):
+            pass
+        case RemovePerson(target, _):
+            kept = content
+        case Leave():
+            target = person
+        case Sealed():
+            kept = content
+    demotes = isinstance(content, SetRole) and content.role < auth.roles[content.person]
+    removes = isinstance(content, RemovePerson | Leave)
+    return _Action(
+        index,
+        person,
+        device,
+        target,
+        role,
+        is_removal=removes or demotes,
+        is_add=isinstance(content, AddPerson),
+        leaves=removes and target == person,
+        revoked=frozenset(),
+        content=kept,
+        grounds=grounds,
+    )
+
+
+def _reachable(start: int, edges: Mapping[int, frozenset[int]]) -> frozenset[int]:
+    """Return what can be reached from ``start`` by at least one edge."""
+    found: set[int] = set()
+    frontier: Iterable[int] = edges[start]
+    while frontier:
+        found.update(frontier)
+        frontier = {after for item in frontier for after in edges[item]} - found
+    return frozenset(found)

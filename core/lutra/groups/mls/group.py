@@ -1,0 +1,596 @@
+"""One device's replica of a group whose keys are MLS (GROUPS §2.5-2.9), without IO.
+
+Every call that returns operations has changed the private state: store `MlsGroup.private_state`
+and the operations in one transaction, then send the operations. `resume` takes both back.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, field
+
+from lutra.crypto.hashing import blake3_hash
+from lutra.crypto.kdf import hkdf
+from lutra.crypto.random import Random
+from lutra.errors import BugError, RemoteError
+from lutra.groups.control import Card, Settings, encode_names
+from lutra.groups.data_keys import BodyCipher
+from lutra.groups.errors import AlreadyMemberError, NotAMemberError
+from lutra.groups.group import group_id
+from lutra.groups.keys import ControlSigner, Epoch, Member, Reception
+from lutra.groups.mls.authorisation import Directory
+from lutra.groups.mls.contents import (
+    ACK,
+    ADD,
+    CARD,
+    COMMIT,
+    CREATE,
+    KEYLINK,
+    LEAVE,
+    NACK,
+    OFFER,
+    OK,
+    PERSON,
+    REMOVE,
+    ROLE,
+    SETTINGS,
+    STALE,
+    AddPerson,
+    Content,
+    Create,
+    Cut,
+    EpochCommit,
+    KeyLink,
+    Leave,
+    Offer,
+    Offers,
+    Opinion,
+    PersonEvidence,
+    Profile,
+    RemovePerson,
+    Role,
+    Sealed,
+    SetRole,
+    Stale,
+    encode_content,
+)
+from lutra.groups.mls.control_state import Accepted, ControlState
+from lutra.groups.mls.epochs import EpochNode, epoch_id_of
+from lutra.groups.mls.key_packages import KEPT_AFTER_EXPIRY_SECONDS, LIFETIME_SECONDS, create_offer
+from lutra.groups.mls.keyring import Keyring, Unenterable
+from lutra.groups.mls.links import kid_of, seal_links
+from lutra.groups.mls.names import Names
+from lutra.groups.mls.planning import Plan, plan_commit, rank_of
+from lutra.groups.mls.resync import EXTERNAL_AFTER_MS
+from lutra.groups.mls.retention import deletable
+from lutra.mls import (
+    CommitOptions,
+    ExternalJoin,
+    Group,
+    KeyPackageBundle,
+    LeafContent,
+    Policy,
+    Services,
+    StagedCommit,
+)
+from lutra.mls.framing import WireFormat
+from lutra.operation import Operation
+
+RANK_DELAY_MS = 3_000
+ACK_JITTER_MS = 10_000
+ACK_INTERVAL_MS = 24 * 3600 * 1000
+
+
+@dataclass(frozen=True, slots=True)
+class Setup:
+    """What a group needs from outside.
+
+    Attributes:
+        device: this device's public log key.
+        sign: signs with the device's log key.
+        directory: which devices belong to which person, as a function of evidence.
+        clock: milliseconds since 1970.
+        random: source of all randomness.
+        suite_id: MLS cipher suite of groups created here.
+    """
+
+    device: bytes
+    sign: Callable[[bytes], bytes] = field(repr=False)
+    directory: Directory = field(repr=False)
+    clock: Callable[[], int] = field(repr=False)
+    random: Random = field(repr=False)
+    suite_id: int
+
+    def services(self) -> Services:
+        """Return the services of the group's MLS states: validity depends on no clock."""
+        policy = Policy(
+            max_lifetime=LIFETIME_SECONDS,
+            check_received_lifetimes=False,
+            resumption_epochs=0,
+            handshake_format=WireFormat.PUBLIC_MESSAGE,
+            grease=False,
+        )
+        return Services(random=self.random, clock=lambda: self.clock() / 1000, policy=policy)
+
+
+class MlsGroup:
+    """A group as one device sees it; see the module's text."""
+
+    def __init__(self, group: bytes, setup: Setup) -> None:
+        self._setup = setup
+        self._device = setup.device
+        self._services = setup.services()
+        self._cipher = BodyCipher(setup.random)
+        self.control = ControlState(group, setup.directory, self._services)
+        self._keyring = Keyring(self._services)
+        self._names = Names(self._cipher)
+        self._apart_since: int | None = None
+        self._last_ack = setup.clock()
+
+    # Beginning and resuming
+
+    @classmethod
+    def create(
+        cls,
+        signer: ControlSigner,
+        setup: Setup,
+        nonce: bytes,
+        evidence: Iterable[bytes],
+        profile: Profile = Profile.ARCHIVE,
+    ) -> tuple[MlsGroup, list[Operation]]:
+        """Start a group with this device's person as its only member."""
+        self = cls(group_id(setup.device, nonce), setup)
+        _, bundle = self._new_offer()
+        mls = Group.create(bundle, self.id, services=self._services)
+        info = mls.group_info(with_tree=True)
+        epoch = epoch_id_of(mls)
+        kid = kid_of(self._keyring.keep(epoch, mls))
+        create = Create(nonce, profile, tuple(sorted(evidence)), info, kid)
+        return self, [self._issue(signer, CREATE, create)]
+
+    @classmethod
+    def resume(
+        cls, group: bytes, setup: Setup, operations: Iterable[Operation], private_state: bytes
+    ) -> MlsGroup:
+        """Take up a stored group.
+
+        Args:
+            group: the group's id.
+            setup: as before.
+            operations: all control operations, each after those it follows.
+            private_state: what `private_state` returned when the last of them was stored.
+        """
+        self = cls(group, setup)
+        for operation in operations:
+            self._take(operation)
+        self._keyring = Keyring.from_bytes(private_state, self.control.tree, self._services)
+        for node in self.control.tree:
+            self._enter(node)
+        self._settle()
+        return self
+
+    def private_state(self) -> bytes:
+        """Return the secrets to be stored, encrypted, together with the operations."""
+        return self._keyring.to_bytes()
+
+    # What is known
+
+    @property
+    def id(self) -> bytes:
+        """The group's id."""
+        return self.control.id
+
+    @property
+    def name(self) -> str:
+        """The group's name; empty until it can be read."""
+        settings = self.control.authorisation.settings(self.control.everything)
+        return self._names.group_name(settings)
+
+    @property
+    def profile(self) -> Profile:
+        """What newcomers may read of the time before them."""
+        return self.control.profile
+
+    @property
+    def discovery_secret(self) -> bytes | None:
+        """Derived from the first epoch's secret, which every member of an archive gets."""
+        root = self.control.tree.root
+        secret = None if root is None else self._keyring.secrets.get(root.id)
+        return None if secret is None else hkdf(secret, b"lutra discovery v1" + self.id)
+
+    @property
+    def secrets(self) -> dict[bytes, bytes]:
+        """All data secrets held: epoch → secret."""
+        return dict(self._keyring.secrets)
+
+    def heads(self) -> tuple[bytes, ...]:
+        """Return the control operations nothing else follows, sorted."""
+        return self.control.history.heads()
+
+    def members(self) -> Sequence[Member]:
+        """Return all devices of those who are or were in, sorted by device key."""
+        auth = self.control.auth()
+        ever = self.control.authorisation.persons()
+        return [
+            Member(device, card.name, card.device_name, device in auth.devices)
+            for device in sorted(auth.owner)
+            if auth.owner[device] in ever
+            for card in [self._names.card(device)]
+        ]
+
+    def roles(self) -> dict[bytes, Role]:
+        """Return person → role."""
+        return dict(self.control.auth().roles)
+
+    def is_member(self, device: bytes) -> bool:
+        """Tell whether ``device`` is in, by all that is known here."""
+        return device in self.control.auth().devices
+
+    def require_membership(self) -> None:
+        """Raise `NotAMemberError` unless this device is in the group."""
+        if not self.is_member(self._device):
+            raise NotAMemberError("This device is not in the group any more.")
+
+    def was_member(self, device: bytes, heads: tuple[bytes, ...]) -> bool | None:
+        """Tell whether ``device`` was in as of ``heads``; None while one of these is unknown."""
+        known = self.control.history.closure(heads)
+        return None if known is None else device in self.control.auth(known).devices
+
+    def accepts(
+        self, author: bytes, log: bytes, seq_num: int, *, epoch: bytes, heads: tuple[bytes, ...]
+    ) -> bool | None:
+        """Tell whether a data operation counts; None while some of ``heads`` are unknown.
+
+        Its author must have been a writer by what it knew, have used the head of that time, and
+        lie within the cut of every removal it did not know.
+        """
+        known = self.control.history.closure(heads)
+        if known is None:
+            return None
+        role = self.control.auth(known).role_of(author)
+        head = self.control.head(known)
+        if role is None or role < Role.WRITER or head is None or head.id != epoch:
+            return False
+        person = self.control.auth(known).devices[author]
+        removals = self.control.authorisation.removals_of(person, self.control.everything)
+        return all(
+            bool(known >> index & 1) or _is_within(content, author, log, seq_num)
+            for index, content in removals
+        )
+
+    def current_epoch(self) -> Epoch | None:
+        """Return the key for new text; None while the send gate is shut (GROUPS §2.6.2)."""
+        head = self.control.head()
+        if head is None or self._device not in self.control.auth().leaves:
+            return None
+        if self._keyring.group(head.id) is None or not self.control.is_gate_open(head):
+            return None
+        return Epoch(head.id, self._keyring.secrets[head.id])
+
+    def secret(self, epoch: bytes) -> bytes | None:
+        """Return the secret of an epoch, if this device holds it."""
+        return self._keyring.secrets.get(epoch)
+
+    # Receiving
+
+    def receive(self, operation: Operation) -> Reception:
+        """Take in a verified control operation, own ones included; see `tend` for answers."""
+        history = self.control.history
+        if operation.id in history:
+            return Reception.KNOWN
+        if history.missing(operation):
+            return Reception.WAITING
+        if self.control.is_foreign(operation):
+            return Reception.FOREIGN
+        accepted = self._take(operation)
+        if accepted is None:
+            return Reception.REFUSED
+        if accepted.epoch is not None:
+            self._enter(accepted.epoch)
+        self._settle()
+        return Reception.ACCEPTED
+
+    def _take(self, operation: Operation) -> Accepted | None:
+        try:
+            accepted = self.control.accept(operation)
+        except RemoteError:
+            return None
+        if isinstance(accepted.content, Sealed):
+            depth = self.control.history.past(accepted.index).bit_count()
+            self._names.add(operation, accepted.index, depth)
+        return accepted
+
+    def _enter(self, node: EpochNode) -> None:
+        if node.parent is None or node.id in self._keyring.failed:
+            return
+        try:
+            self._keyring.enter(node, self._device)
+        except Unenterable:
+            self._keyring.failed.add(node.id)
+
+    def _settle(self) -> None:
+        """Draw the consequences of what was received."""
+        keyring, control = self._keyring, self.control
+        control.links.follow(self.id, keyring.secrets, control.tree.kids())
+        self._names.read(keyring.secrets)
+        head, now = control.head(), self._setup.clock()
+        if head is None:
+            return
+        for epoch, left in list(keyring.left.items()):
+            if epoch == head.id:
+                keyring.left[epoch] = None
+            elif left is None:
+                keyring.left[epoch] = now
+        if self._device not in control.auth().leaves:
+            keyring.outside_since = None
+            self._on_removed()
+        elif keyring.group(head.id) is not None:
+            keyring.outside_since = None
+        elif keyring.outside_since is None:
+            keyring.outside_since = now
+
+    def _on_removed(self) -> None:
+        self._keyring.wipe()
+
+    # Membership
+
+    def introduce(
+        self, signer: ControlSigner, evidence: Iterable[bytes], offers: Iterable[Offer] = ()
+    ) -> list[Operation]:
+        """Carry evidence about persons and key packages of their devices into the group."""
+        self.require_membership()
+        operations: list[Operation] = []
+        if statements := tuple(sorted(evidence)):
+            operations.append(self._issue(signer, PERSON, PersonEvidence(statements)))
+        if offered := tuple(offers):
+            operations.append(self._issue(signer, OFFER, Offers(offered)))
+        return operations
+
+    def add_person(
+        self,
+        signer: ControlSigner,
+        person: bytes,
+        role: Role,
+        *,
+        evidence: Iterable[bytes] = (),
+        offers: Iterable[Offer] = (),
+    ) -> list[Operation]:
+        """Add a person with all its devices that offer a key package, and give them the keys.
+
+        Raises:
+            NotAMemberError: this device is not in the group.
+            AlreadyMemberError: the person is in already.
+        """
+        self.require_membership()
+        if person in self.control.auth().roles:
+            raise AlreadyMemberError("This person is in the group already.")
+        operations = self.introduce(signer, evidence, offers)
+        operations.append(self._issue(signer, ADD, AddPerson(person, role)))
+        return [*operations, *self.reconcile(signer)]
+
+    def remove_person(
+        self, signer: ControlSigner, person: bytes, cuts: Iterable[Cut] = ()
+    ) -> list[Operation]:
+        """Remove a person and change the keys.
+
+        Raises:
+            NotAMemberError: this device, or the person, is not in the group.
+        """
+        self.require_membership()
+        if person not in self.control.auth().roles:
+            raise NotAMemberError("This person is not in the group.")
+        removal = self._issue(signer, REMOVE, RemovePerson(person, tuple(cuts)))
+        return [removal, *self.reconcile(signer)]
+
+    def set_role(self, signer: ControlSigner, person: bytes, role: Role) -> list[Operation]:
+        """Change a member's role."""
+        self.require_membership()
+        changed = self._issue(signer, ROLE, SetRole(person, role))
+        return [changed, *self.reconcile(signer)]
+
+    def leave(self, signer: ControlSigner) -> list[Operation]:
+        """Leave with all devices of this person; the others change the keys."""
+        self.require_membership()
+        return [self._issue(signer, LEAVE, Leave())]
+
+    def rename(self, signer: ControlSigner, name: str) -> list[Operation]:
+        """Change the group's name; nothing is made while the send gate is shut."""
+        return self._issue_sealed(signer, SETTINGS, Settings(name))
+
+    def publish_card(self, signer: ControlSigner, name: str, device_name: str) -> list[Operation]:
+        """Tell the members how this device and its person are called."""
+        return self._issue_sealed(signer, CARD, Card(name, device_name))
+
+    def create_offer(self) -> Offer:
+        """Make a key package for this device; store the private state before giving it away."""
+        offer, bundle = self._new_offer()
+        self._keyring.put_bundle(bundle)
+        return offer
+
+    # Keys
+
+    def renew(self, signer: ControlSigner) -> list[Operation]:
+        """Renew this device's keys; repeated by `reconcile` should the commit lose its place."""
+        self.require_membership()
+        self._keyring.renewal = b""
+        return self.reconcile(signer)
+
+    def reconcile(self, signer: ControlSigner) -> list[Operation]:
+        """Bring keys in line with membership; returns nothing where nothing is to be done."""
+        plan = self._plan()
+        if plan is None:
+            return []
+        if plan.is_commit:
+            return [self._commit(signer, plan)]
+        secret = self._keyring.secrets[plan.head.id]
+        links = seal_links(self.id, secret, plan.unlinked, self._setup.random)
+        return [self._issue(signer, KEYLINK, KeyLink(plan.head.id, links))]
+
+    def reconcile_rank(self) -> int | None:
+        """Return this device's turn to reconcile (0 = now), or None where nothing is to be done.
+
+        Wait rank · `RANK_DELAY_MS` since the need arose, so that usually one device does it.
+        """
+        plan = self._plan()
+        return None if plan is None else rank_of(plan.head, self._device, self.control.auth())
+
+    def tend(self, signer: ControlSigner) -> list[Operation]:
+        """Publish what is due besides `reconcile`: opinions, requests, own entry; delete secrets.
+
+        Call it after receiving and every few seconds.
+        """
+        head, now = self.control.head(), self._setup.clock()
+        if head is None or self._device not in self.control.auth().leaves:
+            return []
+        operations = self._words(signer)
+        if self._keyring.group(head.id) is None:
+            operations += self._resync(signer, head, now)
+        elif self._is_ack_due(now):
+            self._last_ack, self._apart_since = now, None
+            operations.append(self._issue(signer, ACK, Opinion(head.id)))
+        self._delete(now)
+        return operations
+
+    def _plan(self) -> Plan | None:
+        return plan_commit(self.control, self._keyring, self._device, self._setup.clock())
+
+    def _commit(self, signer: ControlSigner, plan: Plan) -> Operation:
+        mls = self._keyring.group(plan.head.id)
+        assert mls is not None
+        options = CommitOptions(welcome_tree=False, references=())
+        staged = mls.commit(plan.proposals, options=options)
+        return self._publish(signer, plan.head, staged, plan.unlinked)
+
+    def _publish(
+        self,
+        signer: ControlSigner,
+        parent: EpochNode,
+        staged: StagedCommit[Group],
+        linked: dict[bytes, bytes],
+    ) -> Operation:
+        epoch = epoch_id_of(staged.group)
+        info = staged.group.group_info(with_tree=False)
+        secret = self._keyring.keep(epoch, staged.group)
+        content = EpochCommit(
+            parent.id,
+            staged.message,
+            staged.welcome,
+            info,
+            seal_links(self.id, secret, linked, self._setup.random),
+            kid_of(secret),
+        )
+        if self._keyring.renewal is not None:
+            self._keyring.renewal = epoch
+        return self._issue(signer, COMMIT, content)
+
+    def _words(self, signer: ControlSigner) -> list[Operation]:
+        """Publish NACKs of what did not open, and OKs of what did although others could not."""
+        operations: list[Operation] = []
+        chooser, tree = self.control.chooser, self.control.tree
+        rejected = {epoch for epoch in chooser.rejected() if self._keyring.group(epoch)}
+        for kind, epochs in ((NACK, self._keyring.failed), (OK, rejected)):
+            for epoch in sorted(epochs):
+                node = tree.get(epoch)
+                if node is not None and not chooser.spoke(self._device, node):
+                    operations.append(self._issue(signer, kind, Opinion(epoch)))
+        return operations
+
+    def _resync(self, signer: ControlSigner, head: EpochNode, now: int) -> list[Operation]:
+        """Ask to be added anew, and enter from outside where nobody does it in time."""
+        since = self._keyring.outside_since
+        if since is not None and now - since >= EXTERNAL_AFTER_MS:
+            return [self._enter_from_outside(signer, head)]
+        if self._device in head.roster:
+            if self._device in self.control.unserved(head):
+                return []
+            return [self._issue(signer, STALE, Stale(self.create_offer()))]
+        seconds, everything = now // 1000, self.control.everything
+        used = [item for node in head.path() for item in node.packages]
+        if self.control.offers.choose(self._device, everything, seconds, used) is not None:
+            return []
+        return [self._issue(signer, OFFER, Offers((self.create_offer(),)))]
+
+    def _enter_from_outside(self, signer: ControlSigner, head: EpochNode) -> Operation:
+        _, bundle = self._new_offer()
+        staged = Group.join_external(
+            head.info,
+            ExternalJoin(
+                bundle.signature_private,
+                LeafContent.of(bundle.key_package.leaf),
+                removes=head.roster.get(self._device),
+            ),
+            tree=head.public.tree.encode(),
+            services=self._services,
+        )
+        return self._publish(signer, head, staged, {})
+
+    def _is_ack_due(self, now: int) -> bool:
+        head = self.control.head()
+        chooser, everything = self.control.chooser, self.control.everything
+        if chooser.vote_of(self._device, everything) is head:
+            self._apart_since = None
+            return False
+        if now - self._last_ack >= ACK_INTERVAL_MS:
+            return True
+        if not chooser.votes_apart(self._device, everything):
+            self._apart_since = None
+            return False
+        if self._apart_since is None:
+            self._apart_since = now
+        assert head is not None
+        jitter = int.from_bytes(blake3_hash(head.id + self._device)[:4], "big") % ACK_JITTER_MS
+        return now - self._apart_since >= jitter
+
+    def _delete(self, now: int) -> None:
+        control, keyring = self.control, self._keyring
+        head = control.head()
+        assert head is not None
+        stable = control.chooser.stable(control.everything)
+        nodes = {node.id: node for node in control.tree}
+        keyring.forget(deletable(keyring.left, nodes, head, stable=stable, now=now))
+        keyring.drop_bundles(now // 1000, KEPT_AFTER_EXPIRY_SECONDS)
+
+    # Issuing
+
+    def _new_offer(self) -> tuple[Offer, KeyPackageBundle]:
+        root = self.control.tree.root
+        suite = self._setup.suite_id if root is None else root.public.suite.suite_id
+        return create_offer(
+            self._device,
+            self.id,
+            suite,
+            self._setup.sign,
+            now=self._setup.clock() // 1000,
+            random=self._setup.random,
+        )
+
+    def _issue(self, signer: ControlSigner, kind: str, content: Content) -> Operation:
+        operation = signer.sign_control(
+            kind, encode_content(content), epoch=None, secret=None, previous=self.heads()
+        )
+        if self.receive(operation) is not Reception.ACCEPTED:
+            raise BugError("A group operation made here is refused by the group's own rules.")
+        return operation
+
+    def _issue_sealed(
+        self, signer: ControlSigner, kind: str, content: Card | Settings
+    ) -> list[Operation]:
+        epoch = self.current_epoch()
+        if epoch is None:
+            return []
+        operation = signer.sign_control(
+            kind,
+            encode_names(content),
+            epoch=epoch.id,
+            secret=epoch.secret,
+            previous=self.heads(),
+        )
+        self.receive(operation)
+        return [operation]
+
+
+def _is_within(content: RemovePerson | None, author: bytes, log: bytes, seq_num: int) -> bool:
+    # Whoever leaves knows its own work: leaving cuts nothing off.
+    return content is None or any(
+        cut.device == author and cut.log == log and seq_num <= cut.seq_num for cut in content.cuts
+    )

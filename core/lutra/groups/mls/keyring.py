@@ -1,0 +1,210 @@
+"""A device's private state in a group: MLS epochs, data secrets, key packages in waiting.
+
+It is a value to be stored whole, in the same transaction as the operations made with it and
+before these are sent: then a crash at any point equals no crash.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any, cast
+
+from lutra.codec import decode, encode
+from lutra.errors import MalformedError
+from lutra.groups.errors import ControlError
+from lutra.groups.mls.epochs import EpochNode, EpochTree
+from lutra.groups.mls.links import kid_of
+from lutra.mls import Group, KeyPackageBundle, ReceivedCommit, Services, decode_message
+from lutra.mls.errors import DeletedSecretError, MlsRemoteError, OwnMessageError
+from lutra.mls.leaf import EXTENSION_EXTERNAL_PUB, find_extension
+from lutra.mls.messages import GroupInfo
+
+_FORMAT = 1
+_MAX_STATE_BYTES = 64 * 1024 * 1024
+# Commits travel as PublicMessages and data under exported secrets: nothing else is needed.
+_UNUSED_SECRETS = ("exporter", "confirmation_key", "resumption_psk", "messages", "past")
+
+
+class Unenterable(ControlError):
+    """A commit that everybody accepted cannot be entered although its parent's keys are held."""
+
+    code = "group.unenterable"
+
+
+class Keyring:
+    """The secrets; all of them stay out of ``repr``.
+
+    Attributes:
+        secrets: epoch → data secret.
+        left: epoch whose MLS state is held → when (ms) it ceased to be the head, or None.
+        renewal: the epoch that carried out the last wish for fresh keys; empty while none has.
+        failed: epochs whose commit did not open although their parent's keys are held.
+        outside_since: since when (ms) this device cannot enter the head.
+    """
+
+    def __init__(self, services: Services) -> None:
+        self._services = services
+        self._groups: dict[bytes, Group] = {}
+        self._bundles: dict[bytes, KeyPackageBundle] = {}
+        self.secrets: dict[bytes, bytes] = {}
+        self.left: dict[bytes, int | None] = {}
+        self.renewal: bytes | None = None
+        self.failed: set[bytes] = set()
+        self.outside_since: int | None = None
+
+    def group(self, epoch: bytes) -> Group | None:
+        """Return the MLS state of an epoch, if it is held."""
+        return self._groups.get(epoch)
+
+    def put_bundle(self, bundle: KeyPackageBundle) -> None:
+        """Keep a key package's private keys until its time is over."""
+        self._bundles[bundle.key_package.encoded] = bundle
+
+    def drop_bundles(self, now_seconds: int, kept_seconds: int) -> None:
+        """Delete key packages whose lifetime ended more than ``kept_seconds`` ago."""
+        for encoded, bundle in list(self._bundles.items()):
+            lifetime = bundle.key_package.leaf.lifetime
+            if lifetime is None or lifetime.not_after + kept_seconds < now_seconds:
+                del self._bundles[encoded]
+
+    def offered(self) -> Iterable[KeyPackageBundle]:
+        """Return the key packages whose private keys are held."""
+        return self._bundles.values()
+
+    def keep(self, epoch: bytes, group: Group) -> bytes:
+        """Keep an MLS epoch; returns its data secret, after whose export the exporter goes."""
+        secret = group.export(b"data", epoch, 32)
+        self.secrets[epoch] = secret
+        self._groups[epoch] = group.without_secrets(*_UNUSED_SECRETS)
+        self.left.setdefault(epoch, None)
+        return secret
+
+    def forget(self, epochs: Iterable[bytes]) -> None:
+        """Delete the MLS state of epochs; data secrets stay."""
+        for epoch in epochs:
+            self._groups.pop(epoch, None)
+            self.left.pop(epoch, None)
+
+    def wipe(self) -> None:
+        """Delete the MLS state of all epochs: this device was removed."""
+        self.forget(list(self._groups))
+        self.renewal = None
+
+    def enter(self, node: EpochNode, device: bytes) -> bool:
+        """Enter the epoch of a commit by others, where that is possible at all.
+
+        Returns:
+            True if the epoch is entered; False if this device lacks its parent or has no place.
+
+        Raises:
+            Unenterable: the parent's keys are held, and yet it fails: others must know.
+        """
+        assert node.parent is not None
+        if node.id in self._groups or device not in node.roster:
+            return node.id in self._groups
+        held = self._groups.get(node.parent.id)
+        if device in node.added:
+            group = self._join(node)
+        elif held is None or not held.is_active:
+            return False
+        else:
+            group = self._process(held, node)
+        if group is None:
+            return False
+        self._check(node, group)
+        self.keep(node.id, group)
+        return True
+
+    def _process(self, held: Group, node: EpochNode) -> Group | None:
+        assert node.commit is not None
+        try:
+            received = held.process(node.commit.message)
+        except (DeletedSecretError, OwnMessageError):
+            # One's own commit without its staged state: lost in a crash, so ask to be added anew.
+            return None
+        except MlsRemoteError as error:
+            raise Unenterable("A group key cannot be opened by its recipient.") from error
+        assert isinstance(received, ReceivedCommit)
+        return received.group
+
+    def _join(self, node: EpochNode) -> Group | None:
+        """Join by Welcome; None where no key package at hand opens it."""
+        if node.commit is None or node.commit.welcome is None:
+            return None
+        tree = node.public.tree.encode()
+        for encoded in node.packages & self._bundles.keys():
+            try:
+                group = Group.join(
+                    node.commit.welcome,
+                    self._bundles[encoded],
+                    tree=tree,
+                    services=self._services,
+                )
+            except MlsRemoteError:
+                continue
+            if group.context == node.public.context:
+                return group
+        return None
+
+    def _check(self, node: EpochNode, group: Group) -> None:
+        """Check what only members can: the commitments to the data secret and external key."""
+        assert node.commit is not None
+        if kid_of(group.export(b"data", node.id, 32)) != node.kid:
+            raise Unenterable("A group key differs from the one its sender committed to.")
+        published = decode_message(node.commit.group_info)
+        own = decode_message(group.group_info(with_tree=False))
+        assert isinstance(published, GroupInfo)
+        assert isinstance(own, GroupInfo)
+        if find_extension(published.extensions, EXTENSION_EXTERNAL_PUB) != find_extension(
+            own.extensions, EXTENSION_EXTERNAL_PUB
+        ):
+            raise Unenterable("An epoch was published with a wrong key for joining.")
+
+    # Keeping
+
+    def to_bytes(self) -> bytes:
+        """Serialise, secrets included; keep the result encrypted. Public trees are left out."""
+        return encode(
+            [
+                _FORMAT,
+                [
+                    [epoch, group.to_bytes(with_tree=False), self.left.get(epoch)]
+                    for epoch, group in self._groups.items()
+                ],
+                [[epoch, secret] for epoch, secret in self.secrets.items()],
+                [bundle.to_bytes() for bundle in self._bundles.values()],
+                self.renewal,
+                sorted(self.failed),
+                self.outside_since,
+            ]
+        )
+
+    @classmethod
+    def from_bytes(cls, data: bytes, tree: EpochTree, services: Services) -> Keyring:
+        """Resume what `to_bytes` wrote; states of epochs the operations lack are dropped.
+
+        Raises:
+            MalformedError: the bytes are something else.
+        """
+        fields = cast("list[Any]", decode(data, max_bytes=_MAX_STATE_BYTES))
+        if type(fields) is not list or len(fields) != 7 or fields[0] != _FORMAT:
+            raise MalformedError("A stored group has an unknown form.")
+        keyring = cls(services)
+        for epoch, state, left in fields[1]:
+            node = tree.get(epoch)
+            if node is not None:
+                # A commit may have been stored without its operation: it was never sent then.
+                keyring._groups[epoch] = Group.from_bytes(
+                    state, tree=node.public.tree, services=services
+                )
+                keyring.left[epoch] = left
+        keyring.secrets = dict(fields[2])
+        for bundle in fields[3]:
+            keyring.put_bundle(KeyPackageBundle.from_bytes(bundle))
+        keyring.renewal = fields[4]
+        keyring.failed = set(fields[5])
+        keyring.outside_since = fields[6]
+        return keyring
+
+    def __repr__(self) -> str:
+        return f"Keyring(epochs={len(self._groups)}, secrets={len(self.secrets)})"
