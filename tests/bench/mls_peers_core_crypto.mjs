@@ -45,7 +45,8 @@ async function idleKeyPackage(number) {
 }
 
 async function client(number) {
-  const id = new cc.ClientId(new cc.Uuid(uuid(number)), new cc.DeviceId(BigInt(number)), "lutra.example");
+  const device = new cc.DeviceId(BigInt(number));
+  const id = new cc.ClientId(new cc.Uuid(uuid(number)), device, "lutra.example");
   const me = { core: cc.CoreCrypto.new(await cc.Database.inMemory()), id, sent: [] };
   const transport = {
     sendCommitBundle: async (bundle) => void me.sent.push(bundle),
