@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import signal
 import sys
 from collections.abc import Callable, Generator
@@ -12,6 +13,7 @@ from typing import TYPE_CHECKING
 from PySide6.QtCore import QTimer
 from PySide6.QtGui import QGuiApplication, QIcon
 from PySide6.QtWidgets import QApplication
+from qasync import QEventLoop
 
 from lutra_app import i18n
 from lutra_app.bridge import Bridge
@@ -98,7 +100,14 @@ def run(
     with _interruptible(desktop.application):
         if started is not None:
             started(desktop)
-        status = desktop.application.exec()
+        # Qt's loop is asyncio's as well, for whatever a window may want to await.
+        loop = QEventLoop(desktop.application)
+        asyncio.set_event_loop(loop)
+        try:
+            status = loop.run_forever()
+        finally:
+            asyncio.set_event_loop(None)
+            loop.close()
     desktop.close()
     return status
 
