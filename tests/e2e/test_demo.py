@@ -94,7 +94,8 @@ def test_the_recorded_session_over_loopback(shared: Path, directory: Path) -> No
     check(report, directory, secrets)
     assert [store.characters for store in report.stores] == [len(script.end_content)] * 2
     wire = b"".join(cable.recording)
-    assert len(wire) == report.wire_bytes > 100_000
+    # The nodes say goodbye after the report has counted.
+    assert len(wire) >= report.wire_bytes > 100_000
     assert readable(wire, secrets) == set()
 
 
