@@ -27,7 +27,7 @@ from tests.bench.harness import (
 )
 
 PAGES = 1000
-OPERATIONS = 50_000
+OPERATIONS = int(os.environ.get("LUTRA_BENCH_FLOOD", "50000"))
 
 
 async def fill(folder: Path, group: bytes) -> None:
@@ -65,23 +65,20 @@ def child_start(folder: Path) -> None:
     from PySide6.QtCore import QTimer
 
     from lutra.node.options import NodeOptions
-    from lutra_app.main import Desktop
+    from lutra_app.main import Desktop, run
 
-    desktop = Desktop(folder, NodeOptions(listen_host="127.0.0.1", discovery=False))
-    desktop.show()
+    def started(desktop: Desktop) -> None:
+        def look() -> None:
+            if desktop.window.workspace.session is not None:
+                print(time.monotonic(), flush=True)
+                timer.stop()
+                desktop.application.quit()
 
-    def look() -> None:
-        if desktop.window.workspace.session is not None:
-            print(time.monotonic(), flush=True)
-            timer.stop()
-            desktop.window.close()
-            desktop.application.quit()
+        timer = QTimer(desktop.window)
+        timer.timeout.connect(look)
+        timer.start(1)
 
-    timer = QTimer()
-    timer.timeout.connect(look)
-    timer.start(1)
-    desktop.application.exec()
-    desktop.close()
+    run(folder, NodeOptions(listen_host="127.0.0.1", discovery=False), started=started)
 
 
 def child_flood(folder: Path, address: str, operations: int) -> None:
