@@ -23,9 +23,12 @@ def plural(count: int, one: str, many: str, **values: object) -> str:
     return tr(one if count == 1 else many, count=count, **values)
 
 
-def install(application: QCoreApplication, folder: Path) -> bool:
-    """Load the catalogue of the system's language; return whether there is one."""
+def install(
+    application: QCoreApplication, folder: Path, locale: QLocale | None = None
+) -> QTranslator | None:
+    """Load a language's catalogue, by default the system's; None if there is none."""
     translator = QTranslator(application)
-    if not translator.load(QLocale.system(), "lutra", "_", str(folder)):
-        return False
-    return application.installTranslator(translator)
+    if not translator.load(locale or QLocale.system(), "lutra", "_", str(folder)):
+        return None
+    application.installTranslator(translator)
+    return translator

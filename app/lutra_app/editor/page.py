@@ -51,7 +51,8 @@ class PageBody(BodyEdit):
     def column(self) -> tuple[int, int]:
         """Return the left edge and the width of the column in the viewport."""
         ideal = _ideal_width()
-        available = self.viewport().width()
+        # The scroll bar comes and goes without moving the text.
+        available = self.width()
         margin = _MARGIN if available > ideal else _MARGIN_NARROW
         width = min(ideal, available - 2 * margin)
         return (available - width) // 2, max(width, 80)

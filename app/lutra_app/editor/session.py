@@ -147,13 +147,18 @@ class PageSession(QObject):
 
     def _saved(self, _: None) -> None:
         self._unsaved -= 1
+        if self._closed:
+            return
         if self._unsaved == 0:
             self._slow_save.stop()
             self.saving.emit(False)
 
     def _not_saved(self, message: str) -> None:
         self._saved(None)
-        self.failed.emit(message)
+        if self._closed:
+            self._bridge.trouble.emit(message)
+        else:
+            self.failed.emit(message)
 
     def undo(self) -> None:
         """Take back the person's own last edits."""
