@@ -325,8 +325,9 @@ def test_watching_begins_with_the_call(node: subprocess.Popen[bytes], lutra: Lut
     client.close()
 
 
-def test_watch_prints_events_until_the_node_ends(
-    node: subprocess.Popen[bytes], lutra: Lutra
+@pytest.mark.parametrize("ending", ["the node ends", "Ctrl-C"])
+def test_watch_prints_events_until_the_end(
+    node: subprocess.Popen[bytes], lutra: Lutra, ending: str
 ) -> None:
     watcher = subprocess.Popen(
         [sys.executable, "-m", "lutra.cli", "watch", "--profile", str(lutra.profile)],
@@ -337,7 +338,10 @@ def test_watch_prints_events_until_the_node_ends(
         while not select.select([watcher.stdout], [], [], 0.2)[0]:
             lutra.value("group", "create", "Choir")
         assert json.loads(watcher.stdout.readline())["event"] == "GroupsChanged"
-        node.terminate()
+        if ending == "Ctrl-C":
+            watcher.send_signal(signal.SIGINT)
+        else:
+            node.terminate()
         assert watcher.wait(20) == 0
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from typing import Any
 
 import click
@@ -94,8 +95,6 @@ def watch(invocation: Invocation) -> None:
         raise NothingRunsError(
             "No Lutra runs on this profile: start `lutra run` or the window first."
         )
-    try:
+    with contextlib.closing(client), contextlib.suppress(KeyboardInterrupt):
         for event in client.watch():
             click.echo(to_json(event))
-    finally:
-        client.close()
