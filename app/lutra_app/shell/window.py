@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -13,10 +14,8 @@ from PySide6.QtWidgets import QMainWindow, QMenu, QStackedWidget, QWidget
 from lutra_app.bridge import Bridge, Need
 from lutra_app.i18n import tr
 from lutra_app.people.drawer import Drawer
-from lutra_app.people.forms import JoinGroup, LinkForm, NewGroup
 from lutra_app.shell.memory import Memory
 from lutra_app.shell.page_area import PageArea
-from lutra_app.shell.palette import Command, Palette
 from lutra_app.shell.panes import Panes, Side
 from lutra_app.shell.workspace import Workspace
 from lutra_app.sidebar.sidebar import Sidebar
@@ -25,6 +24,8 @@ from lutra_app.theme.tokens import Width
 
 if TYPE_CHECKING:
     from lutra_app.onboarding.welcome import Unlock, Welcome
+    from lutra_app.people.forms import JoinGroup, LinkForm, NewGroup
+    from lutra_app.shell.palette import Command, Palette
 
 _SIZE = QSize(1180, 780)
 
@@ -58,12 +59,7 @@ class MainWindow(QMainWindow):
         self._stack.addWidget(self.panes)
         self.setCentralWidget(self._stack)
         self.workspace = Workspace(bridge, self.sidebar, self.area, self.drawer, self)
-        self.palette_sheet = Palette(theme, self._stack)
-        self.new_group = NewGroup(theme, self._stack, self._make_group)
-        self.join_group = JoinGroup(theme, self._stack, self._join)
-        self.link = LinkForm(theme, self._stack, self._link)
         self._stop_joining: Callable[[], None] | None = None
-        self.join_group.closed.connect(self._give_up_joining)
         self._memory.restore(self, self.panes)
         self._connect()
         self._make_shortcuts()
@@ -110,6 +106,38 @@ class MainWindow(QMainWindow):
     def onboarding(self) -> Welcome | Unlock | None:
         """The screen that asks for a name or a passphrase, while it is shown."""
         return self._cover
+
+    # -- sheets, made when they are first wanted -----------------------------------------
+
+    @cached_property
+    def palette_sheet(self) -> Palette:
+        """The command palette."""
+        from lutra_app.shell.palette import Palette
+
+        return Palette(self._theme, self._stack)
+
+    @cached_property
+    def new_group(self) -> NewGroup:
+        """Asks for a new group's name."""
+        from lutra_app.people.forms import NewGroup
+
+        return NewGroup(self._theme, self._stack, self._make_group)
+
+    @cached_property
+    def join_group(self) -> JoinGroup:
+        """Asks for an invite code."""
+        from lutra_app.people.forms import JoinGroup
+
+        form = JoinGroup(self._theme, self._stack, self._join)
+        form.closed.connect(self._give_up_joining)
+        return form
+
+    @cached_property
+    def link(self) -> LinkForm:
+        """Asks where a link leads."""
+        from lutra_app.people.forms import LinkForm
+
+        return LinkForm(self._theme, self._stack, self._link)
 
     # -- starting ------------------------------------------------------------------------
 
@@ -256,6 +284,8 @@ class MainWindow(QMainWindow):
             self.palette_sheet.ask([*self._page_commands(), *self._commands()])
 
     def _page_commands(self) -> list[Command]:
+        from lutra_app.shell.palette import Command
+
         return [
             Command(
                 page.title.strip() or tr("Untitled"),
@@ -267,6 +297,8 @@ class MainWindow(QMainWindow):
         ]
 
     def _commands(self) -> list[Command]:
+        from lutra_app.shell.palette import Command
+
         page = self.area.page
         kinds = (
             (tr("Heading 1"), "text-h-one", "h1", "Ctrl+Alt+1"),
