@@ -28,6 +28,8 @@ MAX_EDITS = 200_000
 MAX_CHECKPOINT_BYTES = 3 * 1024 * 1024
 """A larger history of one device is not compacted into one operation."""
 _COMPACT_FROM_BYTES = 64 * 1024
+_COMPACT_NOW_FACTOR = 16
+"""A tail so many times longer than is worth compacting is compacted without waiting for rest."""
 
 Result = TypeVar("Result")
 
@@ -83,6 +85,7 @@ class DocumentRegistry:
         self._logs = logs
         self._groups = groups
         self._policy = CheckpointPolicy()
+        self._grown: dict[bytes, None] = {}
         self._loaded: OrderedDict[bytes, OpenDocument] = OrderedDict()
         self._editors: dict[bytes, set[int]] = {}
 
@@ -179,7 +182,7 @@ class DocumentRegistry:
             if any(author == self._context.device for author, _ in good):
                 opened = self._adopt_own(identity)
             self._note_change(opened, good, None, time)
-            self._compact(opened, sum(len(update) for _, update in good))
+            self._grow(opened, sum(len(update) for _, update in good))
         return refused
 
     def publish(self, identity: bytes) -> bool:
@@ -220,8 +223,19 @@ class DocumentRegistry:
         store.drafts.delete_through(identity, opened.drafts)
         opened.drafts = 0
         self._context.outbox.status_changed(row.group, identity)
-        self._compact(opened, size)
+        self._grow(opened, size)
         return True
+
+    def take_grown(self) -> list[bytes]:
+        """Return the documents that are worth compacting once they rest."""
+        grown = list(self._grown)
+        self._grown.clear()
+        return grown
+
+    def rest(self, identity: bytes) -> None:
+        """Use a pause to shorten what is stored of a document and this device's log of it."""
+        self._compact(self.get(identity))
+        self.checkpoint(identity)
 
     def checkpoint(self, identity: bytes) -> bool:
         """Replace this device's log of a document by one operation, if that pays now."""
@@ -392,11 +406,19 @@ class DocumentRegistry:
             context.outbox.emit(DocumentChanged(row.id, tuple(items), author, own))
         context.outbox.status_changed(row.group, row.id)
 
-    def _compact(self, opened: OpenDocument, added: int) -> None:
-        """Put a snapshot in the place of a long tail; amortised constant work for each edit."""
+    def _grow(self, opened: OpenDocument, added: int) -> None:
+        """Note a longer tail; it is compacted when the document rests, or when it gets huge."""
+        opened.tail_bytes += added
+        worth = max(_COMPACT_FROM_BYTES, opened.snapshot_bytes)
+        if opened.tail_bytes >= _COMPACT_NOW_FACTOR * worth:
+            self._compact(opened)
+        elif opened.tail_bytes >= worth:
+            self._grown[opened.row.id] = None
+
+    def _compact(self, opened: OpenDocument) -> None:
+        """Put a snapshot in the place of the tail; amortised constant work for each edit."""
         store = self._context.store.documents
         identity = opened.row.id
-        opened.tail_bytes += added
         # A snapshot would swallow drafts, and what is published could not be told any more.
         if opened.drafts or opened.tail_bytes < max(_COMPACT_FROM_BYTES, opened.snapshot_bytes):
             return

@@ -187,7 +187,7 @@ class Engine:
         for document in documents:
             self._publish(document)
         for document in rested:
-            self._documents.checkpoint(document)
+            self._documents.rest(document)
         self.sessions.tick()
 
     def work(self, connections: frozenset[int]) -> None:
@@ -292,7 +292,7 @@ class Engine:
         for document in self._documents.drafted():
             self._publish(document)
         for document in self._deadlines.resting():
-            self._documents.checkpoint(document)
+            self._documents.rest(document)
 
     def open_editor(self, document: bytes) -> tuple[int, int, bytes]:
         """Take an editing place; returns slot, Loro peer id and the state to start from."""
@@ -350,6 +350,8 @@ class Engine:
     def _effects(self) -> Effects:
         """Hand new operations to the sessions and gather what is to be sent and told."""
         self._deadlines.keep()
+        for document in self._documents.take_grown():
+            self._deadlines.rest_later(document, self._monotonic())
         events, fresh, forks = self._context.outbox.take()
         for item in fresh:
             self.sessions.push(item)

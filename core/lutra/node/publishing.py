@@ -112,11 +112,15 @@ class Deadlines:
         self._publish.drop(document)
         self._first.drop(document)
         self._allowance[document] = (self._left(document, now) - 1, now)
-        self._rest.set(document, now + REST_SECONDS)
+        self.rest_later(document, now)
         if len(self._allowance) > _MAX_ALLOWANCES:
             self._allowance = {
                 item: (left, at) for item, (left, at) in self._allowance.items() if now - at < 1
             }
+
+    def rest_later(self, document: bytes, now: float) -> None:
+        """Have a look for compaction when nothing more has happened to a document for a while."""
+        self._rest.set(document, now + REST_SECONDS)
 
     def _left(self, document: bytes, now: float) -> float:
         """Return how many times a document may be published without waiting (a token bucket)."""
