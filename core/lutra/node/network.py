@@ -10,7 +10,7 @@ from lutra.crypto.signing import SigningKey
 from lutra.errors import EnvironmentalError, LutraError, UsageError
 from lutra.groups.errors import JoinRefusedError
 from lutra.groups.invite import InviteSecret, Joiner
-from lutra.net.connection import Address, Connection
+from lutra.net.connection import Address, Connection, Role
 from lutra.net.discovery import Discovery, DiscoveryEvent, Found
 from lutra.net.knock import Knock
 from lutra.net.mdns import ServiceKind
@@ -237,6 +237,7 @@ class Network:
         finally:
             connection.close()
         await connection.wait_closed()
+        await self._remember(connection)
         self._peers.remember(door.address, connection.peer_device)
         return welcome.group
 
@@ -272,17 +273,19 @@ class Network:
         if isinstance(event, PeerConnected):
             self._links.serve(event.connection)
             if event.admission is Admission.MEMBER:
-                self._remember(event.connection)
+                self._remember_soon(event.connection)
 
-    def _remember(self, connection: Connection) -> None:
+    def _remember_soon(self, connection: Connection) -> None:
         """Keep the address of a member that this device has reached by dialling it."""
-        if connection.role.value != "initiator":
-            return
+        if connection.role is Role.INITIATOR:
+            task = asyncio.ensure_future(self._remember(connection))
+            self._memories.add(task)
+            task.add_done_callback(self._memories.discard)
+
+    async def _remember(self, connection: Connection) -> None:
         address = connection.address
         row = AddressRow(connection.peer_device, address.host, address.port, self._now(), "dialled")
-        task = asyncio.ensure_future(self._engine.call(lambda engine: engine.remember_address(row)))
-        self._memories.add(task)
-        task.add_done_callback(self._memories.discard)
+        await self._engine.call(lambda engine: engine.remember_address(row))
 
 
 def parse_address(text: str) -> Address:
