@@ -177,8 +177,7 @@ class Ingest:
         if reception in (Reception.FOREIGN, Reception.WAITING):
             return RefusalReason.NOT_PERMITTED
         state = OperationState.REFUSED if reception is Reception.REFUSED else OperationState.APPLIED
-        self._place(batch, operation, placement, head)
-        batch.control.append(Placed(operation, placement, state))
+        batch.control.append(self._place(batch, operation, placement, head, state))
         return None
 
     def _take_data(
@@ -192,16 +191,21 @@ class Ingest:
             return RefusalReason.NOT_PERMITTED
         if header.extensions.epoch is None:
             return RefusalReason.INVALID
-        self._place(batch, operation, placement, head)
-        batch.data.append(Placed(operation, placement, OperationState.WAITING))
+        batch.data.append(self._place(batch, operation, placement, head, OperationState.WAITING))
         return None
 
     def _place(
-        self, batch: _Batch, operation: Operation, placement: Placement, head: LogHead | None
-    ) -> None:
+        self,
+        batch: _Batch,
+        operation: Operation,
+        placement: Placement,
+        head: LogHead | None,
+        state: OperationState,
+    ) -> Placed:
         key = operation.log_key
-        batch.heads[key] = advance(head, operation, placement)
+        after = batch.heads[key] = advance(head, operation, placement)
         batch.ids[key, operation.seq_num] = operation.id
+        return Placed(operation, placement, after, state)
 
     def _retry_early(self, batch: _Batch, group_id: bytes) -> None:
         """Take what had come too early and builds on this batch's control operations."""

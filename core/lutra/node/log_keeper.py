@@ -20,10 +20,11 @@ class LogFrozenError(LocalError):
 
 
 class Placed(NamedTuple):
-    """An operation, where it goes, and what became of its content."""
+    """An operation, where it goes, where its log stands then, and what became of its content."""
 
     operation: Operation
     placement: Placement
+    head: LogHead
     state: OperationState
 
 
@@ -82,9 +83,9 @@ class LogKeeper:
         changed: dict[LogKey, LogHead] = {}
         by_state: dict[OperationState, dict[LogKey, list[Operation]]] = {}
         prunes: dict[LogKey, int] = {}
-        for operation, placement, state in placed:
+        for operation, placement, head, state in placed:
             key = operation.log_key
-            changed[key] = advance(changed.get(key) or heads.get(key), operation, placement)
+            changed[key] = head
             logs = by_state.setdefault(state, {})
             if placement is Placement.PRUNE:
                 prunes[key] = operation.seq_num
@@ -161,7 +162,8 @@ class LogKeeper:
             context.key, seq_num=seq_num, backlink=backlink, body=body, extensions=extensions
         )
         placement = Placement.PRUNE if prune and head is not None else Placement.APPEND
-        self.append(group, [Placed(operation, placement, OperationState.APPLIED)])
+        after = advance(head, operation, placement)
+        self.append(group, [Placed(operation, placement, after, OperationState.APPLIED)])
         context.outbox.publish(group, [operation], None)
         return operation
 
