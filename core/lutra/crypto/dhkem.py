@@ -27,7 +27,7 @@ class DhGroup(Protocol):
         ...
 
     def public_key(self, private_key: bytes) -> bytes:
-        """Return the public key of ``private_key``."""
+        """Return the public key; raise `MalformedError` unless ``private_key`` is a private one."""
         ...
 
     def exchange(self, private_key: bytes, public_key: bytes) -> bytes:
@@ -58,6 +58,12 @@ _SMALL_ORDER_25519 = frozenset(
 _SMALL_ORDER_448 = frozenset(u.to_bytes(56, "little") for u in (0, 1, _P448 - 1, _P448, _P448 + 1))
 
 
+def _check_private(private_key: bytes, length: int) -> None:
+    # libsodium reads past the end of a key that is too short.
+    if len(private_key) != length:
+        raise MalformedError("A private key does not have the length of its algorithm's keys.")
+
+
 class X25519Group:
     """X25519 through libsodium, which refuses all-zero results."""
 
@@ -69,10 +75,12 @@ class X25519Group:
 
     def public_key(self, private_key: bytes) -> bytes:
         """See `DhGroup.public_key`."""
+        _check_private(private_key, 32)
         return bindings.crypto_scalarmult_base(private_key)
 
     def exchange(self, private_key: bytes, public_key: bytes) -> bytes:
         """See `DhGroup.exchange`."""
+        _check_private(private_key, 32)
         if len(public_key) != 32:
             raise MalformedError("A public key does not have the length of an X25519 key.")
         try:
@@ -101,11 +109,13 @@ class X448Group:
 
     def public_key(self, private_key: bytes) -> bytes:
         """See `DhGroup.public_key`."""
+        _check_private(private_key, 56)
         key = x448.X448PrivateKey.from_private_bytes(private_key)
         return key.public_key().public_bytes_raw()
 
     def exchange(self, private_key: bytes, public_key: bytes) -> bytes:
         """See `DhGroup.exchange`."""
+        _check_private(private_key, 56)
         try:
             peer = x448.X448PublicKey.from_public_bytes(public_key)
             return x448.X448PrivateKey.from_private_bytes(private_key).exchange(peer)
@@ -143,7 +153,11 @@ class NistGroup:
         raise MalformedError("No private key can be derived from this material.")
 
     def _private(self, private_key: bytes) -> ec.EllipticCurvePrivateKey:
-        return ec.derive_private_key(int.from_bytes(private_key, "big"), self._curve)
+        # Some store these numbers without their leading zeros; the range is what counts.
+        value = int.from_bytes(private_key, "big")
+        if not 0 < value < self._order:
+            raise MalformedError("A private key is outside the range of its curve.")
+        return ec.derive_private_key(value, self._curve)
 
     def _public(self, public_key: bytes) -> ec.EllipticCurvePublicKey:
         if len(public_key) != self.public_bytes or public_key[0] != 4:

@@ -62,7 +62,7 @@ class HpkeContext:
         return plaintext
 
     def export(self, context: bytes, length: int) -> bytes:
-        """Return ``length`` bytes of secret for ``context`` (§5.3)."""
+        """Return ``length`` bytes of secret for ``context`` (§5.3), at most 255 hashes."""
         return self._hpke.expand(self._exporter_secret, b"sec", context, length)
 
     def __repr__(self) -> str:
@@ -187,7 +187,13 @@ class Hpke:
         return self._context(self.kem.decapsulate(enc, private_key, public_key), info)
 
     def expand(self, secret: bytes, label: bytes, info: bytes, length: int) -> bytes:
-        """LabeledExpand under this suite's identifier (§4)."""
+        """LabeledExpand under this suite's identifier (§4).
+
+        Raises:
+            UsageError: more than 255 hashes are asked for (§5.3).
+        """
+        if length > 255 * self.hash_bytes:
+            raise UsageError("An HPKE secret cannot be that long.")
         labeled = length.to_bytes(2, "big") + self._expand_prefix + label + info
         block = b""
         output = b""

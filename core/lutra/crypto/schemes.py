@@ -55,6 +55,8 @@ class Ed25519:
 
     def sign(self, private_key: bytes, message: bytes, public_key: bytes) -> bytes:
         """See `SignatureScheme.sign`."""
+        if len(private_key) != 32 or len(public_key) != 32:
+            raise UsageError("An Ed25519 key must have 32 bytes.")
         return bindings.crypto_sign(message, private_key + public_key)[:64]
 
     def is_valid(self, public_key: bytes, message: bytes, signature: bytes) -> bool:
@@ -68,8 +70,18 @@ class Ed25519:
         return True
 
 
+_P448 = 2**448 - 2**224 - 1
+# Points whose multiples by the cofactor vanish: one signature fits every message under such a key.
+# libsodium refuses their like on Ed25519; OpenSSL lets those of order 4 pass here.
+_SMALL_ORDER_448 = frozenset(
+    y.to_bytes(56, "little") + sign
+    for y in (0, 1, _P448 - 1, _P448, _P448 + 1)
+    for sign in (b"\x00", b"\x80")
+)
+
+
 class Ed448:
-    """Ed448 through `cryptography`."""
+    """Ed448 through `cryptography`; keys of small order are refused."""
 
     def generate(self, random: Random = system_random) -> tuple[bytes, bytes]:
         """See `SignatureScheme.generate`."""
@@ -89,6 +101,8 @@ class Ed448:
 
     def is_valid(self, public_key: bytes, message: bytes, signature: bytes) -> bool:
         """See `SignatureScheme.is_valid`."""
+        if public_key in _SMALL_ORDER_448:
+            return False
         try:
             ed448.Ed448PublicKey.from_public_bytes(public_key).verify(signature, message)
         except (InvalidSignature, ValueError, InternalError):

@@ -27,6 +27,11 @@ def _expand(seed: bytes) -> tuple[mlkem.MLKEM768PrivateKey, bytes]:
     return mlkem.MLKEM768PrivateKey.from_seed_bytes(expanded[:64]), expanded[64:]
 
 
+def _check_private(private_key: bytes) -> None:
+    if len(private_key) != XWing.private_bytes:
+        raise MalformedError("A private key does not have the length of an X-Wing seed.")
+
+
 class XWing:
     """KEM 0x647A; see `lutra.crypto.kem.Kem` for the operations."""
 
@@ -51,8 +56,7 @@ class XWing:
 
     def public_key(self, private_key: bytes) -> bytes:
         """Return the public key of a 32-byte seed."""
-        if len(private_key) != self.private_bytes:
-            raise MalformedError("A private key does not have the length of an X-Wing seed.")
+        _check_private(private_key)
         post_quantum, classical = _expand(private_key)
         return post_quantum.public_key().public_bytes_raw() + bindings.crypto_scalarmult_base(
             classical
@@ -81,6 +85,7 @@ class XWing:
         """Return the shared secret of an encapsulation."""
         if len(enc) != self.enc_bytes:
             raise MalformedError("An encapsulated key does not have the length of X-Wing's.")
+        _check_private(private_key)
         post_quantum, classical = _expand(private_key)
         shared_pq = post_quantum.decapsulate(enc[:_MLKEM_CIPHERTEXT_BYTES])
         enc_classical = enc[_MLKEM_CIPHERTEXT_BYTES:]

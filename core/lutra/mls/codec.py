@@ -186,9 +186,17 @@ class Reader:
 
 
 def decode_whole(decode: Callable[[Reader], _T], data: bytes) -> _T:
-    """Decode a structure that must fill ``data`` exactly."""
+    """Decode a received structure that must fill ``data`` exactly."""
     if len(data) > MAX_MESSAGE_BYTES:
         raise MlsMalformedError("A message is larger than allowed.", "2.1")
+    return decode_stored(decode, data)
+
+
+def decode_stored(decode: Callable[[Reader], _T], data: bytes) -> _T:
+    """Decode a structure of one's own that must fill ``data`` exactly, whatever its size.
+
+    A state grows with what others sent; it must never grow beyond what can be read again.
+    """
     reader = Reader(data)
     value = decode(reader)
     reader.finish()

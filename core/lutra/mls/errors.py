@@ -128,7 +128,11 @@ class MlsUsageError(LocalError):
 
 
 class OwnMessageError(MlsUsageError):
-    """A message is one's own; take the staged state that came with it instead."""
+    """A message is one's own; take the staged state that came with it instead.
+
+    A private message only claims so: the key that would prove it is gone, and any member can make
+    the claim. Find the staged state by the message's bytes, never by this error alone.
+    """
 
     code = "mls.own-message"
 

@@ -3,6 +3,10 @@
 A `Group` never changes. Whatever consumes a key or begins an epoch returns a new `Group` beside
 the messages to send; store both together, then send. Any number of past and concurrent epochs
 may be kept, serialised and resumed side by side.
+
+Send from the newest state only. Two messages sent from one state share key and generation: only
+their random reuse guards (§6.3.1, 32 bits) keep the nonces apart, and members open the first that
+arrives and refuse the other. Rivalling private commits made in one epoch share them knowingly.
 """
 
 from __future__ import annotations
@@ -22,7 +26,7 @@ from lutra.mls.framing import ContentType, PublicMessage, WireFormat
 from lutra.mls.joining import ExternalJoin, create_state, join_by_commit, join_by_welcome
 from lutra.mls.key_package import KeyPackage, KeyPackageBundle
 from lutra.mls.key_schedule import export_secret
-from lutra.mls.leaf import Extensions, LeafContent, LeafNode
+from lutra.mls.leaf import PROTOCOL_MLS10, Extensions, LeafContent, LeafNode
 from lutra.mls.messages import GroupInfo, Message, Welcome, decode_message, encode_message
 from lutra.mls.persistence import decode_state, encode_state
 from lutra.mls.private_message import PrivateMessage
@@ -98,8 +102,10 @@ class Group(EpochView):
             bundle: the key package the Welcome was made for.
             tree: the encoded ratchet tree, where the Welcome does not carry it.
             psks: finds pre-shared keys.
-            parent: the group this one branches off or replaces.
-            services: randomness, time, credential checks, limits.
+            parent: the group this one branches off or replaces, in the epoch it does so; a Welcome
+                into a group that does not prove it is refused.
+            services: randomness, time, credential checks, limits. Whether the group id is new to
+                this device (§12.4.3.1) is for the caller to check.
 
         Raises:
             MlsRemoteError: the Welcome breaks a rule; the subclass says which.
@@ -190,7 +196,13 @@ class Group(EpochView):
 
     @property
     def epoch_authenticator(self) -> bytes:
-        """Equal for all members who share this epoch (§8.7)."""
+        """Equal for all members who share this epoch (§8.7).
+
+        Raises:
+            InactiveGroupError: this device was removed.
+        """
+        if self._state.status is Status.REMOVED:
+            self._state.need_active()
         return self._state.secrets.epoch_authenticator
 
     @property
@@ -233,7 +245,7 @@ class Group(EpochView):
     def encrypt(
         self, data: bytes, *, authenticated_data: bytes = b"", padding: int | None = None
     ) -> SentMessage[Group]:
-        """Encrypt application data to the group (§15).
+        """Encrypt application data to the group (§15); go on with the group returned only.
 
         Args:
             data: what to send.
@@ -242,7 +254,7 @@ class Group(EpochView):
 
         Raises:
             InactiveGroupError: the group has ended.
-            MlsUsageError: proposals wait; commit first (§12.4).
+            MlsUsageError: proposals wait, so commit first (§12.4), or the data is too large.
         """
         made = send_application(self._state, data, authenticated_data, padding, self._services)
         return self._sent(*made)
@@ -389,8 +401,8 @@ class Group(EpochView):
         reinit = self._state.reinit
         if reinit is None:
             raise MlsUsageError("The group was not re-initialised.", "11.2")
-        if bundle.key_package.suite_id != reinit.suite_id:
-            raise MlsUsageError("The new group has another cipher suite.", "11.2")
+        if (reinit.version, reinit.suite_id) != (PROTOCOL_MLS10, bundle.key_package.suite_id):
+            raise MlsUsageError("The new group has another version or cipher suite.", "11.2")
         return self._continue(
             bundle,
             reinit.group_id,

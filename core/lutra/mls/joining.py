@@ -29,11 +29,17 @@ from lutra.mls.key_schedule import (
 from lutra.mls.leaf import (
     EXTENSION_EXTERNAL_PUB,
     EXTENSION_RATCHET_TREE,
+    PROTOCOL_MLS10,
     Extensions,
     LeafContent,
     find_extension,
 )
-from lutra.mls.leaf_validation import check_key_package, check_members
+from lutra.mls.leaf_validation import (
+    check_external_senders,
+    check_key_package,
+    check_members,
+    check_total_lifetime,
+)
 from lutra.mls.messages import GroupInfo, GroupSecrets, Welcome
 from lutra.mls.proposal_list import SentProposal, plan_proposals
 from lutra.mls.proposals import (
@@ -71,6 +77,7 @@ def create_state(
     check_key_package(key_package, suite, services, is_sending=True)
     tree = RatchetTree.single(suite, key_package.leaf)
     check_members(tree, extensions, None)
+    check_external_senders(extensions, (), services)
     context = GroupContext.create(
         suite.suite_id,
         group_id,
@@ -98,7 +105,8 @@ def check_joined_tree(tree: RatchetTree, context: GroupContext, services: Servic
 
     Raises:
         InvalidTreeError: tree hash, parent hashes, unmerged leaves or keys are wrong.
-        InvalidLeafError: a leaf does not fit or is not signed by its member.
+        InvalidLeafError: a leaf does not fit, or an external sender is refused.
+        InvalidKeyPackageError: a leaf's lifetime is longer than the policy allows.
     """
     if tree.tree_hash() != context.tree_hash:
         raise InvalidTreeError("A tree is not the one its group agreed on.", "12.4.3.1")
@@ -106,7 +114,9 @@ def check_joined_tree(tree: RatchetTree, context: GroupContext, services: Servic
     check_unmerged_leaves(tree)
     check_parent_hashes(tree)
     check_members(tree, context.extensions, None)
+    check_external_senders(context.extensions, (), services)
     for index, leaf in tree.members():
+        check_total_lifetime(leaf.lifetime, services)
         if not leaf.is_signed(tree.suite, context.group_id, index):
             raise InvalidTreeError("A leaf is not signed by its member.", "7.3", leaf=index)
         if not services.authenticate(leaf.credential, leaf.signature_key):
@@ -216,9 +226,11 @@ def join_by_welcome(
     transcript = info.context.confirmed_transcript_hash
     if not suite.has_mac(confirmation_key, transcript, info.confirmation_tag):
         raise MlsSignatureError("A Welcome has a wrong confirmation tag.", "12.4.3.1")
-    for psk_id in secrets.psks:
-        if _is_special(psk_id):
-            _check_continuation(psk_id, public, parent)
+    special = [psk_id for psk_id in secrets.psks if _is_special(psk_id)]
+    if parent is not None and not special:
+        raise InvalidWelcomeError("A group does not continue the one it should.", "12.4.3.1")
+    for psk_id in special:
+        _check_continuation(psk_id, public, parent)
     return MemberState(
         public=public,
         own_index=own,
@@ -250,12 +262,16 @@ def _joined_keys(
     path_secret: bytes | None,
 ) -> PrivateKeys:
     keys: PrivateKeys = {own * 2: bundle.leaf_private}
-    if path_secret is None:
-        return keys
-    if signer == own:
-        raise InvalidWelcomeError("A Welcome is signed by the newcomer.", "12.4.3.1")
-    start = tree_math.common_ancestor(own * 2, signer * 2)
-    keys.update(derive_upwards(tree, signer, start, path_secret)[0])
+    if path_secret is not None:
+        if signer == own:
+            raise InvalidWelcomeError("A Welcome is signed by the newcomer.", "12.4.3.1")
+        start = tree_math.common_ancestor(own * 2, signer * 2)
+        keys.update(derive_upwards(tree, signer, start, path_secret)[0])
+    # Others will seal to these nodes: a newcomer without the key could not follow the group.
+    for index in tree_math.direct_path(own * 2, tree.leaf_count):
+        node = tree.parent_node(index)
+        if node is not None and index not in keys and own not in node.unmerged_leaves:
+            raise InvalidWelcomeError("A Welcome withholds a path secret.", "12.4.3.1")
     return keys
 
 
@@ -266,7 +282,10 @@ def _check_continuation(
     context = public.context
     if context.epoch != 1:
         raise InvalidWelcomeError("A group that continues another begins late.", "12.4.3.1")
-    if parent is None or parent.public.context.group_id != psk.group_id:
+    if parent is None or (psk.group_id, psk.epoch) != (
+        parent.public.context.group_id,
+        parent.public.context.epoch,
+    ):
         raise InvalidWelcomeError("The group that is continued is unknown here.", "12.4.3.1")
     before = {leaf.credential for _, leaf in parent.public.tree.members()}
     after = {leaf.credential for _, leaf in public.tree.members()}
@@ -277,8 +296,8 @@ def _check_continuation(
     reinit = parent.reinit
     if (
         reinit is None
-        or psk.epoch != parent.public.context.epoch
-        or (reinit.group_id, reinit.suite_id) != (context.group_id, context.suite_id)
+        or (reinit.version, reinit.group_id, reinit.suite_id)
+        != (PROTOCOL_MLS10, context.group_id, context.suite_id)
         or reinit.extensions != context.extensions
         or not before <= after
     ):

@@ -48,16 +48,25 @@ def check_lifetime(lifetime: Lifetime | None, services: Services, *, is_sending:
     """
     if lifetime is None:
         return
-    policy = services.policy
-    if lifetime.not_after < lifetime.not_before or (
-        policy.max_lifetime is not None
-        and lifetime.not_after - lifetime.not_before > policy.max_lifetime
-    ):
-        raise InvalidKeyPackageError("A key package is valid for too long a time.", "7.2")
-    if (is_sending or policy.check_received_lifetimes) and not (
+    check_total_lifetime(lifetime, services)
+    if (is_sending or services.policy.check_received_lifetimes) and not (
         lifetime.not_before <= services.clock() <= lifetime.not_after
     ):
         raise InvalidKeyPackageError("A key package is not valid at this time.", "7.3")
+
+
+def check_total_lifetime(lifetime: Lifetime | None, services: Services) -> None:
+    """Check how long a lifetime is in all, wherever its leaf appears (§7.2).
+
+    Raises:
+        InvalidKeyPackageError: it is longer than the policy allows, or ends before it begins.
+    """
+    longest = services.policy.max_lifetime
+    if lifetime is not None and (
+        lifetime.not_after < lifetime.not_before
+        or (longest is not None and lifetime.not_after - lifetime.not_before > longest)
+    ):
+        raise InvalidKeyPackageError("A key package is valid for too long a time.", "7.2")
 
 
 def check_key_package(

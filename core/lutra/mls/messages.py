@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from lutra.mls.codec import Reader, decode_whole, optional, u16, u32, vector
-from lutra.mls.errors import MlsMalformedError, UnsupportedError
+from lutra.mls.codec import MAX_MESSAGE_BYTES, Reader, decode_whole, optional, u16, u32, vector
+from lutra.mls.errors import MlsMalformedError, MlsUsageError, UnsupportedError
 from lutra.mls.framing import PublicMessage, WireFormat
 from lutra.mls.key_package import KeyPackage
 from lutra.mls.key_schedule import GroupContext
@@ -156,8 +156,15 @@ _WIRE_FORMATS: dict[type, WireFormat] = {
 
 
 def encode_message(message: Message) -> bytes:
-    """Encode as MLSMessage."""
-    return u16(PROTOCOL_MLS10) + u16(_WIRE_FORMATS[type(message)]) + message.encode()
+    """Encode as MLSMessage.
+
+    Raises:
+        MlsUsageError: it is larger than receivers accept.
+    """
+    encoded = u16(PROTOCOL_MLS10) + u16(_WIRE_FORMATS[type(message)]) + message.encode()
+    if len(encoded) > MAX_MESSAGE_BYTES:
+        raise MlsUsageError("A message is too large to be sent.", "2.1", length=len(encoded))
+    return encoded
 
 
 def decode_message(data: bytes) -> Message:

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from lutra.mls.codec import Reader, decode_whole, optional, u32, u64, vector
+from dataclasses import replace
+
+from lutra.errors import UsageError
+from lutra.mls.codec import Reader, decode_stored, decode_whole, optional, u32, u64, vector
 from lutra.mls.errors import MlsMalformedError, MlsUsageError
 from lutra.mls.framing import Sender
 from lutra.mls.key_schedule import EpochSecrets, GroupContext
@@ -59,9 +62,7 @@ def decode_public(reader: Reader, tree: RatchetTree | None) -> PublicState:
     if tree is None or tree.tree_hash() != context.tree_hash:
         raise MlsUsageError("A stored group needs the tree of its epoch.", "7.8")
     public = PublicState.create(suite, context, tree, reader.vector())
-    for reference, sent in reader.items(_decode_sent):
-        public = public.with_proposal(reference, sent)
-    return public
+    return replace(public, proposals=dict(reader.items(_decode_sent)))
 
 
 def _decode_sent(reader: Reader) -> tuple[bytes, SentProposal]:
@@ -105,7 +106,7 @@ def decode_state(data: bytes, tree: RatchetTree | None) -> MemberState:
         MlsMalformedError: the bytes are something else.
         MlsUsageError: the tree is missing, or another one.
     """
-    return decode_whole(lambda reader: _decode_state(reader, tree), data)
+    return decode_stored(lambda reader: _decode_state(reader, tree), data)
 
 
 def _decode_state(reader: Reader, tree: RatchetTree | None) -> MemberState:
@@ -118,13 +119,13 @@ def _decode_state(reader: Reader, tree: RatchetTree | None) -> MemberState:
     private_keys = dict(reader.items(lambda r: (r.u32(), r.vector())))
     authenticator = reader.vector()
     kept = {name: reader.vector() if reader.present() else None for name in _SECRET_NAMES}
-    secret_tree = SecretTree.decode(public.suite, reader)
+    secret_tree = SecretTree.decode(public.suite, public.tree.leaf_count, reader)
     pending = dict(reader.items(lambda r: (r.vector(), (r.vector(), r.vector()))))
     resumption = reader.items(lambda r: (r.u64(), r.vector()))
     reinit = decode_proposal(reader) if reader.present() else None
     if reinit is not None and not isinstance(reinit, ReInit):
         raise MlsMalformedError("A stored group is malformed.", "2")
-    return MemberState(
+    state = MemberState(
         public=public,
         own_index=own_index,
         signature_private=signature_private,
@@ -136,3 +137,26 @@ def _decode_state(reader: Reader, tree: RatchetTree | None) -> MemberState:
         status=Status(status),
         reinit=reinit,
     )
+    if state.status is not Status.REMOVED:
+        _check_own_keys(state)
+    return state
+
+
+def _check_own_keys(state: MemberState) -> None:
+    """Check that a stored state's own keys have the form of keys and fit its leaf.
+
+    Signing with another public key than one's own would give an Ed25519 private key away.
+    """
+    suite, tree = state.public.suite, state.public.tree
+    longest = suite.hpke.kem.private_bytes
+    if any(
+        node >= tree.node_count or len(key) > longest for node, key in state.private_keys.items()
+    ):
+        raise MlsMalformedError("A stored group holds keys of another kind.", "7.5")
+    leaf = tree.leaf(state.own_index)
+    try:
+        own = suite.signatures.public_key(state.signature_private)
+    except UsageError:
+        own = None
+    if leaf is None or own != leaf.signature_key:
+        raise MlsMalformedError("A stored group's keys are not those of its member.", "7.3")

@@ -73,9 +73,10 @@ def unprotect(
             public.suite, state.secrets.need("membership_key"), public.context
         ):
             raise MlsSignatureError("A message has a wrong membership tag.", "6.2")
+    # The signature first: any member could put our name on a public message.
+    check_signature(public, content, services)
     if content.content.sender == Sender.member(state.own_index):
         raise OwnMessageError("A message came back to its sender.", "12.4.2")
-    check_signature(public, content, services)
     return Opened(content, state)
 
 

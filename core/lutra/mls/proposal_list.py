@@ -99,6 +99,7 @@ def plan_proposals(
     committer: int | None,
     is_sending: bool = False,
     usage: int = USAGE_APPLICATION,
+    known: set[object] | None = None,
 ) -> ProposalPlan:
     """Check a list of proposals (§12.2) and sort it by effect.
 
@@ -111,6 +112,8 @@ def plan_proposals(
         is_sending: whether we are committing ourselves.
         usage: the one usage of resumption keys allowed besides ``application``: of a group that
             is being branched or re-initialised.
+        known: key packages and leaves found valid before, which are not verified again; what is
+            found valid is added. For lists tried in turn within one call.
 
     Raises:
         InvalidProposalError: the list, or one proposal, is invalid.
@@ -118,7 +121,13 @@ def plan_proposals(
         InvalidLeafError: an Update's leaf is.
     """
     checker = _Checker(
-        context, tree, services, committer=committer, is_sending=is_sending, usage=usage
+        context,
+        tree,
+        services,
+        committer=committer,
+        is_sending=is_sending,
+        usage=usage,
+        known=set() if known is None else known,
     )
     for sent in proposals:
         check_proposal_sender(sent.sender, sent.proposal)
@@ -138,6 +147,7 @@ class _Checker:
         committer: int | None,
         is_sending: bool,
         usage: int,
+        known: set[object],
     ) -> None:
         self._context = context
         self._tree = tree
@@ -145,6 +155,7 @@ class _Checker:
         self._committer = committer
         self._is_sending = is_sending
         self._usage = usage
+        self._known = known
         self._adds: list[KeyPackage] = []
         self._updates: dict[int, LeafNode] = {}
         self._removes: dict[int, None] = {}
@@ -162,12 +173,14 @@ class _Checker:
             raise InvalidProposalError("An external commit holds a forbidden proposal.", "12.2")
         match proposal:
             case Add(key_package):
-                check_key_package(
-                    key_package,
-                    self._tree.suite,
-                    self._services,
-                    is_sending=self._is_sending,
-                )
+                if key_package not in self._known:
+                    check_key_package(
+                        key_package,
+                        self._tree.suite,
+                        self._services,
+                        is_sending=self._is_sending,
+                    )
+                    self._known.add(key_package)
                 self._adds.append(key_package)
             case Update(leaf):
                 self._take_update(sent.sender, leaf)
@@ -202,8 +215,10 @@ class _Checker:
             raise InvalidProposalError("A commit changes one leaf twice.", "12.2")
         if leaf.source != SOURCE_UPDATE:
             raise InvalidLeafError("An update holds a leaf from elsewhere.", "7.3")
-        check_leaf_signature(leaf, self._tree.suite, self._context.group_id, index)
-        check_replacement(old, leaf, self._services)
+        if (index, leaf) not in self._known:
+            check_leaf_signature(leaf, self._tree.suite, self._context.group_id, index)
+            check_replacement(old, leaf, self._services)
+            self._known.add((index, leaf))
         self._updates[index] = leaf
 
     def _take_remove(self, removed: int) -> None:

@@ -7,7 +7,7 @@ update path encrypts; a commit it accepts may still be one that no member can en
 
 from __future__ import annotations
 
-from lutra.mls.codec import decode_whole
+from lutra.mls.codec import decode_stored
 from lutra.mls.epoch_view import EpochView
 from lutra.mls.errors import InvalidCommitError, MlsMalformedError
 from lutra.mls.framing import ContentType, PublicMessage
@@ -125,7 +125,7 @@ class PublicGroup(EpochView):
             MlsMalformedError: the bytes are something else.
             MlsUsageError: the tree is missing, or another one.
         """
-        state = decode_whole(lambda reader: decode_public(reader, tree), data)
+        state = decode_stored(lambda reader: decode_public(reader, tree), data)
         return cls(state, services or Services())
 
     def __repr__(self) -> str:

@@ -10,8 +10,8 @@ from dataclasses import dataclass, field
 
 from lutra.mls import tree_math
 from lutra.mls.codec import Reader, u32, vector
-from lutra.mls.errors import MlsUsageError, TooFarAheadError, UsedKeyError
-from lutra.mls.suites import CipherSuite
+from lutra.mls.errors import MlsMalformedError, MlsUsageError, TooFarAheadError, UsedKeyError
+from lutra.mls.suites import NONCE_BYTES, CipherSuite
 
 HANDSHAKE = 0
 APPLICATION = 1
@@ -161,11 +161,23 @@ class SecretTree:
         return u32(self.leaves) + vector(nodes) + vector(b"".join(ratchets))
 
     @classmethod
-    def decode(cls, suite: CipherSuite, reader: Reader) -> SecretTree:
-        """Read what `encode` wrote."""
-        leaves = reader.u32()
+    def decode(cls, suite: CipherSuite, leaves: int, reader: Reader) -> SecretTree:
+        """Read what `encode` wrote for a tree of ``leaves`` leaves.
+
+        Raises:
+            MlsMalformedError: the bytes are something else.
+        """
+        if reader.u32() != leaves:
+            raise MlsMalformedError("Stored message keys are of another tree.", "9")
         nodes = dict(reader.items(lambda r: (r.u32(), r.vector())))
         ratchets = dict(reader.items(_decode_ratchet))
+        secrets = [*nodes.values(), *(ratchet.secret for ratchet in ratchets.values())]
+        if any(len(secret) != suite.hash_bytes for secret in secrets) or any(
+            (len(key), len(nonce)) != (suite.key_bytes, NONCE_BYTES)
+            for ratchet in ratchets.values()
+            for key, nonce in ratchet.skipped.values()
+        ):
+            raise MlsMalformedError("Stored message keys have a wrong length.", "9")
         return cls(suite, leaves, nodes, ratchets)
 
 

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 
 from lutra.mls.errors import MlsRemoteError
+from lutra.mls.framing import Sender
 from lutra.mls.proposal_list import SentProposal, apply_plan, plan_proposals
 from lutra.mls.proposals import (
     USAGE_APPLICATION,
@@ -18,6 +20,9 @@ from lutra.mls.proposals import (
 from lutra.mls.services import PskLookup, Services
 from lutra.mls.state import MemberState
 from lutra.mls.transition import check_new_members
+
+_MISFITS = 4
+"""Proposals of one sender that may spoil the list before its others are left out too."""
 
 
 def select_proposals(
@@ -33,7 +38,8 @@ def select_proposals(
     Removes win over updates of the same leaf, later updates over earlier ones; one's own update
     and one's own removal cannot be committed by oneself; pre-shared keys must be at hand; a
     re-initialisation waits for everything else. A proposal that still spoils the list is left
-    out, so that nobody can hold up a group by proposing nonsense.
+    out, and with several of them everything else its sender proposed, so that nobody can hold up
+    a group by proposing nonsense.
 
     Args:
         state: the committer's.
@@ -43,12 +49,23 @@ def select_proposals(
         usage: see `plan_proposals`.
     """
     chosen = _by_subject(state, psks, by_value)
-    if not chosen or _fits(state, [*chosen.values(), *by_value], services, usage):
-        return chosen
+    known: set[object] = set()
+    refused: Counter[Sender] = Counter()
     fitting: dict[bytes, SentProposal] = {}
-    for reference, sent in chosen.items():
-        if _fits(state, [*fitting.values(), sent, *by_value], services, usage):
-            fitting[reference] = sent
+    # Halves are tried whole, so that a few misfits among many cost little.
+    pending = [list(chosen.items())]
+    while pending:
+        part = [item for item in pending.pop() if refused[item[1].sender] < _MISFITS]
+        if not part:
+            continue
+        proposals = [*fitting.values(), *(sent for _, sent in part), *by_value]
+        if _fits(state, proposals, services, usage, known):
+            fitting.update(part)
+        elif len(part) == 1:
+            refused[part[0][1].sender] += 1
+        else:
+            half = len(part) // 2
+            pending += [part[half:], part[:half]]
     return fitting
 
 
@@ -96,7 +113,11 @@ def _subject(sent: SentProposal) -> object:
 
 
 def _fits(
-    state: MemberState, proposals: Sequence[SentProposal], services: Services, usage: int
+    state: MemberState,
+    proposals: Sequence[SentProposal],
+    services: Services,
+    usage: int,
+    known: set[object],
 ) -> bool:
     public = state.public
     try:
@@ -108,6 +129,7 @@ def _fits(
             committer=state.own_index,
             is_sending=True,
             usage=usage,
+            known=known,
         )
         draft = public.tree.edit()
         added = apply_plan(draft, plan)
