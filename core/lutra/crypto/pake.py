@@ -7,6 +7,7 @@ must answer one peer's share only: every further answer would be a further guess
 from __future__ import annotations
 
 import spake2
+from spake2.ed25519_basic import NotOnCurve
 
 from lutra.crypto.kdf import hkdf
 from lutra.errors import MalformedError
@@ -49,7 +50,7 @@ class Spake2:
         """
         try:
             return self._protocol.finish(self._peer_side + peer_share)
-        except (spake2.SPAKEError, ValueError, AssertionError):
+        except (spake2.SPAKEError, NotOnCurve, ValueError):
             raise MalformedError("The other side's share of a key exchange is not sound.") from None
 
     def __repr__(self) -> str:

@@ -48,10 +48,12 @@ from lutra.identity.pairing_table import (
     CANCELLED_HERE,
     CANCELLED_LATE,
     CANCELLED_THERE,
+    CANCELLED_THERE_LATE,
     KNOWN,
     REASONS,
     TERMINAL,
     TIMES,
+    UNCONFIRMED,
     Event,
     Role,
     Side,
@@ -145,7 +147,7 @@ class Pairing:
 
     @property
     def sentence(self) -> str:
-        """Why it ended without success, for people; empty otherwise."""
+        """What people should know about how it ended; empty if all went well."""
         return self._memory.sentence
 
     @property
@@ -512,6 +514,6 @@ def _sentence(before: State, event: Event, after: State) -> str:
         return REASONS[before, event]
     if after is State.CANCELLED:
         if event is Event.PEER_CANCEL:
-            return CANCELLED_THERE
+            return CANCELLED_THERE_LATE if before is State.DELIVERING else CANCELLED_THERE
         return CANCELLED_LATE if before is State.DELIVERING else CANCELLED_HERE
-    return ""
+    return UNCONFIRMED if event is Event.TIMEOUT else ""

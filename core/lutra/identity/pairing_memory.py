@@ -36,7 +36,7 @@ class Memory:
         blinding: opens the commitment to ``card``.
         state: where the pairing stands.
         deadline: when the state is left for lack of progress.
-        sentence: why it ended without success.
+        sentence: what people should know about how it ended.
         attempts: connections made before the code was confirmed.
         strangers: connections that were not the other device's.
         keys: the latest exchange's result.

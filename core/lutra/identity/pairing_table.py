@@ -115,7 +115,6 @@ _STEPS: dict[Key, State] = {
     (Role.EXISTING, _S.DELIVERING, _E.RECEIPT): _S.DONE,
     # The addition stands, whether or not the new device could say so.
     (Role.EXISTING, _S.DELIVERING, _E.TIMEOUT): _S.DONE,
-    (Role.EXISTING, _S.DELIVERING, _E.PEER_CANCEL): _S.DONE,
 }
 KNOWN = frozenset({_S.INTRODUCING, _S.COMPARING, _S.AGREEING, _S.ADMITTING, _S.DELIVERING})
 """States in which the codes were the same: a lost connection is taken up again."""
@@ -199,6 +198,14 @@ CANCELLED_HERE = "Pairing was cancelled. Nothing was added."
 CANCELLED_LATE = (
     "Pairing was ended here, but the new device had been added already. If you do not want it, "
     "remove it from the list of your devices."
+)
+UNCONFIRMED = (
+    "The new device was added but has not said that it knows. It will learn it when the devices "
+    "meet. If pairing failed there, remove it here and start again."
+)
+CANCELLED_THERE_LATE = (
+    "Pairing was ended on the new device after it had been added. Remove it from the list of your "
+    "devices, or start again with a fresh key on it."
 )
 CANCELLED_THERE = "Pairing was cancelled on the other device. Nothing was added."
 
