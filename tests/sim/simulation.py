@@ -98,12 +98,12 @@ class Simulation:
         actions: list[tuple[Callable[[], None], int]] = [
             (self._deliver, 50),
             (self._tend, 25),
-            (self._send, 12),
-            (self._change, 7),
-            (self._renew, 4),
+            (self._send, 15),
+            (self._change, 12),
+            (self._renew, 5),
             (self._crash, 3),
             (self._partition, 2),
-            (self._attack, 3 if self.malicious else 0),
+            (self._attack, 4 if self.malicious else 0),
         ]
         chosen = self.random.choices([item for item, _ in actions], [w for _, w in actions])
         chosen[0]()

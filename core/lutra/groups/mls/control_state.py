@@ -164,7 +164,9 @@ class ControlState:
                 if offer.device != author:
                     raise ControlError("A device asks for another one to be added anew.")
                 self._offer(index, (offer,))
-                self.stale.add(index, author)
+                head = self.head(past)
+                assert head is not None
+                self.stale.add(index, author, head)
             case EpochCommit():
                 return self._commit(operation, index, content)
             case Opinion():

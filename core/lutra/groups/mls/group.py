@@ -157,7 +157,7 @@ class MlsGroup:
         Args:
             group: the group's id.
             setup: as before.
-            operations: all control operations, each after those it follows.
+            operations: all control operations, in the order they were received or made.
             private_state: what `private_state` returned when the last of them was stored.
         """
         self = cls(group, setup)
@@ -165,12 +165,15 @@ class MlsGroup:
             self._take(operation)
         self._keyring = Keyring.from_bytes(private_state, self.control.tree, self._services)
         for node in self.control.tree:
-            self._enter(node)
+            # What was stored after the private state was not processed yet.
+            if node.index >= self._keyring.processed:
+                self._enter(node)
         self._settle()
         return self
 
     def private_state(self) -> bytes:
         """Return the secrets to be stored, encrypted, together with the operations."""
+        self._keyring.processed = len(self.control.history)
         return self._keyring.to_bytes()
 
     # What is known
@@ -324,10 +327,15 @@ class MlsGroup:
         if self._device not in control.auth().leaves:
             keyring.outside_since = None
             self._on_removed()
-        elif keyring.group(head.id) is not None:
+        elif self._is_inside(head):
             keyring.outside_since = None
         elif keyring.outside_since is None:
             keyring.outside_since = now
+
+    def _is_inside(self, head: EpochNode) -> bool:
+        """Tell whether this device holds the head's keys and has not asked to be added anew."""
+        held = self._keyring.group(head.id) is not None
+        return held and self._device not in self.control.unserved(head)
 
     def _on_removed(self) -> None:
         self._keyring.wipe()
@@ -439,11 +447,14 @@ class MlsGroup:
 
         Call it after receiving and every few seconds.
         """
-        head, now = self.control.head(), self._setup.clock()
-        if head is None or self._device not in self.control.auth().leaves:
+        now = self._setup.clock()
+        if self.control.head() is None or self._device not in self.control.auth().leaves:
             return []
         operations = self._words(signer)
-        if self._keyring.group(head.id) is None:
+        # What was just said may have moved the head.
+        head = self.control.head()
+        assert head is not None
+        if not self._is_inside(head):
             operations += self._resync(signer, head, now)
         elif self._is_ack_due(now):
             self._last_ack, self._apart_since = now, None

@@ -40,6 +40,7 @@ class Keyring:
         renewal: the epoch that carried out the last wish for fresh keys; empty while none has.
         failed: epochs whose commit did not open although their parent's keys are held.
         outside_since: since when (ms) this device cannot enter the head.
+        processed: how many operations this state has seen.
     """
 
     def __init__(self, services: Services) -> None:
@@ -51,6 +52,7 @@ class Keyring:
         self.renewal: bytes | None = None
         self.failed: set[bytes] = set()
         self.outside_since: int | None = None
+        self.processed = 0
 
     def group(self, epoch: bytes) -> Group | None:
         """Return the MLS state of an epoch, if it is held."""
@@ -176,6 +178,7 @@ class Keyring:
                 self.renewal,
                 sorted(self.failed),
                 self.outside_since,
+                self.processed,
             ]
         )
 
@@ -187,7 +190,7 @@ class Keyring:
             MalformedError: the bytes are something else.
         """
         fields = cast("list[Any]", decode(data, max_bytes=_MAX_STATE_BYTES))
-        if type(fields) is not list or len(fields) != 7 or fields[0] != _FORMAT:
+        if type(fields) is not list or len(fields) != 8 or fields[0] != _FORMAT:
             raise MalformedError("A stored group has an unknown form.")
         keyring = cls(services)
         for epoch, state, left in fields[1]:
@@ -204,6 +207,7 @@ class Keyring:
         keyring.renewal = fields[4]
         keyring.failed = set(fields[5])
         keyring.outside_since = fields[6]
+        keyring.processed = fields[7]
         return keyring
 
     def __repr__(self) -> str:

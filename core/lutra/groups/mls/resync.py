@@ -1,4 +1,8 @@
-"""Devices that cannot enter the head and ask to be added anew (GROUPS §2.8)."""
+"""Devices that cannot enter the head and ask to be added anew (GROUPS §2.8).
+
+A request counts at and below the head its author could not enter. On another branch it has lapsed:
+otherwise a commit that is voted down afterwards would leave all who complained unable to commit.
+"""
 
 from __future__ import annotations
 
@@ -14,6 +18,7 @@ EXTERNAL_AFTER_MS = 10 * 60 * 1000
 class _Request:
     index: int
     device: bytes
+    head: EpochNode
 
 
 class StaleBook:
@@ -23,9 +28,9 @@ class StaleBook:
         self._requests: list[_Request] = []
         self._served: dict[tuple[int, bytes], bool] = {}
 
-    def add(self, index: int, device: bytes) -> None:
-        """Note the request at ``index``."""
-        self._requests.append(_Request(index, device))
+    def add(self, index: int, device: bytes, head: EpochNode) -> None:
+        """Note the request at ``index``, whose author knew ``head``."""
+        self._requests.append(_Request(index, device, head))
 
     def unserved(self, node: EpochNode, known: int) -> frozenset[bytes]:
         """Return the devices with a request in ``known`` that no epoch up to ``node`` served."""
@@ -39,7 +44,7 @@ class StaleBook:
         key = (request.index, node.id)
         served = self._served.get(key)
         if served is None:
-            served = self._served[key] = any(
+            served = self._served[key] = not node.descends_from(request.head) or any(
                 request.device in epoch.added and epoch.known >> request.index & 1
                 for epoch in node.path()
             )
