@@ -147,7 +147,7 @@ class Ingest:
             # Taken without its body it would never be asked for again.
             return RefusalReason.INVALID
         key = operation.log_key
-        if self._logs.is_frozen(key):
+        if self._logs.is_after_fork(key, operation.seq_num):
             return RefusalReason.FROZEN
         head = batch.heads.get(key) or self._logs.head(group_id, key)
         if head is None and self._logs.is_elsewhere(group_id, key):
@@ -313,9 +313,10 @@ class Ingest:
         key = first.log_key
         context.store.forks.add(first)
         context.store.forks.add(second)
-        if self._logs.is_frozen(key):
+        known = self._logs.is_frozen(key)
+        self._logs.freeze(key, first.seq_num)
+        if known:
             return
-        self._logs.freeze(key)
         group = first.header.extensions.group
         if group is not None:
             evidence = ForkEvidence(first.header_bytes, second.header_bytes)

@@ -8,7 +8,7 @@ from typing import NamedTuple
 from lutra.errors import LocalError
 from lutra.log import LogHead, Placement, advance, next_time
 from lutra.node.context import Context
-from lutra.operation import Extensions, LogKey, Operation, sign_operation
+from lutra.operation import Extensions, LogKey, Operation, decode_operation, sign_operation
 from lutra.store.operations import OperationState
 from lutra.sync.heads import HeadSet
 
@@ -36,7 +36,7 @@ class LogKeeper:
         self._heads: dict[bytes, dict[LogKey, LogHead]] = {}
         self._by_log: dict[tuple[bytes, bytes], list[LogKey]] = {}
         self._head_sets: dict[tuple[bytes, bool], HeadSet] = {}
-        self._frozen: set[LogKey] | None = None
+        self._frozen: dict[LogKey, int] | None = None
 
     def forget(self) -> None:
         """Drop what is in memory, after a transaction was undone."""
@@ -63,10 +63,16 @@ class LogKeeper:
         """Tell whether a log's author was caught forking it."""
         return key in self._frozen_logs()
 
-    def freeze(self, key: LogKey) -> None:
-        """Append nothing to this log any more."""
+    def is_after_fork(self, key: LogKey, seq_num: int) -> bool:
+        """Tell whether a place of a log lies at or behind its author's fork."""
+        fork = self._frozen_logs().get(key)
+        return fork is not None and seq_num >= fork
+
+    def freeze(self, key: LogKey, seq_num: int) -> None:
+        """Append nothing to this log from a place on; what lies before may still come in."""
         self._context.store.logs.freeze(key)
-        self._frozen_logs().add(key)
+        forks = self._frozen_logs()
+        forks[key] = min(seq_num, forks.get(key, seq_num))
 
     def of_log(self, group: bytes, log: bytes) -> list[tuple[LogKey, LogHead]]:
         """Return all devices' logs with one id: a document's, or a group's control logs."""
@@ -189,7 +195,14 @@ class LogKeeper:
             self._by_log.setdefault((group, key.log), []).append(key)
         heads[key] = head
 
-    def _frozen_logs(self) -> set[LogKey]:
+    def _frozen_logs(self) -> dict[LogKey, int]:
         if self._frozen is None:
-            self._frozen = set(self._context.store.logs.frozen())
+            store = self._context.store
+            frozen = dict.fromkeys(store.logs.frozen(), 0)
+            places: dict[LogKey, int] = {}
+            for fork in store.forks.list():
+                operation = decode_operation(fork.header, None, check_signature=False)
+                seq_num = operation.seq_num
+                places[fork.key] = min(seq_num, places.get(fork.key, seq_num))
+            self._frozen = {key: places.get(key, place) for key, place in frozen.items()}
         return self._frozen
