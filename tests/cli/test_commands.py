@@ -22,6 +22,7 @@ from lutra.store.profile import default_directory
 
 from .conftest import Lutra, start_node
 
+LOOPBACK = ("--no-discovery", "--listen", "127.0.0.1:0")
 SENTENCE_END = (".", "?", "!", ")")
 
 
@@ -151,7 +152,7 @@ def test_invite_prints_a_code(ana: Lutra, group: str) -> None:
 
 
 def test_join_refuses_a_mistyped_code(ana: Lutra) -> None:
-    outcome = ana("group", "join", "no-such-code", "--address", "127.0.0.1:1")
+    outcome = ana("group", "join", "no-such-code", *LOOPBACK)
     assert outcome.status in (1, 2)
     assert outcome.err.strip().endswith(SENTENCE_END)
 
@@ -168,7 +169,7 @@ def test_two_devices_share_a_page(
     address = lutra.value("status")["listening"][0]
     ben = Lutra(short_directory / "ben", capsys, monkeypatch)
     ben.value("init", "--name", "Ben", "--device", "desk")
-    assert ben.value("group", "join", code, "--address", address)["name"] == "Choir"
+    assert ben.value("group", "join", code, "--address", address, *LOOPBACK)["name"] == "Choir"
     watcher = subprocess.Popen(
         [sys.executable, "-m", "lutra.cli", "watch", "--profile", str(lutra.profile)],
         stdout=subprocess.PIPE,
@@ -301,7 +302,7 @@ def test_the_passphrase_is_asked_for_on_a_terminal(lutra: Lutra) -> None:
 def test_a_second_node_on_the_profile_is_refused(
     node: subprocess.Popen[bytes], lutra: Lutra
 ) -> None:
-    outcome = lutra("run", "--no-discovery")
+    outcome = lutra("run", *LOOPBACK)
     assert outcome.status == 1
     assert "already running" in outcome.err
 

@@ -6,7 +6,7 @@ from typing import Any
 
 import click
 
-from lutra.cli.invocation import Invocation, common
+from lutra.cli.invocation import Invocation, common, network_options
 from lutra.cli.session import session
 from lutra.cli.text import columns, count, moment, short
 
@@ -81,10 +81,14 @@ def invite(invocation: Invocation, group_id: str) -> None:
 @group.command()
 @click.argument("code")
 @click.option("--address", metavar="HOST:PORT", help="Where the inviting device listens, if known.")
+@network_options
 @common
-def join(invocation: Invocation, code: str, address: str | None) -> None:
-    """Join a group with the CODE or link of an invite."""
-    with session(invocation.profile, network=True) as node:
+def join(invocation: Invocation, code: str, address: str | None, **network: Any) -> None:
+    """Join a group with the CODE or link of an invite.
+
+    The options of the network count if no node runs on the profile.
+    """
+    with session(invocation.profile, network=network) as node:
         joined = node.call("join", code=code, address=address)
     invocation.show(joined, f"Joined “{joined['name']}”: {joined['id']}")
 

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Mapping
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
 from lutra.cli import passphrase
+from lutra.cli.listen import options
 from lutra.node.group_registry import checked_name
 from lutra.node.node import Node, create_profile_identity
-from lutra.node.options import NodeOptions
 from lutra.node.plain import plain
 from lutra.node.verbs import ControlHandler
 from lutra.store.custody import Custody, PassphraseCustody
@@ -68,7 +69,7 @@ class OwnNode:
 
     Args:
         profile: the profile directory.
-        network: also go online.
+        network: also go online, with these options of `lutra.cli.listen.options`.
 
     Raises:
         ProfileMissingError: there is no profile.
@@ -76,16 +77,18 @@ class OwnNode:
         LutraError: a subclass says what else is wrong.
     """
 
-    def __init__(self, profile: Path, *, network: bool = False) -> None:
+    def __init__(self, profile: Path, *, network: Mapping[str, Any] | None = None) -> None:
         with ExitStack() as stack:
             opened = Profile.open(profile)
             stack.enter_context(opened.lock())
             key = unlocked(opened)
             runner = stack.enter_context(asyncio.Runner())
-            self._node = runner.run(Node.open(opened, key, NodeOptions()))
+            self._node = runner.run(
+                Node.open(opened, key, options(**network) if network is not None else None)
+            )
             stack.callback(lambda: runner.run(self._node.close()))
             self._handler = ControlHandler(self._node)
-            if network:
+            if network is not None:
                 runner.run(self._node.start())
             self._runner = runner
             self._stack = stack.pop_all()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Generator
+from collections.abc import Generator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
@@ -30,12 +30,13 @@ class Session(Protocol):
 
 
 @contextmanager
-def session(profile: Path, *, network: bool = False) -> Generator[Session]:
+def session(profile: Path, *, network: Mapping[str, Any] | None = None) -> Generator[Session]:
     """Talk to the node that runs on the profile, or open the profile for this call.
 
     Args:
         profile: the profile directory.
-        network: a node opened for this call also goes online (to join a group).
+        network: a node opened for this call also goes online, with these options of
+            `lutra.cli.listen.options` (to join a group).
 
     Raises:
         ProfileMissingError: there is no profile.
@@ -48,7 +49,7 @@ def session(profile: Path, *, network: bool = False) -> Generator[Session]:
         opened.close()
 
 
-def _open_or_wait(profile: Path, network: bool) -> OwnNode | ControlClient:
+def _open_or_wait(profile: Path, network: Mapping[str, Any] | None) -> OwnNode | ControlClient:
     """Open the profile; one that is just starting or ending elsewhere is waited for."""
     from lutra.cli.own import OwnNode
     from lutra.store.errors import ProfileInUseError
