@@ -17,6 +17,9 @@ from lutra.net.discovery import Discovery, DiscoveryEvent, Found, Gone, NetworkC
 from lutra.net.interfaces import Interface, interfaces
 from lutra.net.mdns import ServiceKind
 
+# All of them hear each other on the loopback interface: one after the other.
+pytestmark = pytest.mark.xdist_group("mdns")
+
 LOOPBACK = "127.0.0.1"
 GROUP, SECRET = b"g" * 32, b"s" * 32
 OTHER_GROUP, OTHER_SECRET = b"G" * 32, b"S" * 32
