@@ -285,13 +285,13 @@ def test_the_rendered_table_is_the_table() -> None:
     assert f"| ready | {TIMES[State.READY]} s |" in render()
 
 
-def test_a_second_connection_is_turned_away_and_the_first_goes_on() -> None:
+def test_a_second_connection_is_turned_away_at_every_step_and_the_first_goes_on() -> None:
     pair = Pair.make()
     pair.connect()
-    assert pair.deliver()
-    with pytest.raises(PairingStateError):
-        pair.shows.machine.connect(channels(99)[1], 0)
-    with pytest.raises(PairingStateError):
-        pair.enters.machine.connect(channels(99)[0], 0)
-    pair.run()
+    while pair.deliver() or pair.people():
+        for end, one in enumerate((pair.enters, pair.shows)):
+            before = one.machine.store()
+            with pytest.raises(PairingStateError):
+                one.machine.connect(channels(99)[end], 0)
+            assert one.machine.store() == before
     assert_paired(pair)

@@ -206,6 +206,52 @@ def test_a_mirror_gets_nowhere(secret: PairingSecret, side: Side) -> None:
     assert victim.machine.peer is None
 
 
+@secrets
+def test_a_mirror_that_puts_the_right_labels_on_gets_nowhere(secret: PairingSecret) -> None:
+    victim = Pair.make(secret=secret).enters
+    at = type(channels(1)[0])(bytes(32), key(1001).public, key(1001).public)
+    victim.do(lambda machine: machine.connect(at, 0))
+    labels = {Frame.HELLO: Frame.SHARE, Frame.PROOF: Frame.ANSWER}
+    while victim.outbox:
+        kind, fields = decode_frame(victim.outbox.pop(0))
+        if kind in labels:
+            answer = encode_frame(labels[kind], fields[0])
+            victim.do(lambda machine, frame=answer: machine.receive(frame, 0))
+    assert victim.machine.peer is None
+    assert not victim.machine._proven
+    assert victim.state in {State.FAILED, State.READY}
+
+
+def test_a_relay_cannot_take_up_what_was_interrupted() -> None:
+    pair = Pair.make()
+    pair.connect()
+    while pair.deliver():
+        pass
+    pair.disconnect()
+    pair.enters.do(lambda machine: machine.connect(channels(30)[0], 0))
+    pair.shows.do(lambda machine: machine.connect(channels(31)[1], 0))
+    before = len(pair.traffic)
+    while pair.deliver():
+        pass
+    assert kinds([frame for _, frame in pair.traffic[before:]]) == [Frame.RESUME, Frame.BYE]
+    assert pair.shows.machine.strangers == 1
+    pair.connect()
+    pair.run()
+    assert pair.new.state is State.DONE
+
+
+@sides
+def test_nobody_introduces_a_device_whose_key_they_do_not_hold(existing_side: Side) -> None:
+    pair = Pair.make(existing_side, LONG)
+    other = Side.ENTERS if existing_side is Side.SHOWS else Side.SHOWS
+    thief = attacker(other, Role.NEW, LONG)
+    thief.machine._key = key(77)
+    left, right = (thief, pair.existing) if other is Side.ENTERS else (pair.existing, thief)
+    talk(left, right)
+    assert pair.existing.machine.peer is None
+    assert pair.existing.state is State.FAILED
+
+
 @pytest.mark.parametrize("first", [True, False])
 def test_spake2_refuses_its_own_share_and_elements_outside_the_group(first: bool) -> None:
     made = [
@@ -266,6 +312,7 @@ def test_a_stranger_cannot_take_up_or_end_a_pairing_that_lost_its_connection() -
     for number, frame in enumerate(
         (
             encode_frame(Frame.RESUME, bytes(32)),
+            encode_frame(Frame.RESUMED, bytes(32)),
             encode_frame(Frame.BYE),
             encode_frame(Frame.HELLO, bytes(32), bytes(32)),
             encode_frame(Frame.SEALED, b"x" * 60),
@@ -279,6 +326,7 @@ def test_a_stranger_cannot_take_up_or_end_a_pairing_that_lost_its_connection() -
             one.do(lambda machine, at=at: machine.connect(at, 0))
             one.do(lambda machine, frame=frame: machine.receive(frame, 0))
             assert one.state is State.COMPARING
+            assert set(kinds(one.outbox)) <= {Frame.RESUME, Frame.BYE}
             one.do(lambda machine: machine.disconnect(0))
             one.outbox.clear()
     pair.connect()
