@@ -16,6 +16,9 @@ from lutra.mls.errors import MlsMalformedError
 MAX_VECTOR_BYTES = (1 << 30) - 1
 MAX_MESSAGE_BYTES = 16 * 1024 * 1024
 """The largest message accepted; a commit of 1,000 members under the hybrid suite is 1.3 MB."""
+MAX_ITEMS = 1 << 17
+"""The longest list accepted, as long as the largest tree: entries may take one byte to send and a
+hundred to hold."""
 
 _T = TypeVar("_T")
 
@@ -142,11 +145,13 @@ class Reader:
         self.position = stop
         return Reader(self.data, start, stop)
 
-    def items(self, decode: Callable[[Reader], _T]) -> tuple[_T, ...]:
-        """Read ``T values<V>``."""
+    def items(self, decode: Callable[[Reader], _T], most: int = MAX_ITEMS) -> tuple[_T, ...]:
+        """Read ``T values<V>``, at most ``most`` of them."""
         inner = self.inner()
         values: list[_T] = []
         while inner.position < inner.end:
+            if len(values) >= most:
+                raise MlsMalformedError("A list is longer than allowed.", "2.1")
             values.append(decode(inner))
         return tuple(values)
 

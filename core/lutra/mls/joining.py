@@ -70,10 +70,12 @@ def create_state(
 
     Raises:
         InvalidKeyPackageError: the key package is not valid now.
+        MlsUsageError: its private keys are others.
         InvalidLeafError: it does not support the group's extensions.
     """
     key_package = bundle.key_package
     suite = suite_for(key_package.suite_id)
+    bundle.check_private_keys()
     check_key_package(key_package, suite, services, is_sending=True)
     tree = RatchetTree.single(suite, key_package.leaf)
     check_members(tree, extensions, None)
@@ -207,8 +209,10 @@ def join_by_welcome(
 
     Raises:
         MlsRemoteError: some rule is broken; the subclass and its section say which.
+        MlsUsageError: the bundle's private keys do not fit its key package.
     """
     suite = suite_for(welcome.suite_id)
+    bundle.check_private_keys()
     secrets = open_group_secrets(welcome, bundle, suite)
     lookup = psks if parent is None else _lookup_with(parent, psks)
     found = [(psk, find_psk(psk, lookup)) for psk in secrets.psks]

@@ -5,8 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 from lutra.crypto.random import Random, system_random
+from lutra.errors import MalformedError, UsageError
 from lutra.mls.codec import Reader, decode_whole, u16, vector
-from lutra.mls.errors import InvalidKeyPackageError, MlsMalformedError
+from lutra.mls.errors import InvalidKeyPackageError, MlsMalformedError, MlsUsageError
 from lutra.mls.leaf import (
     PROTOCOL_MLS10,
     SOURCE_KEY_PACKAGE,
@@ -111,6 +112,25 @@ class KeyPackageBundle:
     init_private: bytes = field(repr=False)
     leaf_private: bytes = field(repr=False)
     signature_private: bytes = field(repr=False)
+
+    def check_private_keys(self) -> None:
+        """Check that the leaf's private keys are those of its public ones.
+
+        Signing with another public key than one's own would give an Ed25519 private key away.
+
+        Raises:
+            MlsUsageError: they are not.
+        """
+        suite, leaf = suite_for(self.key_package.suite_id), self.key_package.leaf
+        try:
+            keys = (
+                suite.hpke.public_key(self.leaf_private),
+                suite.signatures.public_key(self.signature_private),
+            )
+        except (MalformedError, UsageError):
+            keys = (b"", b"")
+        if keys != (leaf.encryption_key, leaf.signature_key):
+            raise MlsUsageError("A key package's private keys are not its own.", "10")
 
     def to_bytes(self) -> bytes:
         """Serialise, private keys included."""

@@ -5,7 +5,16 @@ from __future__ import annotations
 from dataclasses import replace
 
 from lutra.errors import UsageError
-from lutra.mls.codec import Reader, decode_stored, decode_whole, optional, u32, u64, vector
+from lutra.mls.codec import (
+    MAX_VECTOR_BYTES,
+    Reader,
+    decode_stored,
+    decode_whole,
+    optional,
+    u32,
+    u64,
+    vector,
+)
 from lutra.mls.errors import MlsMalformedError, MlsUsageError
 from lutra.mls.framing import Sender
 from lutra.mls.key_schedule import EpochSecrets, GroupContext
@@ -62,7 +71,7 @@ def decode_public(reader: Reader, tree: RatchetTree | None) -> PublicState:
     if tree is None or tree.tree_hash() != context.tree_hash:
         raise MlsUsageError("A stored group needs the tree of its epoch.", "7.8")
     public = PublicState.create(suite, context, tree, reader.vector())
-    return replace(public, proposals=dict(reader.items(_decode_sent)))
+    return replace(public, proposals=dict(reader.items(_decode_sent, MAX_VECTOR_BYTES)))
 
 
 def _decode_sent(reader: Reader) -> tuple[bytes, SentProposal]:
@@ -120,8 +129,8 @@ def _decode_state(reader: Reader, tree: RatchetTree | None) -> MemberState:
     authenticator = reader.vector()
     kept = {name: reader.vector() if reader.present() else None for name in _SECRET_NAMES}
     secret_tree = SecretTree.decode(public.suite, public.tree.leaf_count, reader)
-    pending = dict(reader.items(lambda r: (r.vector(), (r.vector(), r.vector()))))
-    resumption = reader.items(lambda r: (r.u64(), r.vector()))
+    pending = dict(reader.items(lambda r: (r.vector(), (r.vector(), r.vector())), MAX_VECTOR_BYTES))
+    resumption = reader.items(lambda r: (r.u64(), r.vector()), MAX_VECTOR_BYTES)
     reinit = decode_proposal(reader) if reader.present() else None
     if reinit is not None and not isinstance(reinit, ReInit):
         raise MlsMalformedError("A stored group is malformed.", "2")

@@ -20,9 +20,9 @@ from lutra.mls.key_schedule import (
 )
 from lutra.mls.private_message import PrivateMessage, unprotect_private
 from lutra.mls.proposal_list import SentProposal
-from lutra.mls.proposals import Commit, Proposal
+from lutra.mls.proposals import Commit, Proposal, encode_proposal
 from lutra.mls.secret_tree import SecretTree
-from lutra.mls.services import PskLookup, Services
+from lutra.mls.services import Policy, PskLookup, Services
 from lutra.mls.state import MemberState, Status, psk_secret_for
 from lutra.mls.transition import (
     PublicState,
@@ -34,6 +34,9 @@ from lutra.mls.transition import (
     confirmed_context,
 )
 from lutra.mls.treekem import PrivateKeys, open_path, prune_keys
+
+_SMALL_BYTES = 1 << 16
+"""Proposals up to this size are bounded by their number alone."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,11 +110,23 @@ def keep_proposal(
         raise InvalidProposalError("A message holds no proposal.", "12.1")
     proposal: Proposal = body
     sender = content.content.sender
-    if len(public.proposals) >= services.policy.max_proposals:
-        raise InvalidProposalError("Too many proposals wait in this epoch.", "12.1")
+    _check_room(public, sender, proposal, services.policy)
     check_single_proposal(public, sender, proposal, services)
     reference = content.reference(public.suite)
     return public.with_proposal(reference, SentProposal(sender, proposal)), reference
+
+
+def _check_room(public: PublicState, sender: Sender, proposal: Proposal, policy: Policy) -> None:
+    """Keep one sender from crowding out the others, and all from filling the memory."""
+    waiting = public.proposals.values()
+    own = sum(1 for sent in waiting if sent.sender == sender)
+    if len(waiting) >= policy.max_proposals or own >= policy.max_sender_proposals:
+        raise InvalidProposalError("Too many proposals wait in this epoch.", "12.1")
+    size = len(encode_proposal(proposal))
+    if size > _SMALL_BYTES:
+        held = (len(encode_proposal(sent.proposal)) for sent in waiting)
+        if size + sum(other for other in held if other > _SMALL_BYTES) > policy.max_proposal_bytes:
+            raise InvalidProposalError("The proposals of this epoch are too large.", "12.1")
 
 
 def receive_commit(

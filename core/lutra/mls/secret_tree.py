@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 from lutra.mls import tree_math
-from lutra.mls.codec import Reader, u32, vector
+from lutra.mls.codec import MAX_VECTOR_BYTES, Reader, u32, vector
 from lutra.mls.errors import MlsMalformedError, MlsUsageError, TooFarAheadError, UsedKeyError
 from lutra.mls.suites import NONCE_BYTES, CipherSuite
 
@@ -170,7 +170,7 @@ class SecretTree:
         if reader.u32() != leaves:
             raise MlsMalformedError("Stored message keys are of another tree.", "9")
         nodes = dict(reader.items(lambda r: (r.u32(), r.vector())))
-        ratchets = dict(reader.items(_decode_ratchet))
+        ratchets = dict(reader.items(_decode_ratchet, MAX_VECTOR_BYTES))
         secrets = [*nodes.values(), *(ratchet.secret for ratchet in ratchets.values())]
         if any(len(secret) != suite.hash_bytes for secret in secrets) or any(
             (len(key), len(nonce)) != (suite.key_bytes, NONCE_BYTES)
@@ -185,5 +185,5 @@ def _decode_ratchet(reader: Reader) -> tuple[int, _Ratchet]:
     name = reader.u32()
     generation = reader.u32()
     secret = reader.vector()
-    skipped = reader.items(lambda r: (r.u32(), (r.vector(), r.vector())))
+    skipped = reader.items(lambda r: (r.u32(), (r.vector(), r.vector())), MAX_VECTOR_BYTES)
     return name, _Ratchet(secret, generation, dict(skipped))

@@ -30,6 +30,8 @@ class Policy:
         padding_block: application messages are padded to a multiple of this; 0 pads nothing.
         hold_with_proposals: refuse to send application data while proposals wait (§12.4).
         max_proposals: most received proposals kept for one epoch; further ones are refused.
+        max_sender_proposals: most of them from one sender.
+        max_proposal_bytes: most bytes in those of more than 64 KiB.
         grease: add values to GroupInfos that others must ignore (§13.5).
         new_member_proposals: accept Adds that newcomers propose for themselves (§12.1.8).
     """
@@ -42,6 +44,8 @@ class Policy:
     padding_block: int = 0
     hold_with_proposals: bool = True
     max_proposals: int = 4096
+    max_sender_proposals: int = 1024
+    max_proposal_bytes: int = 1 << 26
     grease: bool = True
     new_member_proposals: bool = False
 
@@ -57,6 +61,10 @@ def _is_same(old: Credential, new: Credential) -> bool:
 @dataclass(frozen=True, slots=True)
 class Services:
     """Injected into every group; never stored with it.
+
+    The defaults accept every credential: with them, whoever sees a GroupInfo may join by external
+    commit, and may replace a member by claiming its credential. Give `authenticate` wherever
+    messages can come from strangers.
 
     Attributes:
         random: source of all randomness.

@@ -13,14 +13,24 @@ from lutra.mls import (
     Capabilities,
     CommitOptions,
     Credential,
+    Extension,
     Group,
+    GroupContextExtensions,
     Remove,
     create_key_package,
+    decode_message,
     encode_message,
     selecting,
 )
-from lutra.mls.codec import MAX_MESSAGE_BYTES
-from lutra.mls.errors import MlsSignatureError, MlsUsageError, OwnMessageError, UsedKeyError
+from lutra.mls.codec import MAX_ITEMS, MAX_MESSAGE_BYTES, vector
+from lutra.mls.errors import (
+    InvalidProposalError,
+    MlsMalformedError,
+    MlsSignatureError,
+    MlsUsageError,
+    OwnMessageError,
+    UsedKeyError,
+)
 from lutra.mls.framing import (
     AuthenticatedContent,
     FramedContent,
@@ -128,3 +138,41 @@ def test_what_nobody_could_decode_is_not_sent() -> None:
         anna.encrypt(bytes(MAX_MESSAGE_BYTES))
     sent = anna.encrypt(bytes(MAX_MESSAGE_BYTES - 1024))
     assert world.members["ben"].process(sent.message).data == bytes(MAX_MESSAGE_BYTES - 1024)
+
+
+def test_one_sender_cannot_crowd_out_the_others() -> None:
+    world = World(wire_format=WireFormat.PUBLIC_MESSAGE, seed=b"crowd")
+    world.services = services(
+        b"crowd",
+        wire_format=WireFormat.PUBLIC_MESSAGE,
+        max_sender_proposals=3,
+        max_proposals=5,
+        max_proposal_bytes=1 << 20,
+    )
+    world.found("anna")
+    world.add("anna", "ben", "cleo")
+    anna, ben, cleo = (world.members[name] for name in ("anna", "ben", "cleo"))
+    for _ in range(3):
+        anna = anna.process(ben.propose_update().message).group
+    with pytest.raises(InvalidProposalError):
+        anna.process(ben.propose_update().message)
+    large = GroupContextExtensions((Extension(0xF001, bytes(1 << 19)),))
+    anna = anna.process(cleo.propose(large).message).group
+    with pytest.raises(InvalidProposalError):
+        anna.process(cleo.propose(large, authenticated_data=b"again").message)
+    anna = anna.process(cleo.propose_update().message).group
+    with pytest.raises(InvalidProposalError):
+        anna.process(cleo.propose_update().message)
+    assert len(anna.proposals) == 5
+    assert anna.commit().group.epoch == anna.epoch + 1
+
+
+@pytest.mark.parametrize("entry", [b"\x02\x00", b"\x01\x00\x06\x00"])
+def test_lists_of_tiny_entries_are_bounded(entry: bytes) -> None:
+    anna = trio().members["anna"]
+    head = anna.commit().message[: 4 + len(vector(b"group")) + 8 + 5 + 1 + 1]
+    body = vector(entry * (MAX_ITEMS + 1)) + b"\x00"
+    with pytest.raises(MlsMalformedError, match="longer than allowed"):
+        decode_message(head + body)
+    allowed = vector(entry * MAX_ITEMS) + b"\x00" + b"\x00\x00\x00"
+    decode_message(head + allowed)

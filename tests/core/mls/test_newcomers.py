@@ -181,3 +181,20 @@ def test_leaves_valid_for_too_long_are_refused_wherever_they_stand() -> None:
         Group.join_external(anna.group_info(), request, services=usual)
     assert caught.value.section == "7.2"
     assert Group.join_external(anna.group_info(), request, services=patient).group.epoch == 1
+
+
+def test_keys_of_another_package_neither_found_nor_join() -> None:
+    world = trio()
+    bundle, other = world.client("dora"), world.client("emil")
+    staged = world.members["anna"].commit([Add(bundle.key_package)])
+    assert staged.welcome is not None
+    for wrong in (
+        replace(bundle, signature_private=other.signature_private),
+        replace(bundle, leaf_private=other.leaf_private),
+        replace(bundle, signature_private=b""),
+        replace(bundle, leaf_private=bundle.leaf_private[1:]),
+    ):
+        with pytest.raises(MlsUsageError):
+            Group.create(wrong, b"own", services=world.services)
+        with pytest.raises(MlsUsageError):
+            Group.join(staged.welcome, wrong, services=world.services)

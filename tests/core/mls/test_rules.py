@@ -438,7 +438,8 @@ def test_malformed_trees_are_refused() -> None:
         (b"\x01\x01" + leaf.encoded + b"\x00", InvalidTreeError),
         (b"\x02", MlsMalformedError),
         (b"\x01\x03", MlsMalformedError),
-        (b"\x00" * (1 << 18) + b"\x01\x01" + leaf.encoded, InvalidTreeError),
+        (b"\x00" * ((1 << 17) - 1) + b"\x01\x01" + leaf.encoded, InvalidTreeError),
+        (b"\x00" * (1 << 17) + b"\x01\x01" + leaf.encoded, MlsMalformedError),
     ):
         with pytest.raises(error):
             RatchetTree.decode(suite, vector(nodes))
