@@ -191,15 +191,20 @@ def first_unreadable(snapshot: bytes | None, updates: Sequence[bytes]) -> int:
     raise DocumentStateError("A stored document cannot be put together from its parts.")
 
 
-def check_snapshot(snapshot: bytes) -> None:
-    """Open a snapshot or update and read all of it; Loro fails if it cannot."""
+def check_update(data: bytes) -> bool:
+    """Open a snapshot or update and read all of it; Loro fails if it cannot.
+
+    Returns:
+        False if some of it waits for edits that are not part of it, and so was not read.
+    """
     doc = new_loro_doc(0)
     try:
-        doc.import_(snapshot)
+        pending = doc.import_(data).pending
         read_all(doc)
     except BaseException as error:
         abandon(doc, error)
         raise
+    return pending is None
 
 
 def read_all(doc: LoroDoc) -> None:

@@ -322,12 +322,11 @@ class Document:
             found = read_ranges(update)
             extend_known(changed, self._known, found, self._prefix(author))
             blocks += found
-        is_plain = all(block.is_plain for block in blocks)
         runs_ahead = self._runs_ahead(blocks)
         was_waiting = self._waits
         try:
             self._waits |= bool(crdt.import_all(self._doc, [update for _, update in updates]))
-            self._check_readable(changed, is_plain=is_plain)
+            self._check_readable(changed, blocks)
         except BaseException as error:
             if not crdt.is_loro_failure(error):
                 raise
@@ -418,7 +417,7 @@ class Document:
             snapshot = self._doc.export(ExportMode.Snapshot())
             if verified:
                 is_own = False
-                crdt.check_snapshot(snapshot)
+                crdt.check_update(snapshot)
         except BaseException as error:
             if not crdt.is_loro_failure(error):
                 raise
@@ -503,19 +502,34 @@ class Document:
             self._next_lamport = max(self._next_lamport, reached)
         return ahead
 
-    def _check_readable(self, changed: Mapping[int, int], *, is_plain: bool) -> None:
-        """Make Loro write what it has just taken in, and read it; some damage shows only then."""
+    def _check_readable(self, changed: Mapping[int, int], blocks: Iterable[BlockRange]) -> None:
+        """Make Loro write what it has just taken in, and read it; some damage shows only then.
+
+        Plain typing cannot hold such damage, so what comes after the last block with anything
+        else need not be read.
+        """
         version = self._doc.oplog_vv
+        last_odd: dict[int, int] = {}
+        for block in blocks:
+            if not block.is_plain:
+                last_odd[block.peer] = max(block.end, last_odd.get(block.peer, 0))
         ranges: dict[int, tuple[int, int]] = {}
         for peer, end in changed.items():
             start = self._known.get(peer, 0)
             last = version.get_last(peer)
             if last is not None and last >= start and end > start:
                 ranges[peer] = (start, min(end, last + 1))
-        if ranges:
-            written = crdt.export_ranges(self._doc, ranges)
-            if not is_plain:
-                crdt.check_snapshot(written)
+        if not ranges:
+            return
+        written = crdt.export_ranges(self._doc, ranges)
+        odd = {
+            peer: (start, min(end, last_odd[peer]))
+            for peer, (start, end) in ranges.items()
+            if last_odd.get(peer, 0) > start
+        }
+        # Without the edits it builds on a part cannot be read by itself: then all of it is.
+        if odd and not (odd != ranges and crdt.check_update(crdt.export_ranges(self._doc, odd))):
+            crdt.check_update(written)
 
     def _is_untouched(self, changed: Mapping[int, int], error: BaseException) -> bool:
         if crdt.is_loro_panic(error):
