@@ -12,10 +12,18 @@ from core.identity.people import key, new_person
 from lutra.codec import decode, encode
 from lutra.crypto.pake import Spake2
 from lutra.errors import MalformedError
+from lutra.identity.device_log import claim_of, consent, sign_claim
 from lutra.identity.errors import PairingStateError
 from lutra.identity.pairing import MAX_ATTEMPTS
 from lutra.identity.pairing_code import PairingSecret
-from lutra.identity.pairing_messages import Card, Frame, decode_frame, encode_frame
+from lutra.identity.pairing_messages import (
+    Agreement,
+    Card,
+    Choice,
+    Frame,
+    decode_frame,
+    encode_frame,
+)
 from lutra.identity.pairing_table import REASONS, TERMINAL, Event, Role, Side, State
 
 WRONG = PairingSecret(407, b"abd")
@@ -425,6 +433,80 @@ def test_the_entering_side_cannot_change_its_introduction_after_seeing_the_other
     pair.deliver()
     assert pair.shows.state is State.FAILED
     assert pair.shows.machine.sentence == REASONS[State.INTRODUCING, Event.VIOLATION]
+
+
+# -- a device that paired and then lies ----------------------------------------------------------
+
+
+def compared(own_identity: bool = False) -> Pair:
+    pair = Pair.make(own_identity=own_identity)
+    pair.connect()
+    while pair.deliver():
+        pass
+    assert pair.new.state is pair.existing.state is State.COMPARING
+    return pair
+
+
+def test_an_agreement_that_does_not_fit_is_refused() -> None:
+    merged = new_person(2).operations()
+    honest = compared()
+    right = consent(key(2), bytes(32)).signature
+    for agreed in (
+        Agreement(Choice.NONE, key(2).public, right, ()),
+        Agreement(Choice.NONE, key(3).public, right, ()),
+        Agreement(Choice.KEEP_SEPARATE, key(3).public, right, ()),
+        Agreement(Choice.MERGE, key(2).public, right, merged),
+        Agreement(Choice.NONE, key(2).public, right, merged),
+    ):
+        pair = compared()
+        pair.new.outbox.extend(pair.new.machine._seal(agreed.fields()))
+        pair.run()
+        assert pair.existing.state is State.FAILED
+        assert_nothing_given(pair)
+    honest.run()
+    assert honest.new.state is State.DONE
+
+
+def test_consent_to_another_person_or_by_another_key_is_refused_before_signing() -> None:
+    pair = compared()
+    card = pair.existing.machine._memory.card
+    for signer, person in ((key(2), bytes(32)), (key(3), card.person or b"")):
+        pair = compared()
+        signature = sign_claim(signer, claim_of(person, card.nonce))
+        agreed = Agreement(Choice.NONE, key(2).public, signature, ())
+        pair.new.outbox.extend(pair.new.machine._seal(agreed.fields()))
+        while pair.deliver():
+            pass
+        assert pair.existing.state is State.FAILED
+
+
+def test_an_identity_brought_along_must_hold_the_device() -> None:
+    pair = compared(own_identity=True)
+    other = new_person(8)
+    card = pair.existing.machine._memory.card
+    signature = sign_claim(key(2), claim_of(card.person or b"", card.nonce))
+    for merged in (other.operations(), ()):
+        pair = compared(own_identity=True)
+        agreed = Agreement(Choice.MERGE, key(2).public, signature, merged)
+        pair.new.outbox.extend(pair.new.machine._seal(agreed.fields()))
+        while pair.deliver():
+            pass
+        assert pair.existing.state is State.FAILED
+
+
+def test_a_log_without_the_new_device_is_no_admission() -> None:
+    pair = compared()
+    while pair.existing.state is not State.ADMITTING:
+        assert pair.deliver() or pair.people()
+    assert pair.existing.person is not None
+    alone = pair.existing.person.operations()
+    pair.existing.do(lambda machine: machine.admitted(alone, 0))
+    while pair.deliver():
+        pass
+    assert pair.new.state is State.FAILED
+    assert pair.new.machine.admission == ()
+    assert pair.existing.state is State.CANCELLED
+    assert "after it had been added" in pair.existing.machine.sentence
 
 
 # -- what an onlooker sees -----------------------------------------------------------------------

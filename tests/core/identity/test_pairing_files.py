@@ -9,6 +9,7 @@ import pytest
 from core.identity.pairs import NAMES
 from core.identity.people import key, new_person
 from lutra.crypto.hpke import HYBRID
+from lutra.identity.device_log import consent
 from lutra.identity.errors import PairingCodeError, PairingFileError, PairingStateError
 from lutra.identity.pairing_files import Offer, Offering, Requesting
 from lutra.identity.pairing_messages import Card, Choice
@@ -150,6 +151,28 @@ def test_a_response_answers_one_request_only(link: bool) -> None:
     other = Offering.make(existing_card(person, seed=5), link=link)
     with pytest.raises(PairingFileError):
         other.read(first.request)
+
+
+def test_a_request_for_a_device_whose_key_is_not_held_is_refused() -> None:
+    offering = Offering.make(existing_card(new_person()), link=True)
+    card = new_card(person=new_person(2).id)
+    forged = Requesting.make(
+        offering.offer, card, key(3), choice=Choice.KEEP_SEPARATE, separate_key=key(40)
+    )
+    with pytest.raises(PairingFileError):
+        offering.read(forged.request)
+
+
+def test_a_response_from_another_person_is_refused_even_if_the_thief_has_the_link() -> None:
+    person, thief = new_person(), new_person(9)
+    offering = Offering.make(existing_card(person), link=True)
+    requesting = Requesting.make(offering.offer, new_card(), key(2))
+    opened = offering.read(requesting.request)
+    # Even if the new device had agreed to belong to the thief on another occasion.
+    thief.add(key(9), consent(key(2), thief.id), b"", 2)
+    false = Offering(existing_card(thief, 9), offering.offer, b"")
+    with pytest.raises(PairingFileError):
+        requesting.read(false.respond(opened, thief.operations()), same_digits=True)
 
 
 @links

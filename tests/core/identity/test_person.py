@@ -138,6 +138,7 @@ def test_a_recovery_key_outranks_devices() -> None:
         thief.remove(key(1), key(50).public, 1)
     world = World({1: thief}, 3)
     world.remove(1, 50)
+    assert thief.state.recovery_keys() == keys(50)
     thief.remove(key(1), key(2).public, 1)
     owner.remove(key(50), key(1).public, 1)
     add(owner, 50, 4, b"new laptop")
