@@ -11,7 +11,8 @@ from lutra.groups.data_keys import BodyCipher
 from lutra.groups.keys import Reception
 from lutra.groups.mls.authorisation import Devices
 from lutra.groups.mls.contents import Profile
-from lutra.groups.mls.group import MlsGroup, Setup
+from lutra.groups.mls.group import MlsGroup
+from lutra.groups.mls.setup import Setup
 from lutra.operation import Extensions, Operation, sign_operation
 
 SUITE = 3

@@ -64,5 +64,9 @@ def test_a_broken_rule_is_noticed(
 ) -> None:
     break_rule(monkeypatch)
     with pytest.raises(Violation):
-        for seed in range(60):
-            Simulation(seed).run(150)
+        _live_many()
+
+
+def _live_many() -> None:
+    for seed in range(60):
+        Simulation(seed).run(150)

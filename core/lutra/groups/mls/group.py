@@ -6,19 +6,16 @@ and the operations in one transaction, then send the operations. `resume` takes 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Sequence
 
-from lutra.crypto.hashing import blake3_hash
 from lutra.crypto.kdf import hkdf
-from lutra.crypto.random import Random
 from lutra.errors import BugError, RemoteError
 from lutra.groups.control import Card, Settings, encode_names
 from lutra.groups.data_keys import BodyCipher
 from lutra.groups.errors import AlreadyMemberError, NotAMemberError
 from lutra.groups.group import group_id
 from lutra.groups.keys import ControlSigner, Epoch, Member, Reception
-from lutra.groups.mls.authorisation import Directory
+from lutra.groups.mls.acknowledging import AckTimer
 from lutra.groups.mls.contents import (
     ACK,
     ADD,
@@ -55,62 +52,27 @@ from lutra.groups.mls.contents import (
     encode_content,
 )
 from lutra.groups.mls.control_state import Accepted, ControlState
+from lutra.groups.mls.data_rules import accepts
 from lutra.groups.mls.epochs import EpochNode, epoch_id_of
-from lutra.groups.mls.key_packages import KEPT_AFTER_EXPIRY_SECONDS, LIFETIME_SECONDS, create_offer
+from lutra.groups.mls.key_packages import KEPT_AFTER_EXPIRY_SECONDS, create_offer
 from lutra.groups.mls.keyring import Keyring, Unenterable
 from lutra.groups.mls.links import kid_of, seal_links
 from lutra.groups.mls.names import Names
 from lutra.groups.mls.planning import Plan, plan_commit, rank_of
 from lutra.groups.mls.resync import EXTERNAL_AFTER_MS
 from lutra.groups.mls.retention import deletable
+from lutra.groups.mls.setup import Setup
 from lutra.mls import (
     CommitOptions,
     ExternalJoin,
     Group,
     KeyPackageBundle,
     LeafContent,
-    Policy,
-    Services,
     StagedCommit,
 )
-from lutra.mls.framing import WireFormat
 from lutra.operation import Operation
 
 RANK_DELAY_MS = 3_000
-ACK_JITTER_MS = 10_000
-ACK_INTERVAL_MS = 24 * 3600 * 1000
-
-
-@dataclass(frozen=True, slots=True)
-class Setup:
-    """What a group needs from outside.
-
-    Attributes:
-        device: this device's public log key.
-        sign: signs with the device's log key.
-        directory: which devices belong to which person, as a function of evidence.
-        clock: milliseconds since 1970.
-        random: source of all randomness.
-        suite_id: MLS cipher suite of groups created here.
-    """
-
-    device: bytes
-    sign: Callable[[bytes], bytes] = field(repr=False)
-    directory: Directory = field(repr=False)
-    clock: Callable[[], int] = field(repr=False)
-    random: Random = field(repr=False)
-    suite_id: int
-
-    def services(self) -> Services:
-        """Return the services of the group's MLS states: validity depends on no clock."""
-        policy = Policy(
-            max_lifetime=LIFETIME_SECONDS,
-            check_received_lifetimes=False,
-            resumption_epochs=0,
-            handshake_format=WireFormat.PUBLIC_MESSAGE,
-            grease=False,
-        )
-        return Services(random=self.random, clock=lambda: self.clock() / 1000, policy=policy)
 
 
 class MlsGroup:
@@ -124,8 +86,7 @@ class MlsGroup:
         self.control = ControlState(group, setup.directory, self._services)
         self._keyring = Keyring(self._services)
         self._names = Names(self._cipher)
-        self._apart_since: int | None = None
-        self._last_ack = setup.clock()
+        self._acks = AckTimer()
 
     # Beginning and resuming
 
@@ -242,24 +203,8 @@ class MlsGroup:
     def accepts(
         self, author: bytes, log: bytes, seq_num: int, *, epoch: bytes, heads: tuple[bytes, ...]
     ) -> bool | None:
-        """Tell whether a data operation counts; None while some of ``heads`` are unknown.
-
-        Its author must have been a writer by what it knew, have used the head of that time, and
-        lie within the cut of every removal it did not know.
-        """
-        known = self.control.history.closure(heads)
-        if known is None:
-            return None
-        role = self.control.auth(known).role_of(author)
-        head = self.control.head(known)
-        if role is None or role < Role.WRITER or head is None or head.id != epoch:
-            return False
-        person = self.control.auth(known).devices[author]
-        removals = self.control.authorisation.removals_of(person, self.control.everything)
-        return all(
-            bool(known >> index & 1) or _is_within(content, author, log, seq_num)
-            for index, content in removals
-        )
+        """Tell whether a data operation counts, see `lutra.groups.mls.data_rules`."""
+        return accepts(self.control, author, log, seq_num, epoch=epoch, heads=heads)
 
     def current_epoch(self) -> Epoch | None:
         """Return the key for new text; None while the send gate is shut (GROUPS §2.6.2)."""
@@ -298,6 +243,8 @@ class MlsGroup:
             accepted = self.control.accept(operation)
         except RemoteError:
             return None
+        if operation.author == self._device and operation.kind in (ACK, COMMIT):
+            self._acks.note(operation.header.extensions.time)
         if isinstance(accepted.content, Sealed):
             depth = self.control.history.past(accepted.index).bit_count()
             self._names.add(operation, accepted.index, depth)
@@ -456,8 +403,7 @@ class MlsGroup:
         assert head is not None
         if not self._is_inside(head):
             operations += self._resync(signer, head, now)
-        elif self._is_ack_due(now):
-            self._last_ack, self._apart_since = now, None
+        elif self._acks.is_due(self.control, self._device, now):
             operations.append(self._issue(signer, ACK, Opinion(head.id)))
         self._delete(now)
         return operations
@@ -535,23 +481,6 @@ class MlsGroup:
         )
         return self._publish(signer, head, staged, {})
 
-    def _is_ack_due(self, now: int) -> bool:
-        head = self.control.head()
-        chooser, everything = self.control.chooser, self.control.everything
-        if chooser.vote_of(self._device, everything) is head:
-            self._apart_since = None
-            return False
-        if now - self._last_ack >= ACK_INTERVAL_MS:
-            return True
-        if not chooser.votes_apart(self._device, everything):
-            self._apart_since = None
-            return False
-        if self._apart_since is None:
-            self._apart_since = now
-        assert head is not None
-        jitter = int.from_bytes(blake3_hash(head.id + self._device)[:4], "big") % ACK_JITTER_MS
-        return now - self._apart_since >= jitter
-
     def _delete(self, now: int) -> None:
         control, keyring = self.control, self._keyring
         head = control.head()
@@ -598,10 +527,3 @@ class MlsGroup:
         )
         self.receive(operation)
         return [operation]
-
-
-def _is_within(content: RemovePerson | None, author: bytes, log: bytes, seq_num: int) -> bool:
-    # Whoever leaves knows its own work: leaving cuts nothing off.
-    return content is None or any(
-        cut.device == author and cut.log == log and seq_num <= cut.seq_num for cut in content.cuts
-    )
