@@ -17,6 +17,7 @@ from lutra.mls.leaf import (
     RequiredCapabilities,
 )
 from lutra.mls.messages import decode_message, encode_message
+from lutra.mls.outsiders import propose_as_external_sender, propose_oneself
 from lutra.mls.proposals import (
     Add,
     CustomProposal,
@@ -78,5 +79,7 @@ __all__ = [
     "create_key_package",
     "decode_message",
     "encode_message",
+    "propose_as_external_sender",
+    "propose_oneself",
     "suite_for",
 ]

@@ -19,9 +19,12 @@ from lutra.mls import (
     PreSharedKey,
     PreSharedKeyId,
     PskStore,
+    PublicGroup,
     ReceivedCommit,
     ReInit,
     Remove,
+    propose_as_external_sender,
+    propose_oneself,
     suite_for,
 )
 from lutra.mls.errors import (
@@ -163,6 +166,26 @@ def test_newcomers_may_propose_themselves_where_allowed() -> None:
     assert staged.welcome is not None
     ben = Group.join(staged.welcome, bundle, services=allowed)
     assert ben.epoch_authenticator == staged.group.epoch_authenticator
+
+
+def test_outsiders_propose_through_the_public_calls() -> None:
+    allowed = services(b"n", wire_format=WireFormat.PUBLIC_MESSAGE, new_member_proposals=True)
+    suite = suite_for(1)
+    private, public = suite.signatures.generate(SeededRandom(b"server"))
+    senders = external_senders_extension((ExternalSender(public, Credential.basic(b"server")),))
+    anna = Group.create(
+        new_client(1, "anna", allowed), b"group", services=allowed, extensions=(senders,)
+    )
+    ben = new_client(1, "ben", allowed)
+    observer = PublicGroup.of(anna)
+    anna = anna.process(propose_oneself(observer, ben)).group.commit().group
+    assert len(list(anna.tree.members())) == 2
+    observer = PublicGroup.of(anna)
+    message = propose_as_external_sender(observer, Remove(1), index=0, signature_private=private)
+    anna = anna.process(message).group.commit().group
+    assert len(list(anna.tree.members())) == 1
+    with pytest.raises(MlsUsageError):
+        propose_as_external_sender(observer, Remove(1), index=1, signature_private=private)
 
 
 def test_pre_shared_keys_of_both_kinds() -> None:
