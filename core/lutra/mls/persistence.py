@@ -128,7 +128,9 @@ def _decode_state(reader: Reader, tree: RatchetTree | None) -> MemberState:
     private_keys = dict(reader.items(lambda r: (r.u32(), r.vector())))
     authenticator = reader.vector()
     kept = {name: reader.vector() if reader.present() else None for name in _SECRET_NAMES}
-    secret_tree = SecretTree.decode(public.suite, public.tree.leaf_count, reader)
+    secret_tree = SecretTree.decode(public.suite, reader)
+    if secret_tree.leaves != public.tree.leaf_count:
+        raise MlsMalformedError("Stored message keys are of another tree.", "9")
     pending = dict(reader.items(lambda r: (r.vector(), (r.vector(), r.vector())), MAX_VECTOR_BYTES))
     resumption = reader.items(lambda r: (r.u64(), r.vector()), MAX_VECTOR_BYTES)
     reinit = decode_proposal(reader) if reader.present() else None

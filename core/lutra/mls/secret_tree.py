@@ -161,14 +161,13 @@ class SecretTree:
         return u32(self.leaves) + vector(nodes) + vector(b"".join(ratchets))
 
     @classmethod
-    def decode(cls, suite: CipherSuite, leaves: int, reader: Reader) -> SecretTree:
-        """Read what `encode` wrote for a tree of ``leaves`` leaves.
+    def decode(cls, suite: CipherSuite, reader: Reader) -> SecretTree:
+        """Read what `encode` wrote; the caller knows how many leaves there must be.
 
         Raises:
             MlsMalformedError: the bytes are something else.
         """
-        if reader.u32() != leaves:
-            raise MlsMalformedError("Stored message keys are of another tree.", "9")
+        leaves = reader.u32()
         nodes = dict(reader.items(lambda r: (r.u32(), r.vector())))
         ratchets = dict(reader.items(_decode_ratchet, MAX_VECTOR_BYTES))
         secrets = [*nodes.values(), *(ratchet.secret for ratchet in ratchets.values())]
