@@ -28,7 +28,7 @@ MAX_EDITS = 200_000
 MAX_CHECKPOINT_BYTES = 3 * 1024 * 1024
 """A larger history of one device is not compacted into one operation."""
 _COMPACT_FROM_BYTES = 64 * 1024
-_COMPACT_NOW_FACTOR = 16
+_COMPACT_NOW_FACTOR = 128
 """A tail so many times longer than is worth compacting is compacted without waiting for rest."""
 
 Result = TypeVar("Result")
