@@ -23,6 +23,10 @@ class Acknowledgements:
         """Drop what is in memory, after a transaction was undone."""
         self._held.clear()
 
+    def warm(self, device: bytes) -> None:
+        """Load what is known of a device, so that recording more is quick."""
+        self._of(device)
+
     def record(self, device: bytes, group: bytes, heads: Iterable[tuple[LogKey, int]]) -> None:
         """Note that ``device`` holds each log up to the sequence number given."""
         held = self._of(device)

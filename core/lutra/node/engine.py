@@ -177,6 +177,12 @@ class Engine:
         for group in self._groups.ids():
             self._deadlines.reconcile(group, self._groups.reconcile_rank(group), now)
 
+    def warm(self, group: bytes) -> None:
+        """Load what the first session about a group would otherwise wait for."""
+        self._logs.head_set(group, control=True)
+        for member in self._groups.get(group).members():
+            self._acknowledgements.warm(member.device)
+
     def tick(self) -> None:
         """Do what is due."""
         now = self._monotonic()
@@ -200,6 +206,10 @@ class Engine:
         self._context.store.close()
 
     # Groups
+
+    def group_ids(self) -> list[bytes]:
+        """Return the ids of all groups this device is or was in."""
+        return self._groups.ids()
 
     def create_group(self, name: str) -> bytes:
         """Start a group; returns its id."""

@@ -68,6 +68,10 @@ class EngineHost:
         """No more calls are taken."""
         return self._closed
 
+    def soon(self, function: Callable[[Engine], None]) -> None:
+        """Run ``function`` as one transaction without waiting for it."""
+        self._thread.submit(self._run, function).add_done_callback(self._report)
+
     async def close(self) -> None:
         """Finish what is queued, and close the store."""
         self._closed = True

@@ -103,6 +103,8 @@ class Node:
             await network.close()
             raise
         self._network = network
+        for group in await self._call(Engine.group_ids):
+            self._host.soon(lambda engine, group=group: engine.warm(group))
 
     async def close(self) -> None:
         """Leave the network, publish what can be, and close the store; twice is harmless."""
