@@ -7,12 +7,12 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from lutra.crypto.signing import SigningKey
+from lutra.groups.authorisation import Devices
+from lutra.groups.contents import Profile
 from lutra.groups.data_keys import BodyCipher
+from lutra.groups.group import Group
 from lutra.groups.keys import Reception
-from lutra.groups.mls.authorisation import Devices
-from lutra.groups.mls.contents import Profile
-from lutra.groups.mls.group import MlsGroup
-from lutra.groups.mls.setup import Setup
+from lutra.groups.setup import Setup
 from lutra.operation import Extensions, Operation, sign_operation
 
 SUITE = 3
@@ -72,7 +72,7 @@ class Store:
 class Device:
     """A device of a person; `group` is what a crash loses."""
 
-    group_class = MlsGroup
+    group_class = Group
 
     def __init__(self, name: str, person: str, clock: Clock, seed: bytes = b"") -> None:
         self.name = name
@@ -84,7 +84,7 @@ class Device:
         self.id = self.key.public
         self.store = Store()
         self.waiting: dict[bytes, Operation] = {}
-        self._group: MlsGroup | None = None
+        self._group: Group | None = None
         self._group_id = b""
         self._last: Operation | None = None
         self._cipher = BodyCipher(self.random)
@@ -97,7 +97,7 @@ class Device:
         return Setup(self.id, self.key.sign, directory, self.clock, self.random, SUITE)
 
     @property
-    def group(self) -> MlsGroup:
+    def group(self) -> Group:
         assert self._group is not None
         return self._group
 
@@ -136,7 +136,7 @@ class Device:
         return operation
 
     def found(self, profile: Profile = Profile.ARCHIVE) -> None:
-        from lutra.groups.group import group_id
+        from lutra.groups.ids import group_id
 
         nonce = self.random(32)
         self._group_id = group_id(self.id, nonce)
@@ -156,13 +156,13 @@ class Device:
         self.store.operations.update((item.id, item) for item in operations)
         self.store.private = self.group.private_state()
 
-    def do(self, change: Callable[[MlsGroup], list[Operation]]) -> list[Operation]:
+    def do(self, change: Callable[[Group], list[Operation]]) -> list[Operation]:
         """Make a change and store it; nothing is sent before."""
         operations = change(self.group)
         self.persist(operations)
         return operations
 
-    def lose(self, change: Callable[[MlsGroup], object]) -> None:
+    def lose(self, change: Callable[[Group], object]) -> None:
         """Make a change and crash before it is stored."""
         change(self.group)
         self.restart()

@@ -8,11 +8,11 @@ from contextlib import suppress
 from dataclasses import dataclass
 
 from lutra.errors import RemoteError
+from lutra.groups.authorisation import Auth
+from lutra.groups.contents import Role
+from lutra.groups.control_state import ControlState
+from lutra.groups.epochs import EpochNode
 from lutra.groups.keys import Reception
-from lutra.groups.mls.authorisation import Auth
-from lutra.groups.mls.contents import Role
-from lutra.groups.mls.control_state import ControlState
-from lutra.groups.mls.epochs import EpochNode
 from lutra.operation import Operation
 from sim.device import Device, directory
 

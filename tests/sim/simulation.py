@@ -11,10 +11,10 @@ from collections.abc import Callable
 from copy import copy
 from dataclasses import dataclass
 
+from lutra.groups import group as group_module
+from lutra.groups.contents import Role
+from lutra.groups.group import RANK_DELAY_MS, Group
 from lutra.groups.keys import Reception
-from lutra.groups.mls import group as group_module
-from lutra.groups.mls.contents import Role
-from lutra.groups.mls.group import RANK_DELAY_MS, MlsGroup
 from lutra.operation import Operation
 from sim import invariants
 from sim.device import START, Clock, Device, revoked
@@ -23,7 +23,7 @@ from sim.invariants import Send, Violation
 NAMES = ("anna", "ben", "cleo", "dora", "emil", "finn", "gina", "hugo")
 
 
-class HoardingGroup(MlsGroup):
+class HoardingGroup(Group):
     """A malicious device's replica: it keeps every secret it ever had."""
 
     def _on_removed(self) -> None:

@@ -6,9 +6,9 @@ from collections.abc import Callable
 
 import pytest
 
-from lutra.groups.mls import gate, group, planning
-from lutra.groups.mls.epochs import EpochNode
-from lutra.groups.mls.head import HeadChooser
+from lutra.groups import gate, group, planning
+from lutra.groups.epochs import EpochNode
+from lutra.groups.head import HeadChooser
 from sim.simulation import Simulation, Size, Violation
 
 
@@ -51,7 +51,7 @@ def _first_come(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def _unstored_keys(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(
-        group.MlsGroup, "private_state", lambda self: group.Keyring(self._services).to_bytes()
+        group.Group, "private_state", lambda self: group.Keyring(self._services).to_bytes()
     )
 
 

@@ -1,449 +1,518 @@
-"""A group in its first form: a roster of devices and epoch secrets sealed to each of them.
+"""One device's replica of a group whose keys are MLS (GROUPS §2.5-2.9), without IO.
 
-Authorisation (add, remove) and keys (epoch, links) are separate operations, as in the design for
-MLS: a lost race between two key changes never loses a membership change, and any member may make
-the key change that brings the keys in line with the roster.
+Every call that returns operations has changed the private state: store `Group.private_state`
+and the operations in one transaction, then send the operations. `resume` takes both back.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Sequence
 
-from lutra.crypto.hashing import blake3_derive, blake3_hash
 from lutra.crypto.kdf import hkdf
-from lutra.crypto.random import Random, system_random
-from lutra.errors import DecryptionError, MalformedError
-from lutra.groups.control import (
+from lutra.errors import BugError, RemoteError
+from lutra.groups.acknowledging import AckTimer
+from lutra.groups.cards import Card, Settings, encode_names
+from lutra.groups.contents import (
+    ACK,
     ADD,
     CARD,
+    COMMIT,
     CREATE,
-    EPOCH,
-    KINDS,
-    LINKS,
+    KEYLINK,
+    LEAVE,
+    NACK,
+    OFFER,
+    OK,
+    PERSON,
     REMOVE,
+    ROLE,
     SETTINGS,
-    Add,
-    Card,
+    STALE,
+    AddPerson,
+    Content,
     Create,
-    Links,
-    NewEpoch,
-    Remove,
-    Settings,
-    decode_control,
-    decode_names,
-    encode_control,
-    encode_names,
+    Cut,
+    EpochCommit,
+    KeyLink,
+    Leave,
+    Offer,
+    Offers,
+    Opinion,
+    PersonEvidence,
+    Profile,
+    RemovePerson,
+    Role,
+    Sealed,
+    SetRole,
+    Stale,
+    encode_content,
 )
+from lutra.groups.control_state import Accepted, ControlState
 from lutra.groups.data_keys import BodyCipher
-from lutra.groups.epochs import (
-    SealingKey,
-    is_sealing_key,
-    make_epoch,
-    make_links,
-    open_epoch,
-    try_open_links,
-)
-from lutra.groups.errors import AlreadyMemberError, ControlError, NotAMemberError
-from lutra.groups.history import ControlHistory
+from lutra.groups.data_rules import accepts
+from lutra.groups.epochs import EpochNode, epoch_id_of
+from lutra.groups.errors import AlreadyMemberError, NotAMemberError
+from lutra.groups.ids import group_id
+from lutra.groups.key_packages import KEPT_AFTER_EXPIRY_SECONDS, create_offer
+from lutra.groups.keyring import Keyring, Unenterable
 from lutra.groups.keys import ControlSigner, Epoch, Member, Reception
-from lutra.groups.membership import Membership
+from lutra.groups.links import kid_of, seal_links
+from lutra.groups.names import Names
+from lutra.groups.planning import Plan, plan_commit, rank_of
+from lutra.groups.resync import EXTERNAL_AFTER_MS
+from lutra.groups.retention import deletable
+from lutra.groups.setup import Setup
+from lutra.mls import (
+    CommitOptions,
+    ExternalJoin,
+    KeyPackageBundle,
+    LeafContent,
+    StagedCommit,
+)
+from lutra.mls import Group as MlsGroup
 from lutra.operation import Operation
 
-
-def group_id(creator: bytes, nonce: bytes) -> bytes:
-    """Return the id of the group that ``creator`` starts with ``nonce``."""
-    return blake3_derive("lutra group id v1", creator + nonce)
-
-
-@dataclass(frozen=True, slots=True)
-class _EpochRecord:
-    """An epoch that was given to exactly the roster its author knew."""
-
-    id: bytes
-    index: int
-    author: bytes
-    recipients: frozenset[bytes]
-    content: NewEpoch
-
-
-@dataclass(frozen=True, slots=True)
-class _SealedNames:
-    """A card or settings operation whose key has not arrived yet."""
-
-    operation: Operation
-    index: int
+RANK_DELAY_MS = 3_000
 
 
 class Group:
-    """One device's replica of a group's control operations; implements `GroupKeys`.
+    """A group as one device sees it; see the module's text."""
 
-    Args:
-        group: the group's id.
-        device: this device's public key.
-        sealing_key: this device's HPKE key.
-        random: source of new secrets.
-        known_secrets: epoch id → secret, from the store, so that seals need not be opened again.
-    """
+    def __init__(self, group: bytes, setup: Setup) -> None:
+        self._setup = setup
+        self._device = setup.device
+        self._services = setup.services()
+        self._cipher = BodyCipher(setup.random)
+        self.control = ControlState(group, setup.directory, self._services)
+        self._keyring = Keyring(self._services)
+        self._names = Names(self._cipher)
+        self._acks = AckTimer()
 
-    def __init__(
-        self,
-        group: bytes,
-        device: bytes,
-        sealing_key: SealingKey,
-        random: Random = system_random,
-        known_secrets: dict[bytes, bytes] | None = None,
-    ) -> None:
-        self._id = group
-        self._device = device
-        self._sealing_key = sealing_key
-        self._random = random
-        self._cipher = BodyCipher(random)
-        self._secrets = dict(known_secrets or {})
-        self._history = ControlHistory()
-        self._membership = Membership(self._history)
-        self._epochs: dict[bytes, _EpochRecord] = {}
-        self._links: list[Links] = []
-        self._sealed_names: list[_SealedNames] = []
-        self._cards: dict[bytes, tuple[int, Card]] = {}
-        self._settings: tuple[int, int, bytes, Settings] | None = None
-        self._creator_epoch: bytes | None = None
+    # Beginning and resuming
 
     @classmethod
     def create(
         cls,
         signer: ControlSigner,
+        setup: Setup,
         nonce: bytes,
-        device: bytes,
-        sealing_key: SealingKey,
-        random: Random = system_random,
+        evidence: Iterable[bytes],
+        profile: Profile = Profile.ARCHIVE,
     ) -> tuple[Group, list[Operation]]:
-        """Start a group with this device as its only member; returns it and its operations."""
-        group = cls(group_id(device, nonce), device, sealing_key, random)
-        create = encode_control(Create(nonce, sealing_key.public))
-        operations = [group._issue(signer, CREATE, create)]
-        operations += group.reconcile(signer)
-        return group, operations
+        """Start a group with this device's person as its only member."""
+        self = cls(group_id(setup.device, nonce), setup)
+        _, bundle = self._new_offer()
+        mls = MlsGroup.create(bundle, self.id, services=self._services)
+        info = mls.group_info(with_tree=True)
+        epoch = epoch_id_of(mls)
+        kid = kid_of(self._keyring.keep(epoch, mls))
+        create = Create(nonce, profile, tuple(sorted(evidence)), info, kid)
+        return self, [self._issue(signer, CREATE, create)]
+
+    @classmethod
+    def resume(
+        cls, group: bytes, setup: Setup, operations: Iterable[Operation], private_state: bytes
+    ) -> Group:
+        """Take up a stored group.
+
+        Args:
+            group: the group's id.
+            setup: as before.
+            operations: all control operations, in the order they were received or made.
+            private_state: what `private_state` returned when the last of them was stored.
+        """
+        self = cls(group, setup)
+        for operation in operations:
+            self._take(operation)
+        self._keyring = Keyring.from_bytes(private_state, self.control.tree, self._services)
+        for node in self.control.tree:
+            # What was stored after the private state was not processed yet.
+            if node.index >= self._keyring.processed:
+                self._enter(node)
+        self._settle()
+        return self
+
+    def private_state(self) -> bytes:
+        """Return the secrets to be stored, encrypted, together with the operations."""
+        self._keyring.processed = len(self.control.history)
+        return self._keyring.to_bytes()
+
+    # What is known
 
     @property
     def id(self) -> bytes:
         """The group's id."""
-        return self._id
+        return self.control.id
 
     @property
     def name(self) -> str:
         """The group's name; empty until it can be read."""
-        return self._settings[3].name if self._settings is not None else ""
+        settings = self.control.authorisation.settings(self.control.everything)
+        return self._names.group_name(settings)
+
+    @property
+    def profile(self) -> Profile:
+        """What newcomers may read of the time before them."""
+        return self.control.profile
 
     @property
     def discovery_secret(self) -> bytes | None:
-        """Derived from the first epoch's secret, which every member gets."""
-        if self._creator_epoch is None:
-            return None
-        secret = self._secrets.get(self._creator_epoch)
-        return None if secret is None else hkdf(secret, b"lutra discovery v1" + self._id)
+        """Derived from the first epoch's secret, which every member of an archive gets."""
+        root = self.control.tree.root
+        secret = None if root is None else self._keyring.secrets.get(root.id)
+        return None if secret is None else hkdf(secret, b"lutra discovery v1" + self.id)
 
     @property
     def secrets(self) -> dict[bytes, bytes]:
-        """All epoch secrets held: id → secret, for the store."""
-        return dict(self._secrets)
-
-    def receive(self, operation: Operation) -> Reception:
-        """Take in a verified control operation that follows only known ones."""
-        if operation.id in self._history:
-            return Reception.KNOWN
-        if self._history.missing(operation):
-            return Reception.WAITING
-        if self._is_foreign(operation):
-            return Reception.FOREIGN
-        return self._accept(operation)
+        """All data secrets held: epoch → secret."""
+        return dict(self._keyring.secrets)
 
     def heads(self) -> tuple[bytes, ...]:
         """Return the control operations nothing else follows, sorted."""
-        return self._history.heads()
+        return self.control.history.heads()
 
     def members(self) -> Sequence[Member]:
-        """Return everybody who is or was in, sorted by device key."""
-        roster = self._roster()
+        """Return all devices of those who are or were in, sorted by device key."""
+        auth = self.control.auth()
+        ever = self.control.authorisation.persons()
         return [
-            Member(device, card.name, card.device_name, device in roster)
-            for device in sorted(self._membership.devices())
-            for card in [self._cards[device][1] if device in self._cards else Card("", "")]
+            Member(device, card.name, card.device_name, device in auth.devices)
+            for device in sorted(auth.owner)
+            if auth.owner[device] in ever
+            for card in [self._names.card(device)]
         ]
+
+    def roles(self) -> dict[bytes, Role]:
+        """Return person → role."""
+        return dict(self.control.auth().roles)
 
     def is_member(self, device: bytes) -> bool:
         """Tell whether ``device`` is in, by all that is known here."""
-        return device in self._roster()
-
-    def was_member(self, device: bytes, heads: tuple[bytes, ...]) -> bool | None:
-        """Tell whether ``device`` was in as of ``heads``; None while one of these is unknown."""
-        known = self._history.closure(heads)
-        return None if known is None else device in self._membership.roster(known)
-
-    def current_epoch(self) -> Epoch | None:
-        """Return the key for new text; None while the send gate is shut (GROUPS §2.6.2)."""
-        head = self._head()
-        if head is None or head.id not in self._secrets:
-            return None
-        return Epoch(head.id, self._secrets[head.id])
-
-    def secret(self, epoch: bytes) -> bytes | None:
-        """Return the secret of an epoch, if this device holds it."""
-        return self._secrets.get(epoch)
-
-    def has_card(self, name: str, device_name: str) -> bool:
-        """Tell whether this device's own card says so already."""
-        card = self._cards.get(self._device)
-        return card is not None and card[1] == Card(name, device_name)
+        return device in self.control.auth().devices
 
     def require_membership(self) -> None:
         """Raise `NotAMemberError` unless this device is in the group."""
         if not self.is_member(self._device):
             raise NotAMemberError("This device is not in the group any more.")
 
-    def add(self, signer: ControlSigner, device: bytes, sealing_key: bytes) -> list[Operation]:
-        """Add a device and give it the keys.
+    def was_member(self, device: bytes, heads: tuple[bytes, ...]) -> bool | None:
+        """Tell whether ``device`` was in as of ``heads``; None while one of these is unknown."""
+        known = self.control.history.closure(heads)
+        return None if known is None else device in self.control.auth(known).devices
 
-        Raises:
-            NotAMemberError: this device is not in the group.
-            AlreadyMemberError: the other one is in already.
-            ControlError: nothing can be sealed to its key.
-        """
-        self.require_membership()
-        _require_sealing_key(sealing_key)
-        if self.is_member(device):
-            raise AlreadyMemberError("This device is in the group already.")
-        added = self._issue(signer, ADD, encode_control(Add(device, sealing_key)))
-        return [added, *self.reconcile(signer)]
+    def accepts(
+        self, author: bytes, log: bytes, seq_num: int, *, epoch: bytes, heads: tuple[bytes, ...]
+    ) -> bool | None:
+        """Tell whether a data operation counts, see `lutra.groups.data_rules`."""
+        return accepts(self.control, author, log, seq_num, epoch=epoch, heads=heads)
 
-    def remove(self, signer: ControlSigner, device: bytes) -> list[Operation]:
-        """Remove a device and change the keys; removing oneself is leaving.
-
-        Raises:
-            NotAMemberError: this device, or the one to remove, is not in the group.
-        """
-        self.require_membership()
-        if not self.is_member(device):
-            raise NotAMemberError("This device is not in the group.")
-        removed = self._issue(signer, REMOVE, encode_control(Remove(device)))
-        return [removed, *(self.reconcile(signer) if device != self._device else [])]
-
-    def publish_card(self, signer: ControlSigner, name: str, device_name: str) -> list[Operation]:
-        """Tell the members how this device and its person are called."""
-        return self._issue_names(signer, CARD, Card(name, device_name))
-
-    def rename(self, signer: ControlSigner, name: str) -> list[Operation]:
-        """Change the group's name."""
-        return self._issue_names(signer, SETTINGS, Settings(name))
-
-    def reconcile(self, signer: ControlSigner) -> list[Operation]:
-        """Make a new epoch if none fits the roster; link epochs that newcomers lack."""
-        if not self.is_member(self._device):
-            return []
-        head = self._head()
-        if head is None or head.id not in self._secrets:
-            recipients = self._membership.sealing_keys(self._history.everything)
-            epoch = make_epoch(self._id, recipients, self._secrets, self._random)
-            return [self._issue(signer, EPOCH, encode_control(epoch))]
-        unlinked = self._unlinked(head)
-        if not unlinked:
-            return []
-        links = make_links(self._id, head.id, self._secrets[head.id], unlinked, self._random)
-        return [self._issue(signer, LINKS, encode_control(links))]
-
-    def reconcile_rank(self) -> int | None:
-        """Return this device's turn to reconcile, spread by a hash nobody chooses."""
-        if not self.is_member(self._device):
+    def current_epoch(self) -> Epoch | None:
+        """Return the key for new text; None while the send gate is shut (GROUPS §2.6.2)."""
+        head = self.control.head()
+        if head is None or self._device not in self.control.auth().leaves:
             return None
-        head = self._head()
-        if head is not None and head.id in self._secrets and not self._unlinked(head):
+        if self._keyring.group(head.id) is None or not self.control.is_gate_open(head):
             return None
-        salt = b"".join(self.heads())
-        order = sorted(self._roster(), key=lambda device: blake3_hash(salt + device))
-        return order.index(self._device)
+        return Epoch(head.id, self._keyring.secrets[head.id])
+
+    def secret(self, epoch: bytes) -> bytes | None:
+        """Return the secret of an epoch, if this device holds it."""
+        return self._keyring.secrets.get(epoch)
 
     # Receiving
 
-    def _is_foreign(self, operation: Operation) -> bool:
-        """Tell whether an operation's author was no member when it was made: final as well."""
-        past = self._history.past_of(operation)
-        if not past:
-            return not self._is_creation(operation)
-        return operation.author not in self._membership.roster(past)
-
-    def _is_creation(self, operation: Operation) -> bool:
-        """Tell whether an operation is the one the group's id was derived from."""
-        if operation.kind != CREATE or operation.body is None:
-            return False
-        try:
-            content = decode_control(CREATE, operation.body)
-        except (ControlError, MalformedError):
-            return False
-        return isinstance(content, Create) and group_id(operation.author, content.nonce) == self._id
-
-    def _accept(self, operation: Operation) -> Reception:
-        """Apply an operation whose predecessors are known; whatever is wrong with it is final."""
-        index = self._history.add(operation)
-        try:
-            if operation.kind not in KINDS or operation.body is None:
-                raise ControlError("A group message is of a kind this program does not know.")
-            self._apply(operation, index)
-        except (ControlError, MalformedError):
+    def receive(self, operation: Operation) -> Reception:
+        """Take in a verified control operation, own ones included; see `tend` for answers."""
+        history = self.control.history
+        if operation.id in history:
+            return Reception.KNOWN
+        if history.missing(operation):
+            return Reception.WAITING
+        if self.control.is_foreign(operation):
+            return Reception.FOREIGN
+        accepted = self._take(operation)
+        if accepted is None:
             return Reception.REFUSED
+        if accepted.epoch is not None:
+            self._enter(accepted.epoch)
+        self._settle()
         return Reception.ACCEPTED
 
-    def _apply(self, operation: Operation, index: int) -> None:
-        if operation.kind in (CARD, SETTINGS):
-            self._sealed_names.append(_SealedNames(operation, index))
-            self._read_names()
+    def _take(self, operation: Operation) -> Accepted | None:
+        try:
+            accepted = self.control.accept(operation)
+        except RemoteError:
+            return None
+        if operation.author == self._device and operation.kind in (ACK, COMMIT):
+            self._acks.note(operation.header.extensions.time)
+        if isinstance(accepted.content, Sealed):
+            depth = self.control.history.past(accepted.index).bit_count()
+            self._names.add(operation, accepted.index, depth)
+        return accepted
+
+    def _enter(self, node: EpochNode) -> None:
+        if node.parent is None or node.id in self._keyring.failed:
             return
-        assert operation.body is not None
-        match decode_control(operation.kind, operation.body):
-            case Create() as content:
-                self._apply_create(operation, index, content)
-            case Add(device, sealing_key):
-                _require_sealing_key(sealing_key)
-                self._membership.add(index, operation.author, device, sealing_key)
-            case Remove(device):
-                self._membership.remove(index, operation.author, device)
-            case NewEpoch() as content:
-                self._apply_epoch(operation, index, content)
-            case Links() as content:
-                if not self._is_past_epoch(content.source, index):
-                    raise ControlError("Older keys were linked to a group key nobody knows.")
-                self._links.append(content)
-                self._follow_links()
+        try:
+            self._keyring.enter(node, self._device)
+        except Unenterable:
+            self._keyring.failed.add(node.id)
 
-    def _apply_create(self, operation: Operation, index: int, content: Create) -> None:
-        if index != 0:
-            raise ControlError("A group was created a second time.")
-        _require_sealing_key(content.sealing_key)
-        author = operation.author
-        self._membership.add(index, author, author, content.sealing_key)
-
-    def _apply_epoch(self, operation: Operation, index: int, content: NewEpoch) -> None:
-        recipients = frozenset(seal.device for seal in content.seals)
-        if recipients != self._membership.roster(self._history.past(index)):
-            raise ControlError("A group key was made for others than the group's members.")
-        record = _EpochRecord(operation.id, index, operation.author, recipients, content)
-        self._epochs[operation.id] = record
-        if self._creator_epoch is None:
-            # The first epoch follows the creation directly and has nothing before it.
-            self._creator_epoch = operation.id
-        if self._device in recipients and operation.id not in self._secrets:
-            try:
-                self._secrets[operation.id] = open_epoch(
-                    self._id, content, self._device, self._sealing_key
-                )
-            except (DecryptionError, MalformedError):
-                raise ControlError("A group key cannot be opened by its recipient.") from None
-        self._follow_links()
-
-    def _is_past_epoch(self, epoch: bytes, index: int) -> bool:
-        record = self._epochs.get(epoch)
-        return record is not None and bool(self._history.past(index) >> record.index & 1)
-
-    def _follow_links(self) -> None:
-        """Open all links whose source secret is held, until nothing new comes out."""
-        progress = True
-        while progress:
-            progress = False
-            for source, linked, links in self._all_links():
-                secret = self._secrets.get(source)
-                if secret is None or all(epoch in self._secrets for epoch in linked):
-                    continue
-                for epoch, value in try_open_links(self._id, secret, linked, links).items():
-                    progress |= epoch not in self._secrets
-                    self._secrets.setdefault(epoch, value)
-        self._read_names()
-
-    def _all_links(self) -> list[tuple[bytes, tuple[bytes, ...], bytes]]:
-        own = [
-            (record.id, record.content.linked, record.content.links)
-            for record in self._epochs.values()
-        ]
-        return own + [(item.source, item.linked, item.links) for item in self._links]
-
-    def _read_names(self) -> None:
-        """Open the cards and settings whose key has arrived."""
-        unread: list[_SealedNames] = []
-        for sealed in self._sealed_names:
-            header = sealed.operation.header
-            secret = self._secrets.get(header.extensions.epoch or b"")
-            if secret is None:
-                unread.append(sealed)
-                continue
-            try:
-                assert sealed.operation.body is not None
-                plaintext = self._cipher.open(secret, header, sealed.operation.body)
-                content = decode_names(sealed.operation.kind, plaintext)
-            except (DecryptionError, ControlError, MalformedError):
-                continue
-            self._note_names(sealed, content)
-        self._sealed_names = unread
-
-    def _note_names(self, sealed: _SealedNames, content: Card | Settings) -> None:
-        author = sealed.operation.author
-        if isinstance(content, Card):
-            known = self._cards.get(author)
-            if known is None or sealed.operation.seq_num > known[0]:
-                self._cards[author] = (sealed.operation.seq_num, content)
+    def _settle(self) -> None:
+        """Draw the consequences of what was received."""
+        keyring, control = self._keyring, self.control
+        control.links.follow(self.id, keyring.secrets, control.tree.kids())
+        self._names.read(keyring.secrets)
+        head, now = control.head(), self._setup.clock()
+        if head is None:
             return
-        # Later in the causal order wins; among concurrent ones, a rule nobody gains from.
-        depth = self._history.past(sealed.index).bit_count()
-        rank = (depth, sealed.operation.seq_num, author)
-        if self._settings is None or rank > self._settings[:3]:
-            self._settings = (*rank, content)
+        for epoch, left in list(keyring.left.items()):
+            if epoch == head.id:
+                keyring.left[epoch] = None
+            elif left is None:
+                keyring.left[epoch] = now
+        if self._device not in control.auth().leaves:
+            keyring.outside_since = None
+            self._on_removed()
+        elif self._is_inside(head):
+            keyring.outside_since = None
+        elif keyring.outside_since is None:
+            keyring.outside_since = now
 
-    # Judging
+    def _is_inside(self, head: EpochNode) -> bool:
+        """Tell whether this device holds the head's keys and has not asked to be added anew."""
+        held = self._keyring.group(head.id) is not None
+        return held and self._device not in self.control.unserved(head)
 
-    def _roster(self) -> frozenset[bytes]:
-        return self._membership.roster(self._history.everything)
+    def _on_removed(self) -> None:
+        self._keyring.wipe()
 
-    def _head(self) -> _EpochRecord | None:
-        """Return the epoch all members agree to write under, or None until one fits.
+    # Membership
 
-        It was given to exactly the present roster and its author knew every removal.
+    def introduce(
+        self, signer: ControlSigner, evidence: Iterable[bytes], offers: Iterable[Offer] = ()
+    ) -> list[Operation]:
+        """Carry evidence about persons and key packages of their devices into the group."""
+        self.require_membership()
+        operations: list[Operation] = []
+        if statements := tuple(sorted(evidence)):
+            operations.append(self._issue(signer, PERSON, PersonEvidence(statements)))
+        if offered := tuple(offers):
+            operations.append(self._issue(signer, OFFER, Offers(offered)))
+        return operations
+
+    def add_person(
+        self,
+        signer: ControlSigner,
+        person: bytes,
+        role: Role,
+        *,
+        evidence: Iterable[bytes] = (),
+        offers: Iterable[Offer] = (),
+    ) -> list[Operation]:
+        """Add a person with all its devices that offer a key package, and give them the keys.
+
+        Raises:
+            NotAMemberError: this device is not in the group.
+            AlreadyMemberError: the person is in already.
         """
-        roster = self._roster()
-        removals = self._membership.removals(self._history.everything)
-        fitting = [
-            record
-            for record in self._epochs.values()
-            if record.recipients == roster and not removals & ~self._history.past(record.index)
-        ]
-        latest = [
-            record
-            for record in fitting
-            if not any(self._history.past(other.index) >> record.index & 1 for other in fitting)
-        ]
-        # The tie-break hashes nothing that an author could grind.
-        return min(
-            latest, key=lambda record: blake3_hash(b"tie" + self._id + record.author), default=None
-        )
+        self.require_membership()
+        if person in self.control.auth().roles:
+            raise AlreadyMemberError("This person is in the group already.")
+        operations = self.introduce(signer, evidence, offers)
+        operations.append(self._issue(signer, ADD, AddPerson(person, role)))
+        return [*operations, *self.reconcile(signer)]
 
-    def _unlinked(self, head: _EpochRecord) -> dict[bytes, bytes]:
-        """Return held secrets that cannot be reached from the head's own."""
-        reachable = {head.id}
-        frontier = [head.id]
-        by_source: dict[bytes, list[bytes]] = {}
-        for source, linked, _ in self._all_links():
-            by_source.setdefault(source, []).extend(linked)
-        while frontier:
-            for epoch in by_source.get(frontier.pop(), []):
-                if epoch not in reachable:
-                    reachable.add(epoch)
-                    frontier.append(epoch)
-        return {epoch: secret for epoch, secret in self._secrets.items() if epoch not in reachable}
+    def remove_person(
+        self, signer: ControlSigner, person: bytes, cuts: Iterable[Cut] = ()
+    ) -> list[Operation]:
+        """Remove a person and change the keys.
+
+        Raises:
+            NotAMemberError: this device, or the person, is not in the group.
+        """
+        self.require_membership()
+        if person not in self.control.auth().roles:
+            raise NotAMemberError("This person is not in the group.")
+        removal = self._issue(signer, REMOVE, RemovePerson(person, tuple(cuts)))
+        return [removal, *self.reconcile(signer)]
+
+    def set_role(self, signer: ControlSigner, person: bytes, role: Role) -> list[Operation]:
+        """Change a member's role."""
+        self.require_membership()
+        changed = self._issue(signer, ROLE, SetRole(person, role))
+        return [changed, *self.reconcile(signer)]
+
+    def leave(self, signer: ControlSigner) -> list[Operation]:
+        """Leave with all devices of this person; the others change the keys."""
+        self.require_membership()
+        return [self._issue(signer, LEAVE, Leave())]
+
+    def rename(self, signer: ControlSigner, name: str) -> list[Operation]:
+        """Change the group's name; nothing is made while the send gate is shut."""
+        return self._issue_sealed(signer, SETTINGS, Settings(name))
+
+    def publish_card(self, signer: ControlSigner, name: str, device_name: str) -> list[Operation]:
+        """Tell the members how this device and its person are called."""
+        return self._issue_sealed(signer, CARD, Card(name, device_name))
+
+    def create_offer(self) -> Offer:
+        """Make a key package for this device; store the private state before giving it away."""
+        offer, bundle = self._new_offer()
+        self._keyring.put_bundle(bundle)
+        return offer
+
+    # Keys
+
+    def renew(self, signer: ControlSigner) -> list[Operation]:
+        """Renew this device's keys; repeated by `reconcile` should the commit lose its place."""
+        self.require_membership()
+        self._keyring.renewal = b""
+        return self.reconcile(signer)
+
+    def reconcile(self, signer: ControlSigner) -> list[Operation]:
+        """Bring keys in line with membership; returns nothing where nothing is to be done."""
+        plan = self._plan()
+        if plan is None:
+            return []
+        if plan.is_commit:
+            return [self._commit(signer, plan)]
+        secret = self._keyring.secrets[plan.head.id]
+        links = seal_links(self.id, secret, plan.unlinked, self._setup.random)
+        return [self._issue(signer, KEYLINK, KeyLink(plan.head.id, links))]
+
+    def reconcile_rank(self) -> int | None:
+        """Return this device's turn to reconcile (0 = now), or None where nothing is to be done.
+
+        Wait rank · `RANK_DELAY_MS` since the need arose, so that usually one device does it.
+        """
+        plan = self._plan()
+        return None if plan is None else rank_of(plan.head, self._device, self.control.auth())
+
+    def tend(self, signer: ControlSigner) -> list[Operation]:
+        """Publish what is due besides `reconcile`: opinions, requests, own entry; delete secrets.
+
+        Call it after receiving and every few seconds.
+        """
+        now = self._setup.clock()
+        if self.control.head() is None or self._device not in self.control.auth().leaves:
+            return []
+        operations = self._words(signer)
+        # What was just said may have moved the head.
+        head = self.control.head()
+        assert head is not None
+        if not self._is_inside(head):
+            operations += self._resync(signer, head, now)
+        elif self._acks.is_due(self.control, self._device, now):
+            operations.append(self._issue(signer, ACK, Opinion(head.id)))
+        self._delete(now)
+        return operations
+
+    def _plan(self) -> Plan | None:
+        return plan_commit(self.control, self._keyring, self._device, self._setup.clock())
+
+    def _commit(self, signer: ControlSigner, plan: Plan) -> Operation:
+        mls = self._keyring.group(plan.head.id)
+        assert mls is not None
+        options = CommitOptions(welcome_tree=False, references=())
+        staged = mls.commit(plan.proposals, options=options)
+        return self._publish(signer, plan.head, staged, plan.unlinked)
+
+    def _publish(
+        self,
+        signer: ControlSigner,
+        parent: EpochNode,
+        staged: StagedCommit[MlsGroup],
+        linked: dict[bytes, bytes],
+    ) -> Operation:
+        epoch = epoch_id_of(staged.group)
+        info = staged.group.group_info(with_tree=False)
+        secret = self._keyring.keep(epoch, staged.group)
+        content = EpochCommit(
+            parent.id,
+            staged.message,
+            staged.welcome,
+            info,
+            seal_links(self.id, secret, linked, self._setup.random),
+            kid_of(secret),
+        )
+        if self._keyring.renewal is not None:
+            self._keyring.renewal = epoch
+        return self._issue(signer, COMMIT, content)
+
+    def _words(self, signer: ControlSigner) -> list[Operation]:
+        """Publish NACKs of what did not open, and OKs of what did although others could not."""
+        operations: list[Operation] = []
+        chooser, tree = self.control.chooser, self.control.tree
+        rejected = {epoch for epoch in chooser.rejected() if self._keyring.group(epoch)}
+        for kind, epochs in ((NACK, self._keyring.failed), (OK, rejected)):
+            for epoch in sorted(epochs):
+                node = tree.get(epoch)
+                if node is not None and not chooser.spoke(self._device, node):
+                    operations.append(self._issue(signer, kind, Opinion(epoch)))
+        return operations
+
+    def _resync(self, signer: ControlSigner, head: EpochNode, now: int) -> list[Operation]:
+        """Ask to be added anew, and enter from outside where nobody does it in time."""
+        since = self._keyring.outside_since
+        if since is not None and now - since >= EXTERNAL_AFTER_MS:
+            return [self._enter_from_outside(signer, head)]
+        if self._device in head.roster:
+            if self._device in self.control.unserved(head):
+                return []
+            return [self._issue(signer, STALE, Stale(self.create_offer()))]
+        seconds, everything = now // 1000, self.control.everything
+        used = [item for node in head.path() for item in node.packages]
+        if self.control.offers.choose(self._device, everything, seconds, used) is not None:
+            return []
+        return [self._issue(signer, OFFER, Offers((self.create_offer(),)))]
+
+    def _enter_from_outside(self, signer: ControlSigner, head: EpochNode) -> Operation:
+        _, bundle = self._new_offer()
+        staged = MlsGroup.join_external(
+            head.info,
+            ExternalJoin(
+                bundle.signature_private,
+                LeafContent.of(bundle.key_package.leaf),
+                removes=head.roster.get(self._device),
+            ),
+            tree=head.public.tree.encode(),
+            services=self._services,
+        )
+        return self._publish(signer, head, staged, {})
+
+    def _delete(self, now: int) -> None:
+        control, keyring = self.control, self._keyring
+        head = control.head()
+        assert head is not None
+        stable = control.chooser.stable(control.everything)
+        nodes = {node.id: node for node in control.tree}
+        keyring.forget(deletable(keyring.left, nodes, head, stable=stable, now=now))
+        keyring.drop_bundles(now // 1000, KEPT_AFTER_EXPIRY_SECONDS)
 
     # Issuing
 
-    def _issue(self, signer: ControlSigner, kind: str, body: bytes) -> Operation:
-        operation = signer.sign_control(kind, body, epoch=None, secret=None, previous=self.heads())
-        self.receive(operation)
+    def _new_offer(self) -> tuple[Offer, KeyPackageBundle]:
+        root = self.control.tree.root
+        suite = self._setup.suite_id if root is None else root.public.suite.suite_id
+        return create_offer(
+            self._device,
+            self.id,
+            suite,
+            self._setup.sign,
+            now=self._setup.clock() // 1000,
+            random=self._setup.random,
+        )
+
+    def _issue(self, signer: ControlSigner, kind: str, content: Content) -> Operation:
+        operation = signer.sign_control(
+            kind, encode_content(content), epoch=None, secret=None, previous=self.heads()
+        )
+        if self.receive(operation) is not Reception.ACCEPTED:
+            raise BugError("A group operation made here is refused by the group's own rules.")
         return operation
 
-    def _issue_names(
+    def _issue_sealed(
         self, signer: ControlSigner, kind: str, content: Card | Settings
     ) -> list[Operation]:
         epoch = self.current_epoch()
@@ -458,9 +527,3 @@ class Group:
         )
         self.receive(operation)
         return [operation]
-
-
-def _require_sealing_key(public: bytes) -> None:
-    """Raise `ControlError` for a key that would keep everybody from making a new epoch."""
-    if not is_sealing_key(public):
-        raise ControlError("A device was added with a key that nothing can be sealed to.")

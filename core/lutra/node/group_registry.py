@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from lutra.errors import BugError, NotFoundError, UsageError
-from lutra.groups.control import MAX_NAME_LENGTH
+from lutra.groups.cards import MAX_NAME_LENGTH
 from lutra.groups.errors import InviteError
 from lutra.groups.group import Group, group_id
 from lutra.groups.invite import InviteSecret, Welcome

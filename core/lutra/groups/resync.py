@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from lutra.groups.mls.epochs import EpochNode
+from lutra.groups.epochs import EpochNode
 
 EXTERNAL_AFTER_MS = 10 * 60 * 1000
 """How long a request to be added anew waits before the device enters by itself."""

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from lutra.groups.mls.contents import RemovePerson, Role
-from lutra.groups.mls.control_state import ControlState
+from lutra.groups.contents import RemovePerson, Role
+from lutra.groups.control_state import ControlState
 
 
 def accepts(

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from lutra.errors import DecryptionError, MalformedError
-from lutra.groups.control import Card, Settings, decode_names
+from lutra.groups.cards import Card, Settings, decode_names
 from lutra.groups.data_keys import BodyCipher
 from lutra.groups.errors import ControlError
 from lutra.operation import Operation

@@ -11,7 +11,7 @@ from typing import Any, cast
 
 from lutra.codec import decode, encode
 from lutra.errors import RemoteError
-from lutra.groups.mls.authorisation import Devices
+from lutra.groups.authorisation import Devices
 from lutra.identity.person import Person
 from lutra.operation import Operation, decode_operation
 
@@ -22,7 +22,7 @@ def evidence_of(operations: Iterable[Operation]) -> tuple[bytes, ...]:
 
 
 def devices_by_chains(evidence: frozenset[bytes]) -> Devices:
-    """Return which devices belong to whom; a `lutra.groups.mls.authorisation.Directory`.
+    """Return which devices belong to whom; a `lutra.groups.authorisation.Directory`.
 
     What is no valid operation of a device log counts for nothing, for everyone alike. A device
     that let two persons add it belongs to the one with the lesser id.

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from lutra.crypto.hashing import blake3_hash
-from lutra.groups.mls.control_state import ControlState
+from lutra.groups.control_state import ControlState
 
 ACK_JITTER_MS = 10_000
 ACK_INTERVAL_MS = 24 * 3600 * 1000

@@ -6,8 +6,8 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from lutra.crypto.random import Random
-from lutra.groups.mls.authorisation import Directory
-from lutra.groups.mls.key_packages import LIFETIME_SECONDS
+from lutra.groups.authorisation import Directory
+from lutra.groups.key_packages import LIFETIME_SECONDS
 from lutra.mls import Policy, Services
 from lutra.mls.framing import WireFormat
 

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from lutra.groups.mls.authorisation import Auth
-from lutra.groups.mls.epochs import EpochNode
+from lutra.groups.authorisation import Auth
+from lutra.groups.epochs import EpochNode
 
 
 def is_open(node: EpochNode, auth: Auth) -> bool:

@@ -9,13 +9,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from lutra.errors import RemoteError
-from lutra.groups.errors import ControlError
-from lutra.groups.group import group_id
-from lutra.groups.history import ControlHistory
-from lutra.groups.mls import gate
-from lutra.groups.mls.authorisation import Auth, Authorisation, Directory
-from lutra.groups.mls.commits import Circumstances, check_commit, first_epoch
-from lutra.groups.mls.contents import (
+from lutra.groups import gate
+from lutra.groups.authorisation import Auth, Authorisation, Directory
+from lutra.groups.commits import Circumstances, check_commit, first_epoch
+from lutra.groups.contents import (
     ACK,
     CREATE,
     NACK,
@@ -39,11 +36,14 @@ from lutra.groups.mls.contents import (
     Stale,
     decode_content,
 )
-from lutra.groups.mls.epochs import EpochNode, EpochTree
-from lutra.groups.mls.head import HeadChooser
-from lutra.groups.mls.key_packages import OfferBook, check_offer
-from lutra.groups.mls.links import LinkGraph
-from lutra.groups.mls.resync import StaleBook
+from lutra.groups.epochs import EpochNode, EpochTree
+from lutra.groups.errors import ControlError
+from lutra.groups.head import HeadChooser
+from lutra.groups.history import ControlHistory
+from lutra.groups.ids import group_id
+from lutra.groups.key_packages import OfferBook, check_offer
+from lutra.groups.links import LinkGraph
+from lutra.groups.resync import StaleBook
 from lutra.mls import Services
 from lutra.operation import Operation
 

@@ -11,8 +11,8 @@ from dataclasses import dataclass
 
 from lutra.crypto.random import Random
 from lutra.crypto.signing import is_signature
+from lutra.groups.contents import Offer
 from lutra.groups.errors import ControlError
-from lutra.groups.mls.contents import Offer
 from lutra.mls import (
     Capabilities,
     Credential,

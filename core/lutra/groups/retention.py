@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from lutra.groups.mls.epochs import EpochNode
+from lutra.groups.epochs import EpochNode
 
 MAX_EPOCHS = 64
 LEFT_FOR_MS = 14 * 24 * 3600 * 1000

@@ -9,9 +9,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from lutra.crypto.signing import SigningKey
-from lutra.groups.history import ControlHistory
-from lutra.groups.mls.authorisation import Auth, Authorisation
-from lutra.groups.mls.contents import (
+from lutra.groups.authorisation import Auth, Authorisation
+from lutra.groups.contents import (
     AddPerson,
     Create,
     Leave,
@@ -21,6 +20,7 @@ from lutra.groups.mls.contents import (
     Role,
     SetRole,
 )
+from lutra.groups.history import ControlHistory
 from lutra.operation import Extensions, Operation, sign_operation
 from sim.device import belongs, directory, person_id, revoked
 

@@ -12,7 +12,7 @@ from lutra.crypto.hashing import equal_constant_time
 from lutra.crypto.kdf import hkdf
 from lutra.crypto.random import Random
 from lutra.errors import DecryptionError
-from lutra.groups.mls.contents import Link
+from lutra.groups.contents import Link
 
 SECRET_BYTES = 32
 

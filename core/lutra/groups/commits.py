@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from lutra.groups.authorisation import Auth
+from lutra.groups.contents import Create, EpochCommit, Profile
+from lutra.groups.epochs import EpochNode, epoch_id_of, roster_of
 from lutra.groups.errors import ControlError
-from lutra.groups.mls.authorisation import Auth
-from lutra.groups.mls.contents import Create, EpochCommit, Profile
-from lutra.groups.mls.epochs import EpochNode, epoch_id_of, roster_of
-from lutra.groups.mls.key_packages import OfferBook, device_of, is_valid_at
-from lutra.groups.mls.reconcile import changes_for
+from lutra.groups.key_packages import OfferBook, device_of, is_valid_at
+from lutra.groups.reconcile import changes_for
 from lutra.mls import (
     Add,
     KeyPackage,

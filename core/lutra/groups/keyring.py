@@ -11,9 +11,9 @@ from typing import Any, cast
 
 from lutra.codec import decode, encode
 from lutra.errors import MalformedError
+from lutra.groups.epochs import EpochNode, EpochTree
 from lutra.groups.errors import ControlError
-from lutra.groups.mls.epochs import EpochNode, EpochTree
-from lutra.groups.mls.links import kid_of
+from lutra.groups.links import kid_of
 from lutra.mls import Group, KeyPackageBundle, ReceivedCommit, Services, decode_message
 from lutra.mls.errors import DeletedSecretError, MlsRemoteError, OwnMessageError
 from lutra.mls.leaf import EXTENSION_EXTERNAL_PUB, find_extension

@@ -11,8 +11,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 
-from lutra.groups.history import ControlHistory
-from lutra.groups.mls.contents import (
+from lutra.groups.contents import (
     AddPerson,
     Create,
     Leave,
@@ -22,6 +21,7 @@ from lutra.groups.mls.contents import (
     Sealed,
     SetRole,
 )
+from lutra.groups.history import ControlHistory
 
 _MAX_CACHED = 4096
 

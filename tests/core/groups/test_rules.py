@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import pytest
 
-from core.groups_mls.test_group import agree, invite, people
+from core.groups.test_group import agree, invite, people
 from lutra.errors import BugError
-from lutra.groups.keys import Reception
-from lutra.groups.mls import group as group_module
-from lutra.groups.mls import planning
-from lutra.groups.mls.commits import MAX_KEY_ONLY
-from lutra.groups.mls.contents import (
+from lutra.groups import group as group_module
+from lutra.groups import planning
+from lutra.groups.commits import MAX_KEY_ONLY
+from lutra.groups.contents import (
     CREATE,
     KEYLINK,
     Cut,
@@ -19,9 +18,10 @@ from lutra.groups.mls.contents import (
     decode_content,
     encode_content,
 )
-from lutra.groups.mls.keyring import Keyring
-from lutra.groups.mls.links import seal_links
-from lutra.groups.mls.retention import LEFT_FOR_MS, MAX_EPOCHS, deletable
+from lutra.groups.keyring import Keyring
+from lutra.groups.keys import Reception
+from lutra.groups.links import seal_links
+from lutra.groups.retention import LEFT_FOR_MS, MAX_EPOCHS, deletable
 from lutra.mls import committing
 from sim.device import Clock, Device, settle, synchronise
 

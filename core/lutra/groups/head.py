@@ -8,8 +8,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from lutra.crypto.hashing import blake3_hash
-from lutra.groups.mls.authorisation import Auth, Authorisation
-from lutra.groups.mls.epochs import EpochNode, EpochTree
+from lutra.groups.authorisation import Auth, Authorisation
+from lutra.groups.epochs import EpochNode, EpochTree
 
 _MAX_CACHED = 4096
 _Persons = frozenset[bytes]

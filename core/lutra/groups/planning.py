@@ -5,13 +5,13 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 from lutra.crypto.hashing import blake3_hash
-from lutra.groups.mls.authorisation import Auth
-from lutra.groups.mls.commits import may_renew
-from lutra.groups.mls.contents import Profile
-from lutra.groups.mls.control_state import ControlState
-from lutra.groups.mls.epochs import EpochNode
-from lutra.groups.mls.keyring import Keyring
-from lutra.groups.mls.reconcile import changes_for
+from lutra.groups.authorisation import Auth
+from lutra.groups.commits import may_renew
+from lutra.groups.contents import Profile
+from lutra.groups.control_state import ControlState
+from lutra.groups.epochs import EpochNode
+from lutra.groups.keyring import Keyring
+from lutra.groups.reconcile import changes_for
 from lutra.mls import Add, Proposal, Remove
 
 

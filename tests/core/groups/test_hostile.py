@@ -6,16 +6,16 @@ import random
 
 import pytest
 
-from core.groups_mls.test_group import agree, invite, people
+from core.groups.test_group import agree, invite, people
 from lutra.errors import RemoteError
-from lutra.groups.keys import Reception
-from lutra.groups.mls.contents import (
+from lutra.groups.contents import (
     COMMIT,
     EpochCommit,
     Role,
     decode_content,
     encode_content,
 )
+from lutra.groups.keys import Reception
 from sim.device import Clock, Device, settle, synchronise
 
 KINDS = ("group.commit", "group.offer", "group.stale", "group.keylink", "group.ack")

@@ -7,8 +7,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from lutra.groups.mls.authorisation import Auth
-from lutra.groups.mls.epochs import EpochNode
+from lutra.groups.authorisation import Auth
+from lutra.groups.epochs import EpochNode
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from lutra.crypto.signing import SigningKey
-from lutra.groups.mls.directory import devices_by_chains, evidence_of
+from lutra.groups.directory import devices_by_chains, evidence_of
 from lutra.identity.device_log import consent
 from lutra.identity.person import Person
 from sim.device import Stream
