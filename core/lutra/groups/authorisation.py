@@ -153,6 +153,11 @@ class Authorisation:
         """Bit set of the operations that can make a difference to `judge`."""
         return self._relevant
 
+    @property
+    def evidence(self) -> frozenset[bytes]:
+        """All statements about persons that were recorded."""
+        return frozenset(item for _, items in self._evidence for item in items)
+
     def persons(self) -> frozenset[bytes]:
         """Return every person that was ever added."""
         return frozenset(item.person for item in self._actions if item.is_add and item.person)

@@ -40,7 +40,7 @@ from lutra.groups.epochs import EpochNode, EpochTree
 from lutra.groups.errors import ControlError
 from lutra.groups.head import HeadChooser
 from lutra.groups.history import ControlHistory
-from lutra.groups.ids import group_id
+from lutra.groups.ids import discovery_secret, group_id
 from lutra.groups.key_packages import OfferBook, check_offer
 from lutra.groups.links import LinkGraph
 from lutra.groups.resync import StaleBook
@@ -84,6 +84,7 @@ class ControlState:
         self.stale = StaleBook()
         self.links = LinkGraph()
         self.profile = Profile.ARCHIVE
+        self.discovery_secret: bytes | None = None
         self._services = services
 
     # Judging
@@ -192,6 +193,7 @@ class ControlState:
         person = self.auth(1).devices[operation.author]
         node = first_epoch(operation, content, person, self._services)
         self.profile = content.profile
+        self.discovery_secret = discovery_secret(operation.author, content.nonce)
         self.tree.add(node)
         self.chooser.vote(index, operation.author, node)
         return node

@@ -7,12 +7,14 @@ it does not matter who brought it into the group.
 from __future__ import annotations
 
 from collections.abc import Iterable
+from contextlib import suppress
 from typing import Any, cast
 
 from lutra.codec import decode, encode
 from lutra.errors import RemoteError
 from lutra.groups.authorisation import Devices
 from lutra.identity.person import Person
+from lutra.identity.resolution import PersonState
 from lutra.operation import Operation, decode_operation
 
 
@@ -21,31 +23,60 @@ def evidence_of(operations: Iterable[Operation]) -> tuple[bytes, ...]:
     return tuple(sorted(encode([item.header_bytes, item.body or b""]) for item in operations))
 
 
-def devices_by_chains(evidence: frozenset[bytes]) -> Devices:
-    """Return which devices belong to whom; a `lutra.groups.authorisation.Directory`.
+def statement(evidence: bytes) -> Operation | None:
+    """Return the operation that a piece of evidence is; None if it is no valid one."""
+    try:
+        return _operation(evidence)
+    except RemoteError:
+        return None
+
+
+class ChainDirectory:
+    """Says which devices belong to whom; a `lutra.groups.authorisation.Directory`.
 
     What is no valid operation of a device log counts for nothing, for everyone alike. A device
-    that let two persons add it belongs to the one with the lesser id.
+    that let two persons add it belongs to the one with the lesser id. What was checked once is
+    remembered, since a group asks anew with every statement that arrives.
     """
-    persons: dict[bytes, Person] = {}
-    for item in sorted(evidence):
-        try:
-            operation = _operation(item)
-            person = persons.get(operation.log) or Person(operation.log)
-            person.receive(operation)
-        except RemoteError:
-            continue
-        persons[operation.log] = person
-    owner: dict[bytes, bytes] = {}
-    revoked: set[bytes] = set()
-    for identifier in sorted(persons):
-        state = persons[identifier].state
-        for device in state.devices:
-            if device.recovery or owner.setdefault(device.key, identifier) != identifier:
-                continue
-            if not device.active or device.key in state.equivocating:
-                revoked.add(device.key)
-    return Devices(owner, frozenset(revoked))
+
+    def __init__(self) -> None:
+        self._statements: dict[bytes, Operation | None] = {}
+        self._states: dict[frozenset[bytes], PersonState] = {}
+
+    def __call__(self, evidence: frozenset[bytes]) -> Devices:
+        """Return what a set of evidence says."""
+        chains: dict[bytes, list[Operation]] = {}
+        for item in sorted(evidence):
+            operation = self._statement(item)
+            if operation is not None:
+                chains.setdefault(operation.log, []).append(operation)
+        owner: dict[bytes, bytes] = {}
+        revoked: set[bytes] = set()
+        for person in sorted(chains):
+            state = self._state(person, chains[person])
+            for device in state.devices:
+                if device.recovery or owner.setdefault(device.key, person) != person:
+                    continue
+                if not device.active or device.key in state.equivocating:
+                    revoked.add(device.key)
+        return Devices(owner, frozenset(revoked))
+
+    def _statement(self, evidence: bytes) -> Operation | None:
+        if evidence not in self._statements:
+            self._statements[evidence] = statement(evidence)
+        return self._statements[evidence]
+
+    def _state(self, person: bytes, operations: list[Operation]) -> PersonState:
+        name = frozenset(operation.id for operation in operations)
+        state = self._states.get(name)
+        if state is None:
+            chain = Person(person)
+            for operation in operations:
+                # A statement that breaks the form of a device log counts for nothing either.
+                with suppress(RemoteError):
+                    chain.receive(operation)
+            state = self._states[name] = chain.state
+        return state
 
 
 def _operation(evidence: bytes) -> Operation:

@@ -6,9 +6,9 @@ and the operations in one transaction, then send the operations. `resume` takes 
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Container, Iterable, Mapping, Sequence
 
-from lutra.crypto.kdf import hkdf
+from lutra.crypto.hashing import equal_constant_time
 from lutra.errors import BugError, RemoteError
 from lutra.groups.acknowledging import AckTimer
 from lutra.groups.cards import Card, Settings, encode_names
@@ -157,10 +157,13 @@ class Group:
 
     @property
     def discovery_secret(self) -> bytes | None:
-        """Derived from the first epoch's secret, which every member of an archive gets."""
-        root = self.control.tree.root
-        secret = None if root is None else self._keyring.secrets.get(root.id)
-        return None if secret is None else hkdf(secret, b"lutra discovery v1" + self.id)
+        """What members recognise one another's devices by; None before the creation is known."""
+        return self.control.discovery_secret
+
+    @property
+    def evidence(self) -> frozenset[bytes]:
+        """All statements about persons that the group carries."""
+        return self.control.authorisation.evidence
 
     @property
     def secrets(self) -> dict[bytes, bytes]:
@@ -176,7 +179,14 @@ class Group:
         auth = self.control.auth()
         ever = self.control.authorisation.persons()
         return [
-            Member(device, card.name, card.device_name, device in auth.devices)
+            Member(
+                device,
+                card.name,
+                card.device_name,
+                device in auth.devices,
+                auth.owner[device],
+                auth.role_of(device),
+            )
             for device in sorted(auth.owner)
             if auth.owner[device] in ever
             for card in [self._names.card(device)]
@@ -189,6 +199,23 @@ class Group:
     def is_member(self, device: bytes) -> bool:
         """Tell whether ``device`` is in, by all that is known here."""
         return device in self.control.auth().devices
+
+    def role_of(self, device: bytes) -> Role | None:
+        """Return the role in which a device acts, None where it is not in."""
+        return self.control.auth().role_of(device)
+
+    def person_of(self, device: bytes) -> bytes | None:
+        """Return the person that a device belongs to or belonged to; None if it is not known."""
+        return self.control.auth().owner.get(device)
+
+    def devices_of(self, person: bytes) -> frozenset[bytes]:
+        """Return a person's devices that are in."""
+        devices = self.control.auth().devices
+        return frozenset(device for device, owner in devices.items() if owner == person)
+
+    def has_card(self, name: str, device_name: str) -> bool:
+        """Tell whether this device's own card says so already."""
+        return self._names.card(self._device) == Card(name, device_name)
 
     def require_membership(self) -> None:
         """Raise `NotAMemberError` unless this device is in the group."""
@@ -381,13 +408,48 @@ class Group:
         links = seal_links(self.id, secret, plan.unlinked, self._setup.random)
         return [self._issue(signer, KEYLINK, KeyLink(plan.head.id, links))]
 
-    def reconcile_rank(self) -> int | None:
+    def reconcile_rank(self, online: Container[bytes] | None = None) -> int | None:
         """Return this device's turn to reconcile (0 = now), or None where nothing is to be done.
 
         Wait rank · `RANK_DELAY_MS` since the need arose, so that usually one device does it.
+
+        Args:
+            online: the devices that can be reached now; those that cannot have no turn. None
+                where that is not known.
         """
         plan = self._plan()
-        return None if plan is None else rank_of(plan.head, self._device, self.control.auth())
+        if plan is None:
+            return None
+        return rank_of(plan.head, self._device, self.control.auth(), online)
+
+    def awaited(self) -> frozenset[bytes]:
+        """Return the devices that `reconcile` would add now."""
+        plan = self._plan()
+        return frozenset() if plan is None else plan.added()
+
+    def learn_secrets(self, secrets: Mapping[bytes, bytes]) -> int:
+        """Take in data secrets that another device of this person handed over.
+
+        Those that do not fit what the group's operations commit to are left out.
+
+        Args:
+            secrets: epoch → data secret.
+
+        Returns:
+            how many were new.
+        """
+        kids = self.control.tree.kids()
+        news = {
+            epoch: secret
+            for epoch, secret in secrets.items()
+            if epoch not in self._keyring.secrets
+            and epoch in kids
+            and equal_constant_time(kid_of(secret), kids[epoch])
+        }
+        if news:
+            self._keyring.secrets.update(news)
+            self._settle()
+        return len(news)
 
     def tend(self, signer: ControlSigner) -> list[Operation]:
         """Publish what is due besides `reconcile`: opinions, requests, own entry; delete secrets.

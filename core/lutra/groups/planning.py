@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Container
 from dataclasses import dataclass, field
 
 from lutra.crypto.hashing import blake3_hash
@@ -10,6 +11,7 @@ from lutra.groups.commits import may_renew
 from lutra.groups.contents import Profile
 from lutra.groups.control_state import ControlState
 from lutra.groups.epochs import EpochNode
+from lutra.groups.key_packages import device_of
 from lutra.groups.keyring import Keyring
 from lutra.groups.reconcile import changes_for
 from lutra.mls import Add, Proposal, Remove
@@ -30,6 +32,14 @@ class Plan:
     proposals: tuple[Proposal, ...]
     unlinked: dict[bytes, bytes] = field(repr=False)
     is_commit: bool
+
+    def added(self) -> frozenset[bytes]:
+        """Return the devices that get a place."""
+        return frozenset(
+            device_of(item.key_package.leaf.credential)
+            for item in self.proposals
+            if isinstance(item, Add)
+        )
 
 
 def plan_commit(control: ControlState, keyring: Keyring, device: bytes, now: int) -> Plan | None:
@@ -62,9 +72,15 @@ def plan_commit(control: ControlState, keyring: Keyring, device: bytes, now: int
     return Plan(head, (*removes, *adds), unlinked, is_commit=True)
 
 
-def rank_of(head: EpochNode, device: bytes, auth: Auth) -> int:
-    """Return a device's turn, spread by a hash nobody chooses."""
-    able = [item for item in head.roster if item in auth.leaves]
+def rank_of(
+    head: EpochNode, device: bytes, auth: Auth, online: Container[bytes] | None = None
+) -> int:
+    """Return a device's turn among those ``online``, spread by a hash nobody chooses."""
+    able = [
+        item
+        for item in head.roster
+        if item in auth.leaves and (online is None or item == device or item in online)
+    ]
     return sorted(able, key=lambda item: blake3_hash(head.id + item)).index(device)
 
 

@@ -2,7 +2,8 @@
 
 from lutra.store.documents import DocumentRow, SearchHit
 from lutra.store.drafts import Draft
-from lutra.store.groups import GroupRow, InviteRow, MemberRow
+from lutra.store.groups import GroupRow, MemberRow
+from lutra.store.invites import InviteRow, JoinRequestRow, JoinRow
 from lutra.store.integrity import IntegrityReport
 from lutra.store.logs import Fork
 from lutra.store.operations import OperationState, StoredOperation
@@ -17,6 +18,8 @@ __all__ = [
     "GroupRow",
     "IntegrityReport",
     "InviteRow",
+    "JoinRequestRow",
+    "JoinRow",
     "MemberRow",
     "OperationState",
     "SearchHit",

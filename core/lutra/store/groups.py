@@ -1,4 +1,4 @@
-"""Groups, their epochs' secrets, members and invites."""
+"""Groups, their epochs' secrets, and members."""
 
 from __future__ import annotations
 
@@ -19,7 +19,9 @@ class GroupRow:
         created: when it was created, in milliseconds.
         joined: when this device joined, in milliseconds.
         left: this device has left or was removed.
-        state: serialised state of the layer that manages the group; opaque here.
+        state: serialised secrets of the layer that manages the group; opaque here.
+        form: 2 for groups with MLS; 1 for those of an earlier Lutra, which are only read.
+        personal: it holds nobody but this person's own devices.
     """
 
     id: bytes
@@ -29,6 +31,8 @@ class GroupRow:
     joined: int
     left: bool = False
     state: bytes = field(default=b"", repr=False)
+    form: int = 2
+    personal: bool = False
 
 
 _Groups = list[GroupRow]
@@ -44,11 +48,12 @@ class Groups:
         """Add a group, or replace all that is recorded of it."""
         with self._connection.transaction(full_sync=True):
             self._connection.run(
-                "INSERT INTO groups (id, name, discovery_secret, created, joined, has_left, state) "
-                "VALUES (?, ?, ?, ?, ?, ?, ?) ON CONFLICT (id) DO UPDATE SET "
+                "INSERT INTO groups (id, name, discovery_secret, created, joined, has_left, state, "
+                "form, personal) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT (id) DO UPDATE SET "
                 "name = excluded.name, discovery_secret = excluded.discovery_secret, "
                 "created = excluded.created, joined = excluded.joined, "
-                "has_left = excluded.has_left, state = excluded.state",
+                "has_left = excluded.has_left, state = excluded.state, form = excluded.form, "
+                "personal = excluded.personal",
                 (
                     row.id,
                     row.name,
@@ -57,6 +62,8 @@ class Groups:
                     row.joined,
                     int(row.left),
                     row.state,
+                    row.form,
+                    int(row.personal),
                 ),
             )
 
@@ -92,10 +99,12 @@ class Groups:
                 joined=row[4],
                 left=bool(row[5]),
                 state=row[6],
+                form=row[7],
+                personal=bool(row[8]),
             )
             for row in self._connection.rows(
-                "SELECT id, name, discovery_secret, created, joined, has_left, state "  # noqa: S608
-                f"FROM groups {clause}",
+                "SELECT id, name, discovery_secret, created, joined, has_left, state, form, "  # noqa: S608
+                f"personal FROM groups {clause}",
                 parameters,
             )
         ]
@@ -144,6 +153,7 @@ class MemberRow:
         role: role in the group.
         added_time: when it was added, in milliseconds.
         removed: it has been removed.
+        person: id of the person it belongs to; empty in groups of an earlier Lutra.
     """
 
     device: bytes
@@ -152,6 +162,7 @@ class MemberRow:
     role: str
     added_time: int
     removed: bool = False
+    person: bytes = b""
 
 
 _Members = list[MemberRow]
@@ -169,7 +180,7 @@ class Members:
             self._connection.run("DELETE FROM members WHERE group_id = ?", (group,))
             self._connection.run_many(
                 "INSERT INTO members (group_id, device, person_name, device_name, role, "
-                "added_time, removed) VALUES (?, ?, ?, ?, ?, ?, ?)",
+                "added_time, removed, person) VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
                 [
                     (
                         group,
@@ -179,6 +190,7 @@ class Members:
                         row.role,
                         row.added_time,
                         int(row.removed),
+                        row.person,
                     )
                     for row in rows
                 ],
@@ -187,9 +199,9 @@ class Members:
     def list(self, group: bytes) -> _Members:
         """Return a group's roster, removed devices included, in the order of adding."""
         return [
-            MemberRow(*row[:5], removed=bool(row[5]))
+            MemberRow(*row[:5], removed=bool(row[5]), person=row[6])
             for row in self._connection.rows(
-                "SELECT device, person_name, device_name, role, added_time, removed "
+                "SELECT device, person_name, device_name, role, added_time, removed, person "
                 "FROM members WHERE group_id = ? ORDER BY added_time, device",
                 (group,),
             )
@@ -198,93 +210,8 @@ class Members:
     def get(self, group: bytes, device: bytes) -> MemberRow | None:
         """Return one device of a group's roster, or None."""
         row = self._connection.row(
-            "SELECT device, person_name, device_name, role, added_time, removed "
+            "SELECT device, person_name, device_name, role, added_time, removed, person "
             "FROM members WHERE group_id = ? AND device = ?",
             (group, device),
         )
-        return None if row is None else MemberRow(*row[:5], removed=bool(row[5]))
-
-
-@dataclass(frozen=True, slots=True)
-class InviteRow:
-    """An invite this device has given out.
-
-    Attributes:
-        id: what names it on the network.
-        group: the group it leads into.
-        secret: the one-time secret it carries.
-        role: role of whoever uses it.
-        expires: until when it is good, in milliseconds.
-        uses_left: how many may still use it.
-        revoked: it was taken back.
-    """
-
-    id: bytes
-    group: bytes
-    secret: bytes = field(repr=False)
-    role: str
-    expires: int
-    uses_left: int
-    revoked: bool = False
-
-
-_Invites = list[InviteRow]
-
-
-class Invites:
-    """Invites this device has given out."""
-
-    def __init__(self, connection: Connection) -> None:
-        self._connection = connection
-
-    def put(self, row: InviteRow) -> None:
-        """Add an invite, or replace it."""
-        self._connection.run(
-            "INSERT OR REPLACE INTO invites (id, group_id, secret, role, expires, uses_left, "
-            "revoked) VALUES (?, ?, ?, ?, ?, ?, ?)",
-            (
-                row.id,
-                row.group,
-                row.secret,
-                row.role,
-                row.expires,
-                row.uses_left,
-                int(row.revoked),
-            ),
-        )
-
-    def get(self, invite: bytes) -> InviteRow | None:
-        """Return one invite, or None."""
-        found = self._select("WHERE id = ?", (invite,))
-        return found[0] if found else None
-
-    def list(self, group: bytes | None = None) -> _Invites:
-        """Return the invites into one group, or all, soonest to expire first."""
-        if group is None:
-            return self._select("ORDER BY expires, id", ())
-        return self._select("WHERE group_id = ? ORDER BY expires, id", (group,))
-
-    def use(self, invite: bytes, now: int) -> bool:
-        """Take one use of an invite; False if it is used up, expired, revoked or unknown."""
-        return (
-            self._connection.run(
-                "UPDATE invites SET uses_left = uses_left - 1 "
-                "WHERE id = ? AND uses_left > 0 AND revoked = 0 AND expires > ?",
-                (invite, now),
-            )
-            == 1
-        )
-
-    def revoke(self, invite: bytes) -> None:
-        """Take an invite back."""
-        self._connection.run("UPDATE invites SET revoked = 1 WHERE id = ?", (invite,))
-
-    def _select(self, clause: str, parameters: tuple[bytes, ...]) -> _Invites:
-        return [
-            InviteRow(*row[:6], revoked=bool(row[6]))
-            for row in self._connection.rows(
-                "SELECT id, group_id, secret, role, expires, uses_left, revoked "  # noqa: S608
-                f"FROM invites {clause}",
-                parameters,
-            )
-        ]
+        return None if row is None else MemberRow(*row[:5], removed=bool(row[5]), person=row[6])

@@ -149,8 +149,47 @@ CREATE TABLE addresses (
 ) STRICT, WITHOUT ROWID;
 """
 
+_SECOND = """
+CREATE TABLE person_operations (
+    number INTEGER PRIMARY KEY,
+    person BLOB NOT NULL,
+    id BLOB NOT NULL UNIQUE,
+    header BLOB NOT NULL,
+    body BLOB NOT NULL
+) STRICT;
+CREATE INDEX person_operations_person ON person_operations (person, number);
+CREATE TABLE verifications (
+    person BLOB PRIMARY KEY,
+    verified BLOB,
+    seen BLOB
+) STRICT, WITHOUT ROWID;
 
-_SCRIPTS = (_FIRST,)
+ALTER TABLE groups ADD COLUMN form INTEGER NOT NULL DEFAULT 1;
+ALTER TABLE groups ADD COLUMN personal INTEGER NOT NULL DEFAULT 0;
+ALTER TABLE members ADD COLUMN person BLOB NOT NULL DEFAULT x'';
+
+ALTER TABLE invites ADD COLUMN by_hand INTEGER NOT NULL DEFAULT 0;
+ALTER TABLE invites ADD COLUMN created INTEGER NOT NULL DEFAULT 0;
+CREATE TABLE join_requests (
+    invite BLOB NOT NULL,
+    device BLOB NOT NULL,
+    person BLOB NOT NULL,
+    name TEXT NOT NULL,
+    device_name TEXT NOT NULL,
+    time INTEGER NOT NULL,
+    state INTEGER NOT NULL,
+    PRIMARY KEY (invite, device)
+) STRICT, WITHOUT ROWID;
+CREATE TABLE joins (
+    invite BLOB PRIMARY KEY,
+    secret BLOB NOT NULL,
+    addresses TEXT NOT NULL,
+    time INTEGER NOT NULL,
+    state INTEGER NOT NULL
+) STRICT, WITHOUT ROWID;
+"""
+
+_SCRIPTS = (_FIRST, _SECOND)
 VERSION = len(_SCRIPTS)
 """Version of the tables this program reads and writes."""
 

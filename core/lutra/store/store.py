@@ -10,11 +10,13 @@ from lutra.store import schema
 from lutra.store.connection import Connection
 from lutra.store.documents import Documents
 from lutra.store.drafts import Drafts
-from lutra.store.groups import Epochs, Groups, Invites, Members
+from lutra.store.groups import Epochs, Groups, Members
 from lutra.store.integrity import IntegrityReport, check
+from lutra.store.invites import Invites, JoinRequests, Joins
 from lutra.store.logs import Forks, Logs
 from lutra.store.operations import Operations
 from lutra.store.peers import Acknowledgements, Addresses
+from lutra.store.persons import Persons
 from lutra.store.settings import Keys, Settings
 
 _COMPACT_BYTES = 16 * 1024 * 1024
@@ -27,8 +29,9 @@ class Store:
 
     Attributes:
         connection: the connection underneath, for queries of other packages.
-        settings, keys, operations, logs, forks, groups, epochs, members, invites, documents,
-            drafts, acknowledgements, addresses: the tables.
+        settings, keys, operations, logs, forks, groups, epochs, members, invites,
+            join_requests, joins, persons, documents, drafts, acknowledgements, addresses: the
+            tables.
     """
 
     def __init__(self, connection: Connection) -> None:
@@ -42,6 +45,9 @@ class Store:
         self.epochs = Epochs(connection)
         self.members = Members(connection)
         self.invites = Invites(connection)
+        self.join_requests = JoinRequests(connection)
+        self.joins = Joins(connection)
+        self.persons = Persons(connection)
         self.documents = Documents(connection)
         self.drafts = Drafts(connection)
         self.acknowledgements = Acknowledgements(connection)
