@@ -20,7 +20,8 @@ from typing import Any
 from loro import LoroDoc
 
 from lutra.documents.document import Document
-from lutra.node.engine import Engine, create_identity
+from lutra.node.engine import Engine
+from lutra.node.new_identity import create_identity
 from lutra.node.node import Node, create_profile_identity
 from lutra.node.options import NodeOptions
 from lutra.store.custody import FileCustody

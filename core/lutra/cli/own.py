@@ -10,7 +10,7 @@ from typing import Any
 
 from lutra.cli import passphrase
 from lutra.cli.listen import options
-from lutra.node.group_registry import checked_name
+from lutra.node.new_identity import checked_name
 from lutra.node.node import Node, create_profile_identity
 from lutra.node.plain import plain
 from lutra.node.verbs import ControlHandler

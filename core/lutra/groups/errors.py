@@ -17,6 +17,12 @@ class NotAMemberError(NotPermittedError):
     code = "group.not-a-member"
 
 
+class ReadOnlyGroupError(NotPermittedError):
+    """Pages of the group can be read here, but not changed."""
+
+    code = "group.read-only"
+
+
 class AlreadyMemberError(LocalError):
     """The device is in the group already."""
 
@@ -33,6 +39,12 @@ class InviteError(LocalError):
     """An invite code cannot be used."""
 
     code = "group.invite"
+
+
+class JoinPendingError(LocalError):
+    """The inviting device was met, but somebody there has to approve first."""
+
+    code = "group.join-pending"
 
 
 class JoinRefusedError(RemoteError):

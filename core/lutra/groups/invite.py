@@ -8,8 +8,11 @@ inviting one reveals nothing but a refusal until the proof is right::
 
     joining   -> join(invite id, proof)
     inviting  -> accept(proof) | refused(reason)
-    joining   -> request(sealing key)
-    inviting  -> welcome(group id, control operations) | refused(reason)
+    joining   -> request(statements about its person, names)
+    inviting  -> admitted(group id, discovery secret) | pending | refused(reason)
+
+Who is admitted then meets the group's members as one of them; its keys come with the group's
+control operations. Who has to wait for somebody's approval asks again later.
 """
 
 from __future__ import annotations
@@ -24,6 +27,8 @@ from lutra.codec import decode, encode
 from lutra.crypto.hashing import blake3_derive, blake3_hash, blake3_keyed, equal_constant_time
 from lutra.crypto.random import Random
 from lutra.errors import RemoteError
+from lutra.groups.cards import MAX_NAME_LENGTH
+from lutra.groups.contents import MAX_EVIDENCE
 from lutra.groups.errors import InviteError, JoinRefusedError
 
 SECRET_BYTES = 16
@@ -31,7 +36,7 @@ LINK_PREFIX = "lutra:join/"
 _VERSION = 1
 _CHECK_BYTES = 2
 _GROUP_OF_LETTERS = 5
-MAX_FRAME_BYTES = 4 * 1024 * 1024
+MAX_FRAME_BYTES = 1024 * 1024
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,16 +108,36 @@ class InviteSecret:
 
 
 @dataclass(frozen=True, slots=True)
-class Welcome:
-    """What the inviting device hands over: the group and its control operations.
+class JoinRequest:
+    """Who wants to be let in.
+
+    Attributes:
+        device: the asking device's key, proven by the channel.
+        evidence: statements that say which person it belongs to.
+        name: how that person wants to be called.
+        device_name: how the device is called.
+    """
+
+    device: bytes
+    evidence: tuple[bytes, ...]
+    name: str
+    device_name: str
+
+
+@dataclass(frozen=True, slots=True)
+class Admission:
+    """What somebody who was let in gets: where to go, and what its members recognise each other by.
 
     Attributes:
         group: the group's id.
-        operations: (header, body) of each control operation, in causal order.
+        discovery_secret: see `lutra.groups.ids.discovery_secret`.
     """
 
     group: bytes
-    operations: tuple[tuple[bytes, bytes], ...]
+    discovery_secret: bytes
+
+    def __repr__(self) -> str:
+        return f"Admission(group={self.group.hex()[:16]}…)"
 
 
 class _JoinerState(Enum):
@@ -123,28 +148,35 @@ class _JoinerState(Enum):
 
 
 class Joiner:
-    """The joining device's side: feed frames to `receive` until `welcome` is set."""
+    """The joining device's side: feed frames to `receive` until `finished`.
+
+    Attributes:
+        admission: where to go, once admitted.
+    """
 
     def __init__(
         self,
         invite: InviteSecret,
-        device: bytes,
+        request: JoinRequest,
         peer: bytes,
         handshake_hash: bytes,
-        sealing: bytes,
     ) -> None:
         self._invite = invite
-        self._device = device
+        self._request = request
         self._peer = peer
         self._handshake_hash = handshake_hash
-        self._sealing = sealing
         self._state = _JoinerState.START
-        self.welcome: Welcome | None = None
+        self.admission: Admission | None = None
+
+    @property
+    def finished(self) -> bool:
+        """The exchange is over; without `admission` somebody there has to approve first."""
+        return self._state is _JoinerState.DONE
 
     def start(self) -> bytes:
         """Return the first frame."""
         self._state = _JoinerState.PROVING
-        proof = self._invite.proof("joining", self._handshake_hash, self._device)
+        proof = self._invite.proof("joining", self._handshake_hash, self._request.device)
         return encode(["join", self._invite.id, proof])
 
     def receive(self, frame: bytes) -> bytes | None:
@@ -167,9 +199,13 @@ class Joiner:
                     "The device that answered is not the one that made this invite."
                 )
             self._state = _JoinerState.REQUESTING
-            return encode(["request", self._sealing])
-        if self._state is _JoinerState.REQUESTING and name == "welcome" and len(fields) == 2:
-            self.welcome = Welcome(_bytes(fields[0], 32), _operations(fields[1]))
+            own = self._request
+            return encode(["request", list(own.evidence), own.name, own.device_name])
+        if self._state is _JoinerState.REQUESTING and name == "admitted" and len(fields) == 2:
+            self.admission = Admission(_bytes(fields[0], 32), _bytes(fields[1], 32))
+            self._state = _JoinerState.DONE
+            return None
+        if self._state is _JoinerState.REQUESTING and name == "pending" and not fields:
             self._state = _JoinerState.DONE
             return None
         raise RemoteError("The other device sent something unexpected while joining.")
@@ -189,8 +225,9 @@ class Inviter:
         peer: the joining device's public key, proven by the channel.
         handshake_hash: the channel's.
         find: returns the usable invite with an id, or None.
-        admit: adds the peer with its sealing key under an invite, returns what it gets; raises
-            `InviteError`, with nothing changed, if the invite was used up meanwhile.
+        admit: lets the peer in under an invite and returns what it gets, or None while somebody
+            has to approve; raises `InviteError`, with nothing changed, if the invite was used up
+            meanwhile or the request is refused.
     """
 
     def __init__(
@@ -199,7 +236,7 @@ class Inviter:
         peer: bytes,
         handshake_hash: bytes,
         find: Callable[[bytes], InviteSecret | None],
-        admit: Callable[[InviteSecret, bytes, bytes], Welcome],
+        admit: Callable[[InviteSecret, JoinRequest], Admission | None],
     ) -> None:
         self._device = device
         self._peer = peer
@@ -211,7 +248,7 @@ class Inviter:
 
     @property
     def done(self) -> bool:
-        """True once the peer is a member and has been told."""
+        """True once the peer has been told what became of its wish."""
         return self._state is _InviterState.DONE
 
     def receive(self, frame: bytes) -> bytes:
@@ -235,15 +272,18 @@ class Inviter:
             self._invite = invite
             self._state = _InviterState.ACCEPTED
             return encode(["accept", invite.proof("inviting", self._handshake_hash, self._device)])
-        if self._state is _InviterState.ACCEPTED and name == "request" and len(fields) == 1:
+        if self._state is _InviterState.ACCEPTED and name == "request" and len(fields) == 3:
             assert self._invite is not None
             self._state = _InviterState.DONE
+            names = (_name(fields[1]), _name(fields[2]))
+            request = JoinRequest(self._peer, _evidence(fields[0]), *names)
             try:
-                welcome = self._admit(self._invite, self._peer, _bytes(fields[0], 1216))
+                admission = self._admit(self._invite, request)
             except InviteError:
                 return encode(["refused", "invite"])
-            operations = [[header, body] for header, body in welcome.operations]
-            return encode(["welcome", welcome.group, operations])
+            if admission is None:
+                return encode(["pending"])
+            return encode(["admitted", admission.group, admission.discovery_secret])
         raise RemoteError("A joining device sent something unexpected.")
 
 
@@ -261,14 +301,14 @@ def _bytes(value: Any, length: int) -> bytes:
     return value
 
 
-def _operations(value: Any) -> tuple[tuple[bytes, bytes], ...]:
-    if type(value) is not list:
+def _evidence(value: Any) -> tuple[bytes, ...]:
+    items = cast("list[Any]", value) if type(value) is list else []
+    if not 1 <= len(items) <= MAX_EVIDENCE or any(type(item) is not bytes for item in items):
         raise RemoteError("A message of the joining exchange has not its form.")
-    return tuple(_pair(row) for row in cast("list[Any]", value))
+    return tuple(items)
 
 
-def _pair(row: Any) -> tuple[bytes, bytes]:
-    items = cast("list[Any]", row) if type(row) is list else []
-    if len(items) != 2 or type(items[0]) is not bytes or type(items[1]) is not bytes:
+def _name(value: Any) -> str:
+    if type(value) is not str or not 0 < len(value) <= MAX_NAME_LENGTH:
         raise RemoteError("A message of the joining exchange has not its form.")
-    return items[0], items[1]
+    return value

@@ -26,9 +26,10 @@ from lutra.mls.codec import decode_whole
 from lutra.mls.leaf import CREDENTIAL_BASIC
 from lutra.mls.suites import CipherSuite
 
-LIFETIME_SECONDS = 30 * 24 * 3600
-SKEW_SECONDS = 3600
-"""How far a device's clock may be behind that of the one who adds it."""
+SKEW_SECONDS = 30 * 24 * 3600
+"""How far a device's clock may be ahead of that of the one who adds it."""
+LIFETIME_SECONDS = 30 * 24 * 3600 + SKEW_SECONDS
+"""A key package is good for 30 days by its device's own clock."""
 KEPT_AFTER_EXPIRY_SECONDS = 14 * 24 * 3600
 """Competing Welcomes may still arrive that long."""
 MAX_OFFERED = 8

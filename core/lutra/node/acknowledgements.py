@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
-from lutra.groups.keys import GroupKeys, Member
+from lutra.groups.group import Group
+from lutra.groups.keys import Member
 from lutra.node.context import Context
 from lutra.node.log_keeper import LogKeeper
 from lutra.node.views import DocumentStatus
@@ -45,7 +46,7 @@ class Acknowledgements:
                 self._context.outbox.status_changed(group, key.log)
 
     def status(
-        self, group: GroupKeys, document: bytes, unpublished: bool, online: Sequence[bytes]
+        self, group: Group, document: bytes, unpublished: bool, online: Sequence[bytes]
     ) -> DocumentStatus:
         """Return where a document's content is."""
         device = self._context.device

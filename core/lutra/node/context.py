@@ -8,7 +8,6 @@ from dataclasses import dataclass, field
 from lutra.crypto.random import Random
 from lutra.crypto.signing import SigningKey
 from lutra.groups.data_keys import BodyCipher
-from lutra.groups.epochs import SealingKey
 from lutra.node.events import DocumentChanged, DocumentsChanged, DocumentStatusChanged, Event
 from lutra.operation import Operation
 from lutra.store.store import Store
@@ -85,7 +84,6 @@ class Context:
     Attributes:
         store: the profile's database; one thread uses it.
         key: this device's signing key.
-        sealing_key: this device's HPKE key.
         random: source of randomness.
         now: the clock, in milliseconds since 1970; for display and timers only.
         cipher: seals and opens operation bodies.
@@ -94,7 +92,6 @@ class Context:
 
     store: Store
     key: SigningKey
-    sealing_key: SealingKey
     random: Random
     now: Callable[[], int]
     cipher: BodyCipher

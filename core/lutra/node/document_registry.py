@@ -113,9 +113,10 @@ class DocumentRegistry:
         Raises:
             NotFoundError: there is no such group here.
             NotAMemberError: this device has left it.
+            ReadOnlyGroupError: this person may only read.
         """
         context = self._context
-        self._groups.get(group).require_membership()
+        self._groups.require_writer(group)
         identity = context.random(32)
         now = context.now()
         document = Document.create(identity, context.device, created=now, clock=self._seconds)
@@ -132,8 +133,13 @@ class DocumentRegistry:
         return identity
 
     def edit(self, identity: bytes, change: Callable[[Document], Result]) -> Result:
-        """Let ``change`` edit a document in the node's own place; durable with the transaction."""
+        """Let ``change`` edit a document in the node's own place; durable with the transaction.
+
+        Raises:
+            NotAMemberError, ReadOnlyGroupError: this person may not write there (any more).
+        """
         opened = self.get(identity)
+        self._groups.require_writer(opened.row.group)
         result = change(opened.document)
         self._save_draft(opened, 0)
         return result
@@ -143,8 +149,10 @@ class DocumentRegistry:
 
         Raises:
             ForeignPeerError, CounterGapError, DamagedUpdateError: the update cannot be right.
+            NotAMemberError, ReadOnlyGroupError: this person may not write there (any more).
         """
         opened = self.get(identity)
+        self._groups.require_writer(opened.row.group)
         opened.document.apply_local(update)
         opened.drafts = self._context.store.drafts.add(identity, update)
         self._note_change(opened, [(self._context.device, update)], slot, self._context.now())
@@ -195,9 +203,9 @@ class DocumentRegistry:
         if not opened.drafts:
             return True
         row = opened.row
-        group = self._groups.get(row.group)
-        epoch = group.current_epoch()
-        if epoch is None:
+        group = self._groups.find(row.group)
+        epoch = None if group is None else group.current_epoch()
+        if group is None or epoch is None:
             return False
         store = self._context.store
         document = opened.document

@@ -14,28 +14,43 @@ from lutra.crypto.random import Random, system_random
 from lutra.crypto.signing import SigningKey
 from lutra.documents.document import Document
 from lutra.errors import NotFoundError
+from lutra.groups.contents import Profile, Role
 from lutra.groups.data_keys import BodyCipher
-from lutra.groups.epochs import SealingKey
-from lutra.groups.invite import Inviter, InviteSecret, Welcome
+from lutra.groups.invite import Admission, Inviter, InviteSecret, JoinRequest
 from lutra.node.acknowledgements import Acknowledgements
 from lutra.node.context import Context, Outbox
 from lutra.node.document_registry import DocumentRegistry
-from lutra.node.events import Event, GroupsChanged, PeersChanged, PresenceChanged, Trouble
-from lutra.node.group_registry import GroupRegistry, checked_name
+from lutra.node.events import (
+    Event,
+    GroupsChanged,
+    PeersChanged,
+    PersonChanged,
+    PresenceChanged,
+    Trouble,
+)
+from lutra.node.group_registry import GroupRegistry
 from lutra.node.ingest import Ingest
+from lutra.node.invitations import INVITE_LIFETIME, Invitations
 from lutra.node.log_keeper import LogFrozenError, LogKeeper
+from lutra.node.new_identity import DEVICE, DEVICE_NAME, PERSON_ID, PERSON_NAME, create_person
+from lutra.node.own_devices import OwnDevices
+from lutra.node.person_registry import PersonRegistry
 from lutra.node.publishing import Deadlines
 from lutra.node.queries import Queries
 from lutra.node.replica import StoredReplica
 from lutra.node.session_hub import SessionHub, Traffic
 from lutra.node.views import Identity
 from lutra.operation import OperationLimitError
+from lutra.store.invites import InviteRow
 from lutra.store.peers import AddressRow
 from lutra.store.store import Store
 from lutra.sync.replica import IngestReport, WireOperation
 
 Result = TypeVar("Result")
-DEFAULT_INVITE_USES = 1
+_TEND_SECONDS = 30.0
+"""How often a group is looked at for what is due by time alone."""
+_FIRST_LOOK_SECONDS = 0.2
+"""After the start, and between one group and the next."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,22 +87,6 @@ class Effects:
     reach: Reach | None
 
 
-def create_identity(
-    store: Store, name: str, device_name: str, random: Random = system_random
-) -> None:
-    """Give a new profile its keys and names.
-
-    Raises:
-        UsageError: a name is empty or too long.
-    """
-    name, device_name = checked_name(name), checked_name(device_name)
-    with store.transaction(full_sync=True):
-        store.keys.put("device", SigningKey.generate(random).seed())
-        store.keys.put("sealing", SealingKey.generate(random).private_bytes())
-        store.settings.set("person_name", name)
-        store.settings.set("device_name", device_name)
-
-
 class Engine:
     """Groups, documents and sync sessions over one store.
 
@@ -98,7 +97,7 @@ class Engine:
         random: source of randomness.
 
     Raises:
-        NotFoundError: the profile has no identity yet; see `create_identity`.
+        NotFoundError: the profile has no identity yet; see `lutra.node.new_identity`.
     """
 
     def __init__(
@@ -109,13 +108,12 @@ class Engine:
         monotonic: Callable[[], float],
         random: Random = system_random,
     ) -> None:
-        seed, sealing = store.keys.get("device"), store.keys.get("sealing")
-        if seed is None or sealing is None:
+        seed = store.keys.get(DEVICE)
+        if seed is None:
             raise NotFoundError("This profile has not been set up yet: run “lutra init”.")
         context = Context(
             store=store,
             key=SigningKey(seed),
-            sealing_key=SealingKey(sealing),
             random=random,
             now=now,
             cipher=BodyCipher(random),
@@ -124,9 +122,21 @@ class Engine:
         self._context = context
         self._monotonic = monotonic
         self._logs = LogKeeper(context)
-        self._groups = GroupRegistry(context, self._logs)
+        if store.settings.get(PERSON_ID) is None:
+            # The profile comes from a Lutra that knew devices only.
+            create_person(store, random, time=now())
+        self.persons = PersonRegistry(context)
+        self._groups = GroupRegistry(context, self._logs, self.persons)
+        self.invitations = Invitations(context, self._groups, self.persons)
+        self.own_devices = OwnDevices(context, self._logs, self._groups)
         self._documents = DocumentRegistry(context, self._logs, self._groups)
-        self._ingest = Ingest(context, self._logs, self._groups, self._documents)
+        self._ingest = Ingest(
+            context,
+            self._logs,
+            groups=self._groups,
+            documents=self._documents,
+            own_devices=self.own_devices,
+        )
         self._acknowledgements = Acknowledgements(context, self._logs)
         self._replica = StoredReplica(
             context,
@@ -157,6 +167,7 @@ class Engine:
         try:
             with self._context.store.transaction():
                 result = call()
+                self._follow_up()
         except BaseException:
             self._forget()
             raise
@@ -171,24 +182,31 @@ class Engine:
     def start(self) -> None:
         """Pick up what an earlier run left: drafts become operations, keys are reconciled."""
         self._reach_moved = True
+        self.own_devices.ensure_personal()
         now = self._monotonic()
         for document in self._documents.drafted():
             self._deadlines.publish_now(document, now)
-        for group in self._groups.ids():
-            self._deadlines.reconcile(group, self._groups.reconcile_rank(group), now)
+        for place, group in enumerate(self._groups.ids()):
+            # One after the other: each is loaded then.
+            self._deadlines.tend(group, now + _FIRST_LOOK_SECONDS * (1 + place))
 
     def warm(self, group: bytes) -> None:
-        """Load what the first session about a group would otherwise wait for."""
+        """Load what the first session about a group would otherwise wait for, and tend it."""
         self._logs.head_set(group, control=True)
         for member in self._groups.get(group).members():
             self._acknowledgements.warm(member.device)
+        self._groups.tend(group)
+        self._gate_moved(group)
 
     def tick(self) -> None:
         """Do what is due."""
         now = self._monotonic()
-        documents, groups, rested = self._deadlines.due(now)
+        documents, groups, rested, tended = self._deadlines.due(now)
         for group in groups:
             self._groups.reconcile(group)
+            self._gate_moved(group)
+        for group in tended:
+            self._groups.tend(group)
             self._gate_moved(group)
         for document in documents:
             self._publish(document)
@@ -211,23 +229,36 @@ class Engine:
         """Return the ids of all groups this device is or was in."""
         return self._groups.ids()
 
-    def create_group(self, name: str) -> bytes:
+    def create_group(self, name: str, profile: Profile = Profile.ARCHIVE) -> bytes:
         """Start a group; returns its id."""
-        return self._groups.create(name)
+        return self._groups.create(name, profile)
 
     def rename_group(self, group: bytes, name: str) -> None:
         """Change a group's name."""
         self._groups.rename(group, name)
 
-    def remove_device(self, group: bytes, device: bytes) -> None:
-        """Remove a device from a group and change the keys."""
-        self._groups.remove(group, device)
+    def remove_person(self, group: bytes, person: bytes) -> None:
+        """Remove a person from a group and change the keys."""
+        replica = self._groups.get(group)
+        cuts = self._logs.cuts(group, replica.devices_of(person))
+        replica.remove_person(self._groups.signer(group), person, cuts)
+        self._groups.save(group)
         self._gate_moved(group)
 
-    def invite(self, group: bytes, uses: int = DEFAULT_INVITE_USES) -> tuple[InviteSecret, int]:
-        """Make an invite; returns its secret and until when it is good (milliseconds)."""
+    def invite(
+        self,
+        group: bytes,
+        *,
+        role: Role = Role.WRITER,
+        uses: int = 1,
+        lifetime: int = INVITE_LIFETIME,
+        by_hand: bool = False,
+    ) -> InviteRow:
+        """Make an invite; see `Invitations.invite`."""
         self._reach_moved = True
-        return self._groups.invite(group, uses=uses)
+        return self.invitations.invite(
+            group, role=role, uses=uses, lifetime=lifetime, by_hand=by_hand
+        )
 
     def inviter(self, peer: bytes, handshake_hash: bytes) -> Inviter:
         """Return the inviting side of a joining exchange with ``peer``."""
@@ -235,32 +266,26 @@ class Engine:
             self._context.device,
             peer,
             handshake_hash,
-            self._groups.find_invite,
+            self.invitations.find,
             self.admit,
         )
 
-    def admit(self, invite: InviteSecret, device: bytes, sealing_key: bytes) -> Welcome:
-        """Add the device that proved to know an invite; returns what it gets."""
+    def admit(self, invite: InviteSecret, request: JoinRequest) -> Admission | None:
+        """Let in the device that proved to know an invite; see `Invitations.admit`."""
         self._reach_moved = True
-        return self._groups.admit(invite, device, sealing_key)
+        return self.invitations.admit(invite, request)
 
-    def sealing_public_key(self) -> bytes:
-        """Return the public key that secrets are sealed to."""
-        return self._context.sealing_key.public
+    def join_request(self) -> JoinRequest:
+        """Return what this device shows when it wants to be let in somewhere."""
+        identity = self.identity
+        return JoinRequest(
+            identity.device, self.persons.evidence(), identity.name, identity.device_name
+        )
 
-    def accept_welcome(self, welcome: Welcome) -> None:
-        """Take in a group this device was invited into.
-
-        Raises:
-            NotFoundError: what came does not make this device a member.
-        """
-        self._groups.adopt(welcome.group)
-        wire = [WireOperation(header, body) for header, body in welcome.operations]
-        self._ingest.ingest(welcome.group, wire, None)
-        if not self._groups.get(welcome.group).is_member(self._context.device):
-            raise NotFoundError(
-                "The other device sent a group that this device is not a member of."
-            )
+    def accept_admission(self, admission: Admission) -> None:
+        """Make room for a group this device was let into; its operations follow by sync."""
+        self._reach_moved = True
+        self._groups.adopt(admission.group, admission.discovery_secret)
 
     def ingest(self, group: bytes, operations: Sequence[WireOperation]) -> IngestReport:
         """Take in operations that did not come through a session, for example from a file."""
@@ -331,6 +356,20 @@ class Engine:
 
     # Inside
 
+    def _follow_up(self) -> None:
+        """Do what must be in the same transaction as its cause, before anything is sent."""
+        events = self._context.outbox.events
+        if any(isinstance(event, PersonChanged) for event in events):
+            self._tell_groups()
+        if any(isinstance(event, GroupsChanged) for event in events):
+            self.own_devices.publish()
+
+    def _tell_groups(self) -> None:
+        """Carry news about this person's devices into its groups."""
+        for group in self._groups.ids():
+            if not self._groups.row(group).left:
+                self._groups.tend(group)
+
     def _edited(self, document: bytes, at_once: bool = False) -> None:
         group = self._documents.get(document).row.group
         connected = bool(self.sessions.connected(group))
@@ -352,7 +391,9 @@ class Engine:
     def _gate_moved(self, group: bytes) -> None:
         """Try again to publish what the send gate held back, and plan the next reconciliation."""
         now = self._monotonic()
-        self._deadlines.reconcile(group, self._groups.reconcile_rank(group), now)
+        rank = self._groups.reconcile_rank(group, self.sessions.connected(group))
+        self._deadlines.reconcile(group, rank, now)
+        self._deadlines.tend(group, now + _TEND_SECONDS)
         for document in self._documents.drafted():
             if self.queries.document(document).group == group:
                 self._deadlines.publish_now(document, now)
@@ -398,7 +439,7 @@ class Engine:
         return Reach(
             self.queries.known_devices(),
             self.queries.discovery_secrets(),
-            self._groups.open_invites(),
+            [InviteSecret(row.secret) for row in self.invitations.usable()],
         )
 
     def _publish_soon(self) -> None:
@@ -415,6 +456,7 @@ class Engine:
         self._logs.forget()
         self._ingest.forget()
         self._groups.forget()
+        self.persons.forget()
         self._acknowledgements.forget()
         self._documents.forget()
 
@@ -424,6 +466,7 @@ class Engine:
         settings = self._context.store.settings
         return Identity(
             self._context.device,
-            str(settings.get("person_name") or ""),
-            str(settings.get("device_name") or ""),
+            str(settings.get(PERSON_NAME) or ""),
+            str(settings.get(DEVICE_NAME) or ""),
+            self.persons.id,
         )

@@ -17,6 +17,17 @@ class GroupsChanged:
 
 
 @dataclass(frozen=True, slots=True)
+class PersonChanged:
+    """A person's devices changed, this one's or another's.
+
+    Attributes:
+        person: which one.
+    """
+
+    person: bytes
+
+
+@dataclass(frozen=True, slots=True)
 class DocumentsChanged:
     """The list of a group's pages changed: a new page, a title, an order.
 
@@ -84,6 +95,32 @@ class PresenceChanged:
 
 
 @dataclass(frozen=True, slots=True)
+class InvitesChanged:
+    """Invites of this device, or requests of those who use them, changed.
+
+    Attributes:
+        group: where they lead.
+    """
+
+    group: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class JoinRequested:
+    """Somebody used an invite that needs approval.
+
+    Attributes:
+        group: where it leads.
+        device: the asking device.
+        name: what its person is called, by its own word.
+    """
+
+    group: bytes
+    device: bytes
+    name: str
+
+
+@dataclass(frozen=True, slots=True)
 class MemberJoined:
     """Somebody used an invite of this device.
 
@@ -116,11 +153,14 @@ class RaiseRequested:
 
 Event = (
     GroupsChanged
+    | PersonChanged
     | DocumentsChanged
     | DocumentChanged
     | DocumentStatusChanged
     | PeersChanged
     | PresenceChanged
+    | InvitesChanged
+    | JoinRequested
     | MemberJoined
     | Trouble
     | RaiseRequested

@@ -1,24 +1,29 @@
-"""All groups of this device: loaded from their control operations, and written back."""
+"""All groups of this device: loaded from their control operations, tended, and written back."""
 
 from __future__ import annotations
 
+from collections.abc import Container, Iterable
 from dataclasses import dataclass
 
-from lutra.errors import BugError, NotFoundError, UsageError
-from lutra.groups.cards import MAX_NAME_LENGTH
-from lutra.groups.errors import InviteError
-from lutra.groups.group import Group, group_id
-from lutra.groups.invite import InviteSecret, Welcome
-from lutra.groups.keys import GroupKeys, Reception
+from lutra.errors import BugError, NotFoundError
+from lutra.groups.contents import Profile, Role
+from lutra.groups.directory import ChainDirectory
+from lutra.groups.errors import NotAMemberError, ReadOnlyGroupError
+from lutra.groups.group import Group
+from lutra.groups.ids import group_id
+from lutra.groups.keys import ControlSigner, Reception
+from lutra.groups.setup import Setup
+from lutra.mls.suites import HYBRID_SUITE
 from lutra.node.context import Context
-from lutra.node.events import GroupsChanged, MemberJoined
+from lutra.node.events import GroupsChanged
 from lutra.node.log_keeper import LogKeeper
+from lutra.node.new_identity import DEVICE_NAME, PERSON_NAME, checked_name
+from lutra.node.person_registry import PersonRegistry
 from lutra.operation import LogKey, Operation
-from lutra.store.groups import GroupRow, InviteRow, MemberRow
+from lutra.store.groups import GroupRow, MemberRow
 
-_ROLE = "writer"
-INVITE_LIFETIME = 7 * 24 * 3600 * 1000
-"""How long an invite is good, in milliseconds."""
+MLS_FORM = 2
+"""Form of the groups this Lutra works with; those of form 1 are only read."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,22 +54,33 @@ class _Signer:
 
 
 class GroupRegistry:
-    """Creates, loads and changes groups; every change is in the store when a call returns."""
+    """Creates, loads and tends groups; every change is in the store when a call returns."""
 
-    def __init__(self, context: Context, logs: LogKeeper) -> None:
+    def __init__(self, context: Context, logs: LogKeeper, persons: PersonRegistry) -> None:
         self._context = context
         self._logs = logs
+        self._persons = persons
         self._groups: dict[bytes, Group] = {}
-        self._names: tuple[str, str] | None = None
+        self._readable: dict[bytes, int] = {}
+        self._learned: dict[bytes, frozenset[bytes]] = {}
+        self._sponsored: set[bytes] = set()
+        self._directory = ChainDirectory()
 
     def forget(self) -> None:
         """Drop what is in memory, after a transaction was undone."""
         self._groups.clear()
-        self._names = None
+        self._readable.clear()
+        self._learned.clear()
+
+    # Looking up
 
     def ids(self) -> list[bytes]:
-        """Return the ids of all groups this device is or was in, by name."""
-        return [row.id for row in self._context.store.groups.list()]
+        """Return the ids of all groups this device is or was in, by name, its own one included."""
+        return [row.id for row in self._context.store.groups.list() if row.form == MLS_FORM]
+
+    def loaded(self) -> list[bytes]:
+        """Return the ids of the groups in memory."""
+        return list(self._groups)
 
     def row(self, group: bytes) -> GroupRow:
         """Return what is recorded of a group.
@@ -77,22 +93,50 @@ class GroupRegistry:
             raise NotFoundError("There is no such group on this device.")
         return row
 
-    def get(self, group: bytes) -> GroupKeys:
+    def get(self, group: bytes) -> Group:
         """Return a group.
 
         Raises:
             NotFoundError: there is no such group here.
+            ReadOnlyGroupError: an earlier Lutra made it; it can only be read.
         """
-        return self._get(group)
+        found = self._groups.get(group)
+        return self._load(self.row(group)) if found is None else found
 
-    def find(self, group: bytes) -> GroupKeys | None:
+    def find(self, group: bytes) -> Group | None:
         """Return a group, or None if it is not here."""
-        return self._groups.get(group) or (
-            self._get(group) if self._context.store.groups.get(group) is not None else None
-        )
+        found = self._groups.get(group)
+        if found is None:
+            row = self._context.store.groups.get(group)
+            found = None if row is None or row.form != MLS_FORM else self._load(row)
+        return found
 
-    def create(self, name: str) -> bytes:
-        """Start a group; returns its id.
+    def require_writer(self, group: bytes) -> Group:
+        """Return a group in which this device may write.
+
+        Raises:
+            NotFoundError: there is no such group here.
+            ReadOnlyGroupError: it was made by an earlier Lutra, or this person only reads it.
+            NotAMemberError: this device is not in the group any more.
+        """
+        replica = self.get(group)
+        role = replica.role_of(self._context.device)
+        if role is None and replica.heads():
+            raise NotAMemberError("This device is not in the group any more.")
+        if role is None or role < Role.WRITER:
+            raise ReadOnlyGroupError("You can read this group, but not change its pages.")
+        return replica
+
+    def signer(self, group: bytes) -> ControlSigner:
+        """Return what signs this device's control operations of a group."""
+        return _Signer(self._logs, group)
+
+    # Beginning
+
+    def create(
+        self, name: str, profile: Profile = Profile.ARCHIVE, *, personal: bool = False
+    ) -> bytes:
+        """Start a group with this person as its only member; returns its id.
 
         Raises:
             UsageError: the name is empty or too long.
@@ -101,13 +145,33 @@ class GroupRegistry:
         context = self._context
         nonce = context.random(32)
         identity = group_id(context.device, nonce)
-        signer = _Signer(self._logs, identity)
-        group, _ = Group.create(signer, nonce, context.device, context.sealing_key, context.random)
-        self._groups[identity] = group
-        group.rename(signer, name)
-        group.publish_card(signer, *self._own_names())
-        self._save(group)
+        signer = self.signer(identity)
+        replica, _ = Group.create(signer, self._setup(), nonce, self._persons.evidence(), profile)
+        self._groups[identity] = replica
+        self._readable[identity] = len(replica.secrets)
+        now = context.now()
+        context.store.groups.put(GroupRow(identity, "", b"", now, now, personal=personal))
+        replica.rename(signer, name)
+        replica.publish_card(signer, *self._own_names())
+        self._save(replica)
         return identity
+
+    def adopt(self, group: bytes, discovery_secret: bytes, *, personal: bool = False) -> bool:
+        """Make room for a group this device was let into; its operations follow by sync.
+
+        Returns:
+            False if the group is here already.
+        """
+        context = self._context
+        if context.store.groups.get(group) is not None:
+            return False
+        now = context.now()
+        row = GroupRow(group, "", discovery_secret, now, now, personal=personal)
+        context.store.groups.put(row)
+        context.outbox.emit(GroupsChanged(group))
+        return True
+
+    # Changing
 
     def rename(self, group: bytes, name: str) -> None:
         """Change a group's name.
@@ -117,106 +181,177 @@ class GroupRegistry:
             NotFoundError: there is no such group here.
         """
         name = checked_name(name)
-        replica = self._get(group)
-        replica.rename(_Signer(self._logs, group), name)
-        self._save(replica)
+        replica = self.get(group)
+        replica.rename(self.signer(group), name)
+        self.save(group)
 
-    def remove(self, group: bytes, device: bytes) -> None:
-        """Remove a device from a group and change the keys.
-
-        Raises:
-            NotAMemberError: it, or this device, is not in the group.
-        """
-        replica = self._get(group)
-        replica.remove(_Signer(self._logs, group), device)
-        self._save(replica)
+    def sponsor(self, device: bytes) -> None:
+        """Give a device its keys without waiting for one's turn: this device let it in."""
+        self._sponsored.add(device)
 
     def receive(self, group: bytes, operation: Operation) -> Reception:
         """Take in a verified control operation; call `settle` after the last of a batch."""
-        return self._get(group).receive(operation)
+        return self.get(group).receive(operation)
 
-    def settle(self, group: bytes) -> list[bytes]:
-        """Write a changed group to the store; returns the epochs whose keys are new here."""
-        replica = self._get(group)
-        known = self._context.store.epochs.all(group)
+    def settle(self, group: bytes) -> bool:
+        """Draw the consequences of new control operations, and write the group to the store.
+
+        Returns:
+            True if keys of epochs are new here.
+        """
+        replica = self.get(group)
+        self._persons.learn(replica.evidence - self._learned.get(group, frozenset()))
+        self._learned[group] = replica.evidence
+        self._take_handed_over(replica)
+        self._attend(replica)
+        before = self._readable.get(group, 0)
         self._save(replica)
-        self._introduce(replica)
-        return [epoch for epoch in replica.secrets if epoch not in known]
+        return len(replica.secrets) > before
 
-    def reconcile_rank(self, group: bytes) -> int | None:
+    def tend(self, group: bytes) -> bool:
+        """Publish what is due and delete what is over; True if something was published."""
+        replica = self.get(group)
+        before = replica.heads()
+        self._attend(replica)
+        changed = replica.heads() != before
+        if changed:
+            self._save(replica)
+        return changed
+
+    def reconcile_rank(self, group: bytes, online: Container[bytes] | None) -> int | None:
         """Return this device's turn to bring keys in line with the roster, None if not needed."""
-        return None if self._is_mute(group) else self._get(group).reconcile_rank()
+        return None if self._is_mute(group) else self.get(group).reconcile_rank(online)
 
     def reconcile(self, group: bytes) -> None:
         """Bring keys in line with the roster."""
-        if self._is_mute(group):
-            return
-        replica = self._get(group)
-        if replica.reconcile(_Signer(self._logs, group)):
+        replica = self.get(group)
+        if not self._is_mute(group) and replica.reconcile(self.signer(group)):
+            self._introduce(replica)
             self._save(replica)
+
+    def carry_evidence(self, replica: Group) -> None:
+        """Tell a group what it does not know yet about this person's devices."""
+        missing = frozenset(self._persons.evidence()) - replica.evidence
+        if missing and self._can_speak(replica):
+            replica.introduce(self.signer(replica.id), missing)
+            replica.reconcile(self.signer(replica.id))
+
+    def save(self, group: bytes) -> None:
+        """Write a group to the store after a change through its own methods."""
+        self._save(self.get(group))
+
+    # Inside
+
+    def _attend(self, replica: Group) -> None:
+        if self._is_mute(replica.id):
+            return
+        signer = self.signer(replica.id)
+        self.carry_evidence(replica)
+        replica.tend(signer)
+        if self._sponsored & replica.awaited():
+            replica.reconcile(signer)
         self._introduce(replica)
 
-    # Invites
+    def _take_handed_over(self, replica: Group) -> None:
+        """Take the secrets that another own device handed over, as far as they are proven now."""
+        epochs = self._context.store.epochs
+        waiting = epochs.all(replica.id)
+        if waiting:
+            replica.learn_secrets(waiting)
+            for epoch in waiting.keys() & replica.secrets.keys():
+                epochs.delete(replica.id, epoch)
 
-    def invite(self, group: bytes, *, uses: int) -> tuple[InviteSecret, int]:
-        """Make an invite; returns its secret and until when it is good.
+    def _introduce(self, replica: Group) -> None:
+        """Publish this device's names once it can, and again after they changed."""
+        names = self._own_names()
+        if (
+            self._can_speak(replica)
+            and replica.current_epoch() is not None
+            and not replica.has_card(*names)
+        ):
+            replica.publish_card(self.signer(replica.id), *names)
 
-        Raises:
-            UsageError: the number of uses is not between 1 and 1,000.
-            NotAMemberError: this device is not in the group.
-        """
-        if not 1 <= uses <= 1000:
-            raise UsageError("An invite can be used between 1 and 1,000 times.")
+    def _can_speak(self, replica: Group) -> bool:
+        return replica.is_member(self._context.device) and not self._is_mute(replica.id)
+
+    def _own_names(self) -> tuple[str, str]:
+        settings = self._context.store.settings
+        return str(settings.get(PERSON_NAME) or ""), str(settings.get(DEVICE_NAME) or "")
+
+    def _is_mute(self, group: bytes) -> bool:
+        """Tell whether this device's control log is frozen, so that it can say nothing more."""
+        return self._logs.is_frozen(LogKey(self._context.device, group))
+
+    def _setup(self) -> Setup:
         context = self._context
-        self._get(group).require_membership()
-        invite = InviteSecret.generate(context.random)
-        expires = context.now() + INVITE_LIFETIME
-        context.store.invites.put(InviteRow(invite.id, group, invite.secret, _ROLE, expires, uses))
-        return invite, expires
-
-    def open_invites(self) -> list[InviteSecret]:
-        """Return the invites that can still be used."""
-        now = self._context.now()
-        return [
-            InviteSecret(row.secret)
-            for row in self._context.store.invites.list()
-            if row.uses_left > 0 and not row.revoked and row.expires > now
-        ]
-
-    def find_invite(self, invite_id: bytes) -> InviteSecret | None:
-        """Return the usable invite with this id, or None."""
-        return next((item for item in self.open_invites() if item.id == invite_id), None)
-
-    def admit(self, invite: InviteSecret, device: bytes, sealing_key: bytes) -> Welcome:
-        """Add the device that proved to know an invite.
-
-        Raises:
-            InviteError: the invite was used up meanwhile, or withdrawn.
-            NotAMemberError: this device is not in the group any more.
-            ControlError: nothing can be sealed to the device's key.
-        """
-        context = self._context
-        row = context.store.invites.get(invite.id)
-        if row is None:
-            raise InviteError("This invite does not exist any more.")
-        replica = self._get(row.group)
-        if not replica.is_member(device):
-            if not context.store.invites.use(invite.id, context.now()):
-                raise InviteError("This invite was used up or has expired.")
-            replica.add(_Signer(self._logs, row.group), device, sealing_key)
-            self._save(replica)
-            context.outbox.emit(MemberJoined(row.group, device))
-        operations = context.store.operations.control(row.group)
-        return Welcome(
-            row.group, tuple((item.header, item.body) for item in operations if item.body)
+        return Setup(
+            device=context.device,
+            sign=context.key.sign,
+            directory=self._directory,
+            clock=context.now,
+            random=context.random,
+            suite_id=HYBRID_SUITE,
         )
 
-    def adopt(self, group: bytes) -> None:
-        """Make room for a group this device was invited into; its operations follow."""
-        context = self._context
-        if context.store.groups.get(group) is None:
-            now = context.now()
-            context.store.groups.put(GroupRow(group, "", b"", now, now))
+    def _load(self, row: GroupRow) -> Group:
+        if row.form != MLS_FORM:
+            raise ReadOnlyGroupError(
+                "This group was made with an earlier Lutra: its pages can be read, not changed."
+            )
+        if row.state:
+            stored = [item.decode() for item in self._context.store.operations.control(row.id)]
+            replica = Group.resume(row.id, self._setup(), _in_causal_order(stored), row.state)
+        else:
+            replica = Group(row.id, self._setup())
+        self._groups[row.id] = replica
+        self._readable[row.id] = len(replica.secrets)
+        self._learned[row.id] = replica.evidence
+        return replica
+
+    def _save(self, replica: Group) -> None:
+        """Bring the store's tables in line with a replica, in the caller's transaction."""
+        store, device = self._context.store, self._context.device
+        row = self.row(replica.id)
+        is_known = bool(replica.heads())
+        store.groups.put(
+            GroupRow(
+                id=replica.id,
+                name=replica.name or row.name,
+                discovery_secret=replica.discovery_secret or row.discovery_secret,
+                created=row.created,
+                joined=row.joined,
+                left=is_known and not replica.is_member(device),
+                state=replica.private_state(),
+                personal=row.personal,
+                profile=int(replica.profile),
+            )
+        )
+        self._readable[replica.id] = len(replica.secrets)
+        self._save_members(replica)
+        self._context.outbox.emit(GroupsChanged(replica.id))
+
+    def _save_members(self, replica: Group) -> None:
+        store, now = self._context.store, self._context.now()
+        before = store.members.list(replica.id)
+        members = replica.members()
+        present = {member.device for member in members if member.present}
+        if any(not item.removed and item.device not in present for item in before):
+            self._revoke_invites(replica.id)
+        added = {item.device: item.added_time for item in before}
+        rows = [
+            MemberRow(
+                member.device,
+                member.name,
+                member.device_name,
+                "" if member.role is None else member.role.name.lower(),
+                added.get(member.device, now),
+                not member.present,
+                member.person,
+            )
+            for member in members
+        ]
+        if sorted(rows, key=lambda row: (row.added_time, row.device)) != before:
+            store.members.replace_all(replica.id, rows)
 
     def _revoke_invites(self, group: bytes) -> None:
         """Withdraw a group's invites: somebody who is out now may know them."""
@@ -224,106 +359,24 @@ class GroupRegistry:
             if not row.revoked:
                 self._context.store.invites.revoke(row.id)
 
-    # Loading and saving
 
-    def _own_names(self) -> tuple[str, str]:
-        if self._names is None:
-            settings = self._context.store.settings
-            self._names = (
-                str(settings.get("person_name") or ""),
-                str(settings.get("device_name") or ""),
-            )
-        return self._names
+def _in_causal_order(operations: Iterable[Operation]) -> list[Operation]:
+    """Order stored operations so that each follows its predecessors.
 
-    def _is_mute(self, group: bytes) -> bool:
-        """Tell whether this device's control log is frozen, so that it can say nothing more."""
-        return self._logs.is_frozen(LogKey(self._context.device, group))
-
-    def _introduce(self, replica: Group) -> None:
-        """Publish this device's names once it can, and again after they changed."""
-        if (
-            not self._is_mute(replica.id)
-            and replica.is_member(self._context.device)
-            and replica.current_epoch() is not None
-            and not replica.has_card(*self._own_names())
-        ):
-            replica.publish_card(_Signer(self._logs, replica.id), *self._own_names())
-            self._save(replica)
-
-    def _get(self, group: bytes) -> Group:
-        replica = self._groups.get(group)
-        if replica is None:
-            self.row(group)
-            context = self._context
-            replica = Group(
-                group,
-                context.device,
-                context.sealing_key,
-                context.random,
-                context.store.epochs.all(group),
-            )
-            _replay(replica, [item.decode() for item in context.store.operations.control(group)])
-            self._groups[group] = replica
-        return replica
-
-    def _save(self, replica: Group) -> None:
-        """Bring the store's tables in line with a replica, in the caller's transaction."""
-        store = self._context.store
-        known = store.epochs.all(replica.id)
-        for epoch, secret in replica.secrets.items():
-            if epoch not in known:
-                store.epochs.put(replica.id, epoch, secret)
-        row = store.groups.get(replica.id)
-        now = self._context.now()
-        store.groups.put(
-            GroupRow(
-                id=replica.id,
-                name=replica.name,
-                discovery_secret=replica.discovery_secret or b"",
-                created=row.created if row is not None else now,
-                joined=row.joined if row is not None else now,
-                left=not replica.is_member(self._context.device),
-            )
-        )
-        before = store.members.list(replica.id)
-        if any(not item.removed and not replica.is_member(item.device) for item in before):
-            self._revoke_invites(replica.id)
-        added = {item.device: item.added_time for item in before}
-        store.members.replace_all(
-            replica.id,
-            [
-                MemberRow(
-                    member.device,
-                    member.name,
-                    member.device_name,
-                    _ROLE,
-                    added.get(member.device, now),
-                    not member.present,
-                )
-                for member in replica.members()
-            ],
-        )
-        self._context.outbox.emit(GroupsChanged(replica.id))
-
-
-def _replay(replica: Group, operations: list[Operation]) -> None:
-    """Give a group its stored operations; those of one batch were stored log by log."""
-    while operations:
-        early = [item for item in operations if replica.receive(item) is Reception.WAITING]
-        if len(early) == len(operations):
-            raise BugError("A group's stored operations build on others that are not stored.")
-        operations = early
-
-
-def checked_name(name: str) -> str:
-    """Return a name without surrounding space.
-
-    Raises:
-        UsageError: nothing is left, or it is too long.
+    Those of one batch were stored log by log.
     """
-    name = name.strip()
-    if not name:
-        raise UsageError("A name must not be empty.")
-    if len(name) > MAX_NAME_LENGTH:
-        raise UsageError(f"A name may have at most {MAX_NAME_LENGTH} characters.")
-    return name
+    waiting = {operation.id: operation for operation in operations}
+    ordered: list[Operation] = []
+    while waiting:
+        ready = [
+            item
+            for item in waiting.values()
+            if item.header.backlink not in waiting
+            and not any(one in waiting for one in item.header.extensions.previous)
+        ]
+        if not ready:
+            raise BugError("A group's stored operations build on others that are not stored.")
+        ordered.extend(ready)
+        for operation in ready:
+            del waiting[operation.id]
+    return ordered

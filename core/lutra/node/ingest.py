@@ -8,7 +8,8 @@ from dataclasses import dataclass, field
 from lutra.crypto.verifying import BatchVerifier
 from lutra.documents.body import decode_body
 from lutra.errors import DecryptionError, MalformedError, RemoteError
-from lutra.groups.keys import GroupKeys, Reception
+from lutra.groups.group import Group
+from lutra.groups.keys import Reception
 from lutra.log import LogHead, Placement, advance, place
 from lutra.node.context import Context
 from lutra.node.document_registry import KIND, DocumentRegistry
@@ -16,6 +17,8 @@ from lutra.node.early import EarlyOperations
 from lutra.node.events import Trouble
 from lutra.node.group_registry import GroupRegistry
 from lutra.node.log_keeper import LogKeeper, Placed
+from lutra.node.own_devices import KIND as BULLETIN
+from lutra.node.own_devices import OwnDevices, bulletin_log
 from lutra.operation import LogKey, Operation, decode_operation, signature_claim
 from lutra.store.operations import OperationState
 from lutra.sync.replica import ForkEvidence, IngestReport, Refusal, RefusalReason, WireOperation
@@ -27,7 +30,7 @@ _REFUSALS = {Placement.GAP: RefusalReason.GAP, Placement.FORK: RefusalReason.FOR
 class _Batch:
     """What one call to `Ingest.ingest` has gathered so far."""
 
-    group: GroupKeys
+    group: Group
     refused: list[Refusal] = field(default_factory=list[Refusal])
     forks: list[ForkEvidence] = field(default_factory=list[ForkEvidence])
     heads: dict[LogKey, LogHead] = field(default_factory=dict[LogKey, LogHead])
@@ -43,13 +46,16 @@ class Ingest:
         self,
         context: Context,
         logs: LogKeeper,
+        *,
         groups: GroupRegistry,
         documents: DocumentRegistry,
+        own_devices: OwnDevices,
     ) -> None:
         self._context = context
         self._logs = logs
         self._groups = groups
         self._documents = documents
+        self._own_devices = own_devices
         self._verifier = BatchVerifier()
         self._early = EarlyOperations()
         self._blocked: dict[bytes, set[LogKey]] = {}
@@ -141,7 +147,7 @@ class Ingest:
         """Place one operation; returns why it was refused, or None."""
         extensions = operation.header.extensions
         is_control = extensions.log == group_id
-        if extensions.group != group_id or (extensions.kind == KIND) == is_control:
+        if extensions.group != group_id or self._is_misplaced(operation):
             return RefusalReason.INVALID
         if operation.body is None and operation.header.payload_size:
             # Taken without its body it would never be asked for again.
@@ -166,6 +172,14 @@ class Ingest:
             return self._take_control(batch, operation, placement, head)
         return self._take_data(batch, operation, placement, head)
 
+    def _is_misplaced(self, operation: Operation) -> bool:
+        """Tell whether an operation's kind does not belong into its log."""
+        group, log, kind = operation.header.extensions.group, operation.log, operation.kind
+        assert group is not None
+        if kind == BULLETIN:
+            return log != bulletin_log(group)
+        return (kind == KIND) == (log == group)
+
     def _take_control(
         self, batch: _Batch, operation: Operation, placement: Placement, head: LogHead | None
     ) -> RefusalReason | None:
@@ -184,13 +198,20 @@ class Ingest:
         self, batch: _Batch, operation: Operation, placement: Placement, head: LogHead | None
     ) -> RefusalReason | None:
         header = operation.header
-        permitted = batch.group.was_member(operation.author, header.extensions.previous)
+        epoch = header.extensions.epoch
+        if epoch is None:
+            return RefusalReason.INVALID
+        permitted = batch.group.accepts(
+            operation.author,
+            operation.log,
+            operation.seq_num,
+            epoch=epoch,
+            heads=header.extensions.previous,
+        )
         if permitted is None:
             self._early.put(batch.group.id, operation)
         if not permitted:
             return RefusalReason.NOT_PERMITTED
-        if header.extensions.epoch is None:
-            return RefusalReason.INVALID
         batch.data.append(self._place(batch, operation, placement, head, OperationState.WAITING))
         return None
 
@@ -234,7 +255,7 @@ class Ingest:
             self._context.outbox.publish(group_id, [item.operation for item in placed], source)
 
     def _apply(
-        self, group_id: bytes, group: GroupKeys, operations: Sequence[Operation]
+        self, group_id: bytes, group: Group, operations: Sequence[Operation]
     ) -> dict[bytes, OperationState]:
         """Decrypt document operations and hand them to their documents.
 
@@ -262,7 +283,11 @@ class Ingest:
             if operation.body is None:
                 continue
             try:
-                update = decode_body(self._context.cipher.open(secret, header, operation.body))
+                content = self._context.cipher.open(secret, header, operation.body)
+                if operation.kind == BULLETIN:
+                    self._own_devices.receive(content)
+                    continue
+                update = decode_body(content)
             except (DecryptionError, MalformedError):
                 states[operation.id] = OperationState.REFUSED
                 continue

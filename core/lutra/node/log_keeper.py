@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Container, Sequence
 from typing import NamedTuple
 
 from lutra.errors import LocalError
+from lutra.groups.contents import Cut
 from lutra.log import LogHead, Placement, advance, next_time
 from lutra.node.context import Context
 from lutra.operation import Extensions, LogKey, Operation, decode_operation, sign_operation
@@ -78,6 +79,14 @@ class LogKeeper:
         """Return all devices' logs with one id: a document's, or a group's control logs."""
         heads = self._load(group)
         return [(key, heads[key]) for key in self._by_log.get((group, log), ())]
+
+    def cuts(self, group: bytes, devices: Container[bytes]) -> list[Cut]:
+        """Return how far the document logs of devices are held."""
+        return [
+            Cut(key.author, key.log, head.seq_num)
+            for key, head in sorted(self._load(group).items())
+            if key.author in devices and key.log != group
+        ]
 
     def append(self, group: bytes, placed: Sequence[Placed]) -> None:
         """Store operations that continue their logs, in order, and move the heads.

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from lutra.crypto.signing import SigningKey
 from lutra.errors import EnvironmentalError, LutraError, UsageError
-from lutra.groups.errors import JoinRefusedError
+from lutra.groups.errors import JoinPendingError, JoinRefusedError
 from lutra.groups.invite import InviteSecret, Joiner
 from lutra.net.connection import Address, Connection, Role
 from lutra.net.discovery import Discovery, DiscoveryEvent, Found
@@ -160,6 +160,7 @@ class Network:
 
         Raises:
             JoinRefusedError: the inviting device does not accept it.
+            JoinPendingError: somebody there has to approve first.
             NobodyFoundError: that device could not be reached.
             UsageError: an address is not one.
         """
@@ -177,6 +178,8 @@ class Network:
                     door = await self._inviters.get()
                     try:
                         return await self._join_at(invite, door)
+                    except JoinPendingError:
+                        raise
                     except JoinRefusedError as error:
                         # Anybody can answer and refuse: the right device may still be found.
                         refusal = error
@@ -218,28 +221,24 @@ class Network:
     async def _join_on(self, invite: InviteSecret, door: _Door, connection: Connection) -> bytes:
         try:
             await connection.send(JOIN)
-            sealing = await self._engine.call(Engine.sealing_public_key)
-            joiner = Joiner(
-                invite,
-                self._key.public,
-                connection.peer_device,
-                connection.handshake_hash,
-                sealing,
-            )
+            request = await self._engine.call(Engine.join_request)
+            joiner = Joiner(invite, request, connection.peer_device, connection.handshake_hash)
             await connection.send(joiner.start())
-            while joiner.welcome is None:
+            while not joiner.finished:
                 async with asyncio.timeout(_STEP_SECONDS):
                     answer = joiner.receive(await connection.receive())
                 if answer is not None:
                     await connection.send(answer)
-            welcome = joiner.welcome
-            await self._engine.call(lambda engine: engine.accept_welcome(welcome))
+            admission = joiner.admission
+            if admission is None:
+                raise JoinPendingError("Somebody in the group has to let you in first.")
+            await self._engine.call(lambda engine: engine.accept_admission(admission))
         finally:
             connection.close()
         await connection.wait_closed()
         await self._remember(connection)
         self._peers.remember(door.address, connection.peer_device)
-        return welcome.group
+        return admission.group
 
     def _announce(self) -> None:
         if self._discovery is not None:

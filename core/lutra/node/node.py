@@ -7,18 +7,23 @@ that changes something returns once the change is durable.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from collections.abc import Callable
 from typing import Self, TypeVar
 
 from lutra.crypto.random import Random, system_random
 from lutra.documents.document import Document
 from lutra.errors import LocalError
+from lutra.groups.contents import Profile as HistoryProfile
+from lutra.groups.contents import Role
 from lutra.groups.invite import InviteSecret
 from lutra.node.editor_session import EditorSession
-from lutra.node.engine import DEFAULT_INVITE_USES, Effects, Engine, Reach, create_identity
-from lutra.node.events import RaiseRequested
+from lutra.node.engine import Effects, Engine, Reach
+from lutra.node.events import GroupsChanged, RaiseRequested
 from lutra.node.host import EngineHost, wall_clock
+from lutra.node.invitations import INVITE_LIFETIME
 from lutra.node.network import Network
+from lutra.node.new_identity import create_identity
 from lutra.node.options import NodeOptions
 from lutra.node.subscription import Subscription
 from lutra.node.views import (
@@ -31,9 +36,12 @@ from lutra.node.views import (
     PeerView,
     StatusView,
 )
+from lutra.store.invites import InviteRow
 from lutra.store.profile import Profile
 
 Result = TypeVar("Result")
+_KEYS_SECONDS = 10.0
+"""How long `Node.join` waits for a new group's keys."""
 
 
 class NotRunningError(LocalError):
@@ -192,9 +200,16 @@ class Node:
         """Return one group."""
         return await self._call(lambda engine: engine.queries.group(group))
 
-    async def create_group(self, name: str) -> GroupView:
-        """Start a group with this device as its only member."""
-        group = await self._call(lambda engine: engine.create_group(name))
+    async def create_group(
+        self, name: str, profile: HistoryProfile = HistoryProfile.ARCHIVE
+    ) -> GroupView:
+        """Start a group with this person as its only member.
+
+        Args:
+            name: what its members call it.
+            profile: what newcomers may read of the time before them.
+        """
+        group = await self._call(lambda engine: engine.create_group(name, profile))
         return await self.group(group)
 
     async def rename_group(self, group: bytes, name: str) -> GroupView:
@@ -202,16 +217,27 @@ class Node:
         await self._call(lambda engine: engine.rename_group(group, name))
         return await self.group(group)
 
-    async def remove_device(self, group: bytes, device: bytes) -> GroupView:
-        """Remove a device from a group; new text is encrypted with a key it does not get."""
-        await self._call(lambda engine: engine.remove_device(group, device))
+    async def remove_person(self, group: bytes, person: bytes) -> GroupView:
+        """Remove a person from a group; new text is encrypted with a key it does not get."""
+        await self._call(lambda engine: engine.remove_person(group, person))
         return await self.group(group)
 
-    async def invite(self, group: bytes, uses: int = DEFAULT_INVITE_USES) -> InviteView:
-        """Make an invite, good for a week; whoever uses it while this node runs is in."""
-        secret, expires = await self._call(lambda engine: engine.invite(group, uses))
-        addresses = self._network.reachable_at() if self._network is not None else ()
-        return InviteView(group, secret.code(), secret.link(addresses), expires, uses)
+    async def invite(
+        self,
+        group: bytes,
+        *,
+        role: Role = Role.WRITER,
+        uses: int = 1,
+        lifetime: int = INVITE_LIFETIME,
+        by_hand: bool = False,
+    ) -> InviteView:
+        """Make an invite, to be used while this node runs; see `Invitations.invite`."""
+        row = await self._call(
+            lambda engine: engine.invite(
+                group, role=role, uses=uses, lifetime=lifetime, by_hand=by_hand
+            )
+        )
+        return self._invite_view(row)
 
     async def join(self, code: str, address: str | None = None) -> GroupView:
         """Join a group by an invite's code or link.
@@ -222,6 +248,7 @@ class Node:
 
         Raises:
             InviteError: the code has a typing mistake.
+            JoinPendingError: somebody there has to approve first; try again later.
             JoinRefusedError: the inviting device does not accept it.
             NobodyFoundError: that device could not be reached.
             NotRunningError: `start` has not been called.
@@ -229,7 +256,13 @@ class Node:
         secret, addresses = InviteSecret.parse(code)
         if address is not None:
             addresses = (address, *addresses)
-        group = await self._running().join(secret, addresses)
+        network = self._running()
+        events = self.events()
+        try:
+            group = await network.join(secret, addresses)
+            await self._readable(group, events)
+        finally:
+            events.close()
         return await self.group(group)
 
     # Documents
@@ -299,6 +332,29 @@ class Node:
 
     # Inside
 
+    async def _readable(self, group: bytes, events: Subscription) -> None:
+        """Wait until a group's keys have come, for a while."""
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(_KEYS_SECONDS):
+                while not (view := await self.group(group)).ready or not view.name:
+                    while await anext(events) != GroupsChanged(group):
+                        pass
+
+    def _invite_view(self, row: InviteRow) -> InviteView:
+        secret = InviteSecret(row.secret)
+        addresses = self._network.reachable_at() if self._network is not None else ()
+        return InviteView(
+            row.group,
+            secret.code(),
+            secret.link(addresses),
+            row.expires,
+            row.uses_left,
+            row.id,
+            row.role,
+            row.by_hand,
+            row.revoked,
+        )
+
     async def _call(self, function: Callable[[Engine], Result]) -> Result:
         return await self._host.call(function)
 
@@ -332,6 +388,6 @@ async def create_profile_identity(
 
     def create() -> None:
         with profile.open_store(key) as store:
-            create_identity(store, name, device_name, random)
+            create_identity(store, name, device_name, random, time=wall_clock())
 
     await asyncio.to_thread(create)

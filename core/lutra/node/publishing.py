@@ -76,12 +76,16 @@ class Deadlines:
         self._first = _Times()
         self._reconcile = _Times()
         self._rest = _Times()
+        self._tend = _Times()
         self._allowance: dict[bytes, tuple[float, float]] = {}
         self._not_before = 0.0
 
+    def _all(self) -> tuple[_Times, ...]:
+        return self._publish, self._first, self._reconcile, self._rest, self._tend
+
     def keep(self) -> None:
         """Make the changes since the last call final: their transaction has committed."""
-        for times in (self._publish, self._first, self._reconcile, self._rest):
+        for times in self._all():
             times.keep()
 
     def undo(self, now: float) -> None:
@@ -89,7 +93,7 @@ class Deadlines:
 
         What is due is tried again after a while, since it may fail again.
         """
-        for times in (self._publish, self._first, self._reconcile, self._rest):
+        for times in self._all():
             times.undo()
         self._not_before = now + RETRY_SECONDS
 
@@ -142,18 +146,25 @@ class Deadlines:
         elif group not in self._reconcile.of:
             self._reconcile.set(group, now + rank * RECONCILE_STEP_SECONDS)
 
-    def due(self, now: float) -> tuple[list[bytes], list[bytes], list[bytes]]:
+    def tend(self, group: bytes, at: float) -> None:
+        """Have a look at a group at a time, if none is planned yet."""
+        if group not in self._tend.of:
+            self._tend.set(group, at)
+
+    def due(self, now: float) -> tuple[list[bytes], list[bytes], list[bytes], list[bytes]]:
         """Return, and take off the lists, what is to be done now.
 
         Returns:
-            Documents to publish, groups to reconcile, documents that have come to rest.
+            Documents to publish, groups to reconcile, documents that have come to rest, groups
+            to tend.
         """
         if now < self._not_before:
-            return [], [], []
+            return [], [], [], []
         return (
             self._publish.take_due(now),
             self._reconcile.take_due(now),
             self._rest.take_due(now),
+            self._tend.take_due(now),
         )
 
     def resting(self) -> list[bytes]:
@@ -162,6 +173,6 @@ class Deadlines:
 
     def next(self) -> float | None:
         """Return a time at which to look, never later than something is due."""
-        tables = (self._publish, self._reconcile, self._rest)
+        tables = (self._publish, self._reconcile, self._rest, self._tend)
         times = [times.earliest for times in tables if times.of]
         return max(min(times), self._not_before) if times else None

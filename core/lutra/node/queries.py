@@ -8,6 +8,7 @@ from typing import Protocol
 from lutra.documents.document import Document
 from lutra.documents.peers import SLOT_BITS, peer_prefix
 from lutra.errors import NotFoundError
+from lutra.groups.contents import Profile
 from lutra.node.acknowledgements import Acknowledgements
 from lutra.node.context import Context
 from lutra.node.document_registry import DocumentRegistry
@@ -52,7 +53,8 @@ class Queries:
 
     def groups(self) -> list[GroupView]:
         """Return all groups by name."""
-        return [self._group_view(row) for row in self._context.store.groups.list()]
+        rows = self._context.store.groups.list()
+        return [self._group_view(row) for row in rows if not row.personal]
 
     def group(self, group: bytes) -> GroupView:
         """Return one group.
@@ -128,11 +130,11 @@ class Queries:
         connected: set[bytes] = set()
         for group in self._groups.ids():
             connected.update(self._online.connected(group))
-            for member in self._groups.get(group).members():
-                if member.present and member.device != own:
+            for member in self._context.store.members.list(group):
+                if not member.removed and member.device != own:
                     shared.setdefault(member.device, []).append(group)
-                    if member.name or member.device not in names:
-                        names[member.device] = (member.name, member.device_name)
+                    if member.person_name or member.device not in names:
+                        names[member.device] = (member.person_name, member.device_name)
         addresses: dict[bytes, AddressRow] = {}
         for row in self._context.store.addresses.list():
             addresses.setdefault(row.device, row)
@@ -186,8 +188,8 @@ class Queries:
             member.device
             for row in self._context.store.groups.list()
             if not row.left
-            for member in self._groups.get(row.id).members()
-            if member.present
+            for member in self._context.store.members.list(row.id)
+            if not member.removed
         )
 
     def _members(self, group: bytes) -> Sequence[MemberView]:
@@ -195,17 +197,18 @@ class Queries:
         return [
             MemberView(
                 item.device,
-                item.name,
+                item.person_name,
                 item.device_name,
-                item.present,
+                not item.removed,
                 item.device == self._context.device,
                 item.device in online,
+                item.person,
+                item.role,
             )
-            for item in self._groups.get(group).members()
+            for item in sorted(self._context.store.members.list(group), key=lambda row: row.device)
         ]
 
     def _group_view(self, row: GroupRow) -> GroupView:
-        replica = self._groups.get(row.id)
         return GroupView(
             id=row.id,
             name=row.name,
@@ -213,8 +216,18 @@ class Queries:
             member=not row.left,
             members=tuple(self._members(row.id)),
             documents=self._context.store.documents.count(row.id),
-            ready=replica.current_epoch() is not None,
+            ready=self._is_ready(row),
+            role=self._role(row),
+            profile=Profile(row.profile).name.lower().replace("_", "-"),
         )
+
+    def _is_ready(self, row: GroupRow) -> bool:
+        replica = self._groups.find(row.id)
+        return replica is not None and replica.current_epoch() is not None
+
+    def _role(self, row: GroupRow) -> str:
+        member = self._context.store.members.get(row.id, self._context.device)
+        return "" if member is None or member.removed else member.role
 
 
 def _document_view(row: DocumentRow) -> DocumentView:

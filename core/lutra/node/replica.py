@@ -45,8 +45,12 @@ class StoredReplica:
 
     def may_sync(self, group: bytes, device: bytes) -> bool:
         """Tell whether ``device`` is in the group's roster as it is known here."""
-        found = self._groups.find(group)
-        return found is not None and found.is_member(device)
+        members = self._context.store.members
+        if not members.list(group):
+            # Only just let in: whoever proved to know the group may tell who is in it.
+            return True
+        found = members.get(group, device)
+        return found is not None and not found.removed
 
     def may_introduce(self, group: bytes, device: bytes) -> bool:
         """Tell whether ``device`` could be a newcomer not heard of here: it was never removed."""

@@ -13,11 +13,13 @@ class Identity:
         device: the device's public key.
         name: what the person is called.
         device_name: what the device is called.
+        person: the person's id.
     """
 
     device: bytes
     name: str
     device_name: str
+    person: bytes
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,6 +33,8 @@ class MemberView:
         present: False once removed.
         me: it is this device.
         online: it is connected right now.
+        person: id of the person it belongs to; empty in groups of an earlier Lutra.
+        role: ``keeper``, ``reader``, ``writer`` or ``admin``; empty once removed.
     """
 
     device: bytes
@@ -39,6 +43,8 @@ class MemberView:
     present: bool
     me: bool
     online: bool
+    person: bytes
+    role: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,6 +59,8 @@ class GroupView:
         members: everybody who is or was in it.
         documents: how many pages it has.
         ready: new text can be encrypted now (the send gate is open).
+        role: what this person may do; empty once it is out.
+        profile: what newcomers may read: ``archive``, ``join-on`` or ``sealed``.
     """
 
     id: bytes
@@ -62,6 +70,8 @@ class GroupView:
     members: tuple[MemberView, ...]
     documents: int
     ready: bool
+    role: str
+    profile: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,7 +125,11 @@ class InviteView:
         code: to read out or type.
         link: to send or show as a QR code; carries this device's addresses.
         expires: until when it is good, in milliseconds.
-        uses: how many devices may use it.
+        uses: how many persons may still use it.
+        id: what names it here.
+        role: role of whoever uses it.
+        by_hand: whoever uses it waits until somebody here approves.
+        revoked: it was taken back.
     """
 
     group: bytes
@@ -123,6 +137,10 @@ class InviteView:
     link: str
     expires: int
     uses: int
+    id: bytes
+    role: str
+    by_hand: bool
+    revoked: bool = False
 
     def __repr__(self) -> str:
         return f"InviteView(expires={self.expires}, uses={self.uses})"

@@ -22,6 +22,7 @@ class GroupRow:
         state: serialised secrets of the layer that manages the group; opaque here.
         form: 2 for groups with MLS; 1 for those of an earlier Lutra, which are only read.
         personal: it holds nobody but this person's own devices.
+        profile: what newcomers may read; a number of the layer that manages the group.
     """
 
     id: bytes
@@ -33,6 +34,7 @@ class GroupRow:
     state: bytes = field(default=b"", repr=False)
     form: int = 2
     personal: bool = False
+    profile: int = 1
 
 
 _Groups = list[GroupRow]
@@ -49,11 +51,12 @@ class Groups:
         with self._connection.transaction(full_sync=True):
             self._connection.run(
                 "INSERT INTO groups (id, name, discovery_secret, created, joined, has_left, state, "
-                "form, personal) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT (id) DO UPDATE SET "
+                "form, personal, profile) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?) "
+                "ON CONFLICT (id) DO UPDATE SET "
                 "name = excluded.name, discovery_secret = excluded.discovery_secret, "
                 "created = excluded.created, joined = excluded.joined, "
                 "has_left = excluded.has_left, state = excluded.state, form = excluded.form, "
-                "personal = excluded.personal",
+                "personal = excluded.personal, profile = excluded.profile",
                 (
                     row.id,
                     row.name,
@@ -64,6 +67,7 @@ class Groups:
                     row.state,
                     row.form,
                     int(row.personal),
+                    row.profile,
                 ),
             )
 
@@ -101,17 +105,18 @@ class Groups:
                 state=row[6],
                 form=row[7],
                 personal=bool(row[8]),
+                profile=row[9],
             )
             for row in self._connection.rows(
                 "SELECT id, name, discovery_secret, created, joined, has_left, state, form, "  # noqa: S608
-                f"personal FROM groups {clause}",
+                f"personal, profile FROM groups {clause}",
                 parameters,
             )
         ]
 
 
 class Epochs:
-    """The 32-byte data secrets of groups' epochs."""
+    """Data secrets that were handed over and wait for the operations that prove them right."""
 
     def __init__(self, connection: Connection) -> None:
         self._connection = connection
@@ -131,6 +136,10 @@ class Epochs:
             "SELECT secret FROM epochs WHERE group_id = ? AND epoch = ?", (group, epoch)
         )
         return None if row is None else row[0]
+
+    def delete(self, group: bytes, epoch: bytes) -> None:
+        """Forget a secret: it is kept in the group's own state now."""
+        self._connection.run("DELETE FROM epochs WHERE group_id = ? AND epoch = ?", (group, epoch))
 
     def all(self, group: bytes) -> dict[bytes, bytes]:
         """Return a group's secrets by epoch, in the order they were put."""

@@ -13,9 +13,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TypeVar
 
-from lutra.groups.invite import Joiner, Welcome
-from lutra.node.engine import Effects, Engine, create_identity
+from lutra.groups.invite import InviteSecret, Joiner
+from lutra.node.engine import Effects, Engine
 from lutra.node.events import Event
+from lutra.node.new_identity import create_identity
 from lutra.store.store import Store
 
 Result = TypeVar("Result")
@@ -234,22 +235,15 @@ class World:
 
     def join(self, inviter: Device, joiner: Device, group: bytes) -> None:
         """Join through the whole exchange, frame by frame."""
-        secret, _ = inviter.run(lambda e: e.invite(group))
+        secret = InviteSecret(inviter.run(lambda e: e.invite(group)).secret)
         handshake = self.random_bytes(32)
         inviting = inviter.run(lambda e: e.inviter(joiner.device, handshake))
-        joining = Joiner(
-            secret, joiner.device, inviter.device, handshake, joiner.engine.sealing_public_key()
-        )
+        request = joiner.run(Engine.join_request)
+        joining = Joiner(secret, request, inviter.device, handshake)
         frame: bytes | None = joining.start()
         while frame is not None:
             answer = inviter.run(lambda _, frame=frame: inviting.receive(frame))
             frame = joining.receive(answer)
-        welcome = joining.welcome
-        assert welcome is not None
-        joiner.run(lambda e: e.accept_welcome(welcome))
-
-    def welcome(self, inviter: Device, joiner: Device, group: bytes) -> Welcome:
-        """Add a device and return what it gets, without giving it to it."""
-        secret, _ = inviter.run(lambda e: e.invite(group))
-        sealing = joiner.engine.sealing_public_key()
-        return inviter.run(lambda e: e.admit(secret, joiner.device, sealing))
+        admission = joining.admission
+        assert admission is not None
+        joiner.run(lambda e: e.accept_admission(admission))

@@ -1,0 +1,198 @@
+"""What the devices of one person tell each other: which groups there are, and their keys.
+
+A person's devices share a *personal group* that holds nobody else. In it each device keeps one
+operation, its *bulletin*, which lists its groups with what their members recognise one another by,
+and, where newcomers get no older keys, the keys. A device that is paired gets the same by
+*hand-over*, for all groups and with all keys, so that it can read before it has a place in them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from typing import Any, cast
+
+from lutra.codec import decode, encode
+from lutra.crypto.hashing import blake3_derive, blake3_hash
+from lutra.errors import MalformedError
+from lutra.groups.contents import Profile
+from lutra.node.context import Context
+from lutra.node.group_registry import MLS_FORM, GroupRegistry
+from lutra.node.log_keeper import LogKeeper
+from lutra.operation import LogKey
+from lutra.store.groups import GroupRow
+
+KIND = "bulletin"
+PERSONAL_NAME = "Personal"
+_PUBLISHED = "bulletin"
+_MAX_BYTES = 4 * 1024 * 1024
+
+
+def bulletin_log(group: bytes) -> bytes:
+    """Return the id of the logs that hold the bulletins of a personal group."""
+    return blake3_derive("lutra bulletin log v1", group)
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """One group, as told to another device of the same person.
+
+    Attributes:
+        group: the group's id.
+        discovery_secret: what its members recognise one another by.
+        personal: it is the personal group.
+        secrets: epoch → data secret.
+    """
+
+    group: bytes
+    discovery_secret: bytes = field(repr=False)
+    personal: bool
+    secrets: dict[bytes, bytes] = field(repr=False)
+
+
+class OwnDevices:
+    """The personal group, bulletins and hand-overs."""
+
+    def __init__(self, context: Context, logs: LogKeeper, groups: GroupRegistry) -> None:
+        self._context = context
+        self._logs = logs
+        self._groups = groups
+
+    @property
+    def personal(self) -> bytes | None:
+        """The id of the personal group; None before there is one."""
+        rows = self._context.store.groups.list()
+        return next((row.id for row in rows if row.personal), None)
+
+    def ensure_personal(self) -> None:
+        """Make the personal group if there is none yet."""
+        if self.personal is None:
+            self._groups.create(PERSONAL_NAME, personal=True)
+
+    def publish(self) -> None:
+        """Bring this device's bulletin up to date, if a key may be used for it now."""
+        group = self.personal
+        if group is None:
+            return
+        replica = self._groups.get(group)
+        epoch = replica.current_epoch()
+        key = LogKey(self._context.device, bulletin_log(group))
+        if epoch is None or self._logs.is_frozen(key):
+            return
+        content = encode_entries(self._entries(only_unlinked=True))
+        mark = blake3_hash(content)
+        if self._context.store.settings.get(_PUBLISHED) == mark:
+            return
+        self._logs.sign_next(
+            group,
+            key.log,
+            kind=KIND,
+            body=content,
+            epoch=epoch.id,
+            secret=epoch.secret,
+            previous=replica.heads(),
+            prune=self._logs.head(group, key) is not None,
+        )
+        self._context.store.settings.set(_PUBLISHED, mark)
+
+    def receive(self, content: bytes) -> None:
+        """Take in another own device's bulletin.
+
+        Raises:
+            MalformedError: it has not its form.
+        """
+        self._take(decode_entries(content))
+
+    def hand_over(self) -> bytes:
+        """Return what a device that joins this person needs: all groups with all keys; secret."""
+        return encode_entries(self._entries(only_unlinked=False))
+
+    def accept_hand_over(self, content: bytes) -> None:
+        """Take in what a device of this person handed over.
+
+        Raises:
+            MalformedError: it has not its form.
+        """
+        self._take(decode_entries(content))
+
+    def _entries(self, *, only_unlinked: bool) -> list[Entry]:
+        return [
+            Entry(
+                row.id,
+                row.discovery_secret,
+                row.personal,
+                self._secrets(row, only_unlinked=only_unlinked),
+            )
+            for row in self._context.store.groups.list()
+            if row.form == MLS_FORM
+            and not row.left
+            and row.discovery_secret
+            and not (only_unlinked and row.personal)
+        ]
+
+    def _secrets(self, row: GroupRow, *, only_unlinked: bool) -> dict[bytes, bytes]:
+        if only_unlinked and row.profile == Profile.ARCHIVE:
+            return {}
+        return self._groups.get(row.id).secrets
+
+    def _take(self, entries: Iterable[Entry]) -> None:
+        store = self._context.store
+        for entry in entries:
+            self._groups.adopt(entry.group, entry.discovery_secret, personal=entry.personal)
+            if self._groups.find(entry.group) is None:
+                continue
+            for epoch, secret in entry.secrets.items():
+                store.epochs.put(entry.group, epoch, secret)
+            if entry.secrets:
+                self._groups.settle(entry.group)
+
+
+def encode_entries(entries: Iterable[Entry]) -> bytes:
+    """Return entries as bytes, the same for the same content."""
+    return encode(
+        [
+            [
+                entry.group,
+                entry.discovery_secret,
+                entry.personal,
+                [[epoch, secret] for epoch, secret in sorted(entry.secrets.items())],
+            ]
+            for entry in sorted(entries, key=lambda entry: entry.group)
+        ]
+    )
+
+
+def decode_entries(content: bytes) -> list[Entry]:
+    """Read entries.
+
+    Raises:
+        MalformedError: they have not their form.
+    """
+    return [_entry(row) for row in _list(decode(content, max_bytes=_MAX_BYTES))]
+
+
+def _entry(value: Any) -> Entry:
+    fields = _list(value)
+    if len(fields) != 4 or type(fields[2]) is not bool:
+        raise MalformedError("A list of groups from another device has not its form.")
+    secrets = {_bytes(epoch): _bytes(secret) for epoch, secret in map(_pair, _list(fields[3]))}
+    return Entry(_bytes(fields[0]), _bytes(fields[1]), fields[2], secrets)
+
+
+def _pair(value: Any) -> tuple[Any, Any]:
+    fields = _list(value)
+    if len(fields) != 2:
+        raise MalformedError("A list of groups from another device has not its form.")
+    return fields[0], fields[1]
+
+
+def _list(value: Any) -> list[Any]:
+    if type(value) is not list:
+        raise MalformedError("A list of groups from another device has not its form.")
+    return cast("list[Any]", value)
+
+
+def _bytes(value: Any) -> bytes:
+    if type(value) is not bytes or len(value) != 32:
+        raise MalformedError("A list of groups from another device has not its form.")
+    return value
