@@ -200,6 +200,16 @@ class Group:
         """Tell whether ``device`` is in, by all that is known here."""
         return device in self.control.auth().devices
 
+    def was_removed(self, device: bytes) -> bool:
+        """Tell whether ``device`` is out after it had been in; a newcomer never was in."""
+        auth = self.control.auth()
+        owner = auth.owner.get(device)
+        return (
+            owner is not None
+            and device not in auth.devices
+            and owner in self.control.authorisation.persons()
+        )
+
     def role_of(self, device: bytes) -> Role | None:
         """Return the role in which a device acts, None where it is not in."""
         return self.control.auth().role_of(device)

@@ -17,9 +17,11 @@ from lutra.errors import NotFoundError
 from lutra.groups.contents import Profile, Role
 from lutra.groups.data_keys import BodyCipher
 from lutra.groups.invite import Admission, Inviter, InviteSecret, JoinRequest
+from lutra.mls.suites import HYBRID_SUITE
 from lutra.node.acknowledgements import Acknowledgements
 from lutra.node.context import Context, Outbox
 from lutra.node.document_registry import DocumentRegistry
+from lutra.node.earlier_groups import EarlierGroups
 from lutra.node.events import (
     Event,
     GroupsChanged,
@@ -183,6 +185,7 @@ class Engine:
         """Pick up what an earlier run left: drafts become operations, keys are reconciled."""
         self._reach_moved = True
         self.own_devices.ensure_personal()
+        EarlierGroups(self._context, self._groups, self._documents).renew()
         now = self._monotonic()
         for document in self._documents.drafted():
             self._deadlines.publish_now(document, now)
@@ -229,9 +232,11 @@ class Engine:
         """Return the ids of all groups this device is or was in."""
         return self._groups.ids()
 
-    def create_group(self, name: str, profile: Profile = Profile.ARCHIVE) -> bytes:
-        """Start a group; returns its id."""
-        return self._groups.create(name, profile)
+    def create_group(
+        self, name: str, profile: Profile = Profile.ARCHIVE, suite: int = HYBRID_SUITE
+    ) -> bytes:
+        """Start a group; returns its id. See `GroupRegistry.create`."""
+        return self._groups.create(name, profile, suite=suite)
 
     def rename_group(self, group: bytes, name: str) -> None:
         """Change a group's name."""

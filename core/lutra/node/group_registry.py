@@ -134,9 +134,21 @@ class GroupRegistry:
     # Beginning
 
     def create(
-        self, name: str, profile: Profile = Profile.ARCHIVE, *, personal: bool = False
+        self,
+        name: str,
+        profile: Profile = Profile.ARCHIVE,
+        *,
+        suite: int = HYBRID_SUITE,
+        personal: bool = False,
     ) -> bytes:
         """Start a group with this person as its only member; returns its id.
+
+        Args:
+            name: what its members call it.
+            profile: what newcomers may read of the time before them.
+            suite: MLS cipher suite, for good; suite 3 has much smaller commits, for groups of
+                more than about 250 devices.
+            personal: it is for this person's own devices.
 
         Raises:
             UsageError: the name is empty or too long.
@@ -146,7 +158,8 @@ class GroupRegistry:
         nonce = context.random(32)
         identity = group_id(context.device, nonce)
         signer = self.signer(identity)
-        replica, _ = Group.create(signer, self._setup(), nonce, self._persons.evidence(), profile)
+        setup = self._setup(suite)
+        replica, _ = Group.create(signer, setup, nonce, self._persons.evidence(), profile)
         self._groups[identity] = replica
         self._readable[identity] = len(replica.secrets)
         now = context.now()
@@ -282,7 +295,7 @@ class GroupRegistry:
         """Tell whether this device's control log is frozen, so that it can say nothing more."""
         return self._logs.is_frozen(LogKey(self._context.device, group))
 
-    def _setup(self) -> Setup:
+    def _setup(self, suite: int = HYBRID_SUITE) -> Setup:
         context = self._context
         return Setup(
             device=context.device,
@@ -290,7 +303,7 @@ class GroupRegistry:
             directory=self._directory,
             clock=context.now,
             random=context.random,
-            suite_id=HYBRID_SUITE,
+            suite_id=suite,
         )
 
     def _load(self, row: GroupRow) -> Group:
@@ -312,7 +325,6 @@ class GroupRegistry:
         """Bring the store's tables in line with a replica, in the caller's transaction."""
         store, device = self._context.store, self._context.device
         row = self.row(replica.id)
-        is_known = bool(replica.heads())
         store.groups.put(
             GroupRow(
                 id=replica.id,
@@ -320,7 +332,7 @@ class GroupRegistry:
                 discovery_secret=replica.discovery_secret or row.discovery_secret,
                 created=row.created,
                 joined=row.joined,
-                left=is_known and not replica.is_member(device),
+                left=replica.was_removed(device),
                 state=replica.private_state(),
                 personal=row.personal,
                 profile=int(replica.profile),
