@@ -157,6 +157,21 @@ class Authorisation:
         """Return every person that was ever added."""
         return frozenset(item.person for item in self._actions if item.is_add and item.person)
 
+    def removal_at(self, index: int) -> RemovePerson | None:
+        """Return what the removal at ``index`` says; None where none, or none permitted, is."""
+        contents = (item.content for item in self._actions if item.index == index)
+        content = next(contents, None)
+        return content if isinstance(content, RemovePerson) else None
+
+    def live_removals(self, known: int) -> list[tuple[int, RemovePerson]]:
+        """Return the live removals of persons within ``known``: (index, content)."""
+        live = self.judge(known).removals
+        return [
+            (item.index, item.content)
+            for item in self._actions
+            if live >> item.index & 1 and isinstance(item.content, RemovePerson)
+        ]
+
     def removals_of(self, person: bytes, known: int) -> list[tuple[int, RemovePerson | None]]:
         """Return live removals of a person within ``known``: (index, content; None for leaving)."""
         live = self.judge(known).removals
