@@ -281,7 +281,7 @@ class Group:
     def _settle(self) -> None:
         """Draw the consequences of what was received."""
         keyring, control = self._keyring, self.control
-        control.links.follow(self.id, keyring.secrets, control.tree.kids())
+        control.links.follow(self.id, keyring.secrets, control.tree.kid)
         self._names.read(keyring.secrets)
         head, now = control.head(), self._setup.clock()
         if head is None:
