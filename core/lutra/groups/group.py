@@ -214,7 +214,8 @@ class Group:
         """Return removals that count: operation id, person, (device, log) → last accepted number.
 
         Logs of the person's devices that are not named are accepted up to nothing. Where this
-        device holds more, accepted before it knew of the removal, it calls `extend_cuts`.
+        device holds more, accepted before it knew of the removal, it calls `extend_cuts`. What the
+        person wrote after it was added anew needs no cut: see `is_aware`.
         """
         control = self.control
         return [
@@ -225,6 +226,14 @@ class Group:
             )
             for index, content in control.authorisation.live_removals(control.everything)
         ]
+
+    def is_aware(self, heads: tuple[bytes, ...], operation_id: bytes) -> bool | None:
+        """Tell whether who names ``heads`` knew an operation; None while one of them is unknown."""
+        history = self.control.history
+        known = history.closure(heads)
+        if known is None:
+            return None
+        return operation_id in history and bool(known >> history.index(operation_id) & 1)
 
     def current_epoch(self) -> Epoch | None:
         """Return the key for new text; None while the send gate is shut (GROUPS §2.6.2)."""
@@ -413,8 +422,13 @@ class Group:
     # Keys
 
     def renew(self, signer: ControlSigner) -> list[Operation]:
-        """Renew this device's keys; repeated by `reconcile` should the commit lose its place."""
+        """Renew this device's keys; repeated by `reconcile` should the commit lose its place.
+
+        Keepers have none to renew.
+        """
         self.require_membership()
+        if self._device not in self.control.auth().leaves:
+            return []
         self._keyring.renewal = b""
         return self.reconcile(signer)
 

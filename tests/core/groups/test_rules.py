@@ -72,9 +72,7 @@ def test_nobody_is_added_who_did_not_offer_a_key_package() -> None:
     clock = Clock()
     anna, ben = people(clock, "anna", "ben")
     dora = Device("dora", "dora", clock)
-    anna.do(
-        lambda group: group.add_person(anna, dora.person, Role.WRITER, evidence=[dora.evidence])
-    )
+    anna.do(lambda group: group.add_person(anna, dora.person, Role.WRITER, evidence=dora.evidence))
     settle(clock, anna, ben)
     assert anna.group.is_member(dora.id)
     head = anna.group.control.head()
