@@ -208,6 +208,22 @@ def test_a_migration_that_was_cut_short_is_done_again(path: Path, key: bytes) ->
         assert store.connection.rows("PRAGMA user_version") == [(VERSION,)]
 
 
+def test_a_database_of_the_first_version_is_brought_up_to_date(path: Path, key: bytes) -> None:
+    with Store.open(path, key) as store:
+        tables = set(store.connection.database.table_names())
+        store.settings.set("x", 1)
+        store.connection.run("CREATE UNIQUE INDEX operations_id ON operations (id)")
+        store.connection.run("DELETE FROM _sqlite_migrations WHERE name > '0001'")
+        store.connection.run("PRAGMA user_version = 1")
+    with Store.open(path, key) as store:
+        assert store.connection.rows("PRAGMA user_version") == [(VERSION,)]
+        assert set(store.connection.database.table_names()) == tables
+        names = [row[0] for row in store.connection.rows("SELECT name FROM sqlite_master")]
+        assert "operations_place" in names
+        assert "operations_id" not in names
+        assert store.settings.get("x") == 1
+
+
 def test_every_table_is_strict(store: Store) -> None:
     loose = [
         row[0]
