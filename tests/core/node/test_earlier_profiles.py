@@ -14,7 +14,7 @@ from lutra.node.engine import Engine
 from lutra.node.events import Trouble
 from lutra.store.store import Store
 
-VERSION_1 = Path(__file__).with_name("profiles") / "version1.db"
+VERSION_1 = Path(__file__).parents[2] / "profiles" / "version1.db"
 NOW = 1_790_000_100_000
 
 
