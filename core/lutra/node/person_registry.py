@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from lutra.crypto.aead import unseal
 from lutra.errors import BugError, DecryptionError, RemoteError
 from lutra.groups.directory import evidence_of, statement
-from lutra.identity.device_log import Consent
+from lutra.identity.device_log import Consent, KitConsent
 from lutra.identity.person import Person
 from lutra.node.context import Context
 from lutra.node.events import PersonChanged
@@ -104,7 +104,7 @@ class PersonRegistry:
         """Add a device that consented; see `Person.add`."""
         return self._keep(self.own.add(self._context.key, consent, self._seal(name), self._now()))
 
-    def add_recovery(self, consent: Consent) -> Operation:
+    def add_recovery(self, consent: KitConsent) -> Operation:
         """Add a recovery kit's key; see `Person.add_recovery`."""
         return self._keep(self.own.add_recovery(self._context.key, consent, self._now()))
 
