@@ -223,7 +223,8 @@ class BundleReader:
 
         Raises:
             IncompleteBundleError: the file has lost its end.
-            DamagedBundleError: the beginning of a section does not open.
+            DamagedBundleError: the beginning of a section does not open;
+                ``details["section"]`` is the name of its lock.
         """
         wanted = {lock.tag(self.salt): name for name, lock in locks.items()}
         found: dict[bytes, Section] = {}
@@ -231,8 +232,14 @@ class BundleReader:
             self._file.seek(_offset(block))
             name = wanted.get(self._file.read(_TAG_BYTES))
             if name is not None and name not in found:
-                found[name] = Section(self, block, locks[name].cipher(self.salt))
+                found[name] = self._section(name, block, locks[name])
         return found
+
+    def _section(self, name: bytes, block: int, lock: SectionLock) -> Section:
+        try:
+            return Section(self, block, lock.cipher(self.salt))
+        except DamagedBundleError as error:
+            raise DamagedBundleError(error.message, section=name, **error.details) from None
 
     def read_block(self, block: int) -> bytes:
         """Return a block's bytes.

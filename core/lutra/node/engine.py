@@ -18,6 +18,7 @@ from lutra.groups.contents import Profile, Role
 from lutra.groups.data_keys import BodyCipher
 from lutra.groups.invite import Admission, Inviter, InviteSecret, JoinRequest
 from lutra.node.acknowledgements import Acknowledgements
+from lutra.node.bundling import Bundling
 from lutra.node.context import Context, Outbox
 from lutra.node.document_registry import DocumentRegistry
 from lutra.node.events import (
@@ -145,6 +146,15 @@ class Engine:
             documents=self._documents,
             ingest=self._ingest,
             acknowledgements=self._acknowledgements,
+        )
+        self.bundles = Bundling(
+            context,
+            self._logs,
+            groups=self._groups,
+            persons=self.persons,
+            own_devices=self.own_devices,
+            ingest=self._ingest,
+            replica=self._replica,
         )
         self._deadlines = Deadlines()
         self._reach_moved = False
@@ -322,10 +332,14 @@ class Engine:
         """Put a document's drafts into operations now."""
         self._publish(document)
 
-    def finish(self) -> None:
-        """Leave things tidy before closing: no drafts, as far as keys allow, and short logs."""
+    def publish_all(self) -> None:
+        """Put all drafts into operations now, as far as keys allow."""
         for document in self._documents.drafted():
             self._publish(document)
+
+    def finish(self) -> None:
+        """Leave things tidy before closing: no drafts, as far as keys allow, and short logs."""
+        self.publish_all()
         for document in self._deadlines.resting():
             self._documents.rest(document)
 

@@ -41,6 +41,14 @@ class PersonRegistry:
         return value
 
     @property
+    def secret(self) -> bytes:
+        """The secret of this person's own devices; never shown."""
+        secret = self._context.store.keys.get(SECRET)
+        if secret is None:
+            raise BugError("This profile lacks its person's secret.")
+        return secret
+
+    @property
     def own(self) -> Person:
         """This device's person; change it through this registry only."""
         return self.get(self.id)
@@ -146,10 +154,7 @@ class PersonRegistry:
         return self._context.now()
 
     def _name_key(self) -> bytes:
-        secret = self._context.store.keys.get(SECRET)
-        if secret is None:
-            raise BugError("This profile lacks its person's secret.")
-        return name_key(secret)
+        return name_key(self.secret)
 
     def _seal(self, name: str) -> bytes:
         return seal_name(self._name_key(), name, self._context.random)
