@@ -18,6 +18,7 @@ from lutra.groups.contents import Profile, Role
 from lutra.groups.data_keys import BodyCipher
 from lutra.groups.invite import Admission, Inviter, InviteSecret, JoinRequest
 from lutra.node.acknowledgements import Acknowledgements
+from lutra.node.acquaintances import Acquaintances
 from lutra.node.bundling import Bundling
 from lutra.node.context import Context, Outbox
 from lutra.node.document_registry import DocumentRegistry
@@ -128,6 +129,7 @@ class Engine:
             create_person(store, random, time=now())
         self.persons = PersonRegistry(context)
         self._groups = GroupRegistry(context, self._logs, self.persons)
+        self.people = Acquaintances(context, self._groups, self.persons)
         self.invitations = Invitations(context, self._groups, self.persons)
         self.own_devices = OwnDevices(context, self._logs, self._groups)
         self._documents = DocumentRegistry(context, self._logs, self._groups)
@@ -373,7 +375,10 @@ class Engine:
     def _follow_up(self) -> None:
         """Do what must be in the same transaction as its cause, before anything is sent."""
         events = self._context.outbox.events
-        if any(isinstance(event, PersonChanged) for event in events):
+        persons = {event.person for event in events if isinstance(event, PersonChanged)}
+        for person in sorted(persons):
+            self.people.observe(person)
+        if persons:
             self._tell_groups()
         if any(isinstance(event, GroupsChanged) for event in events):
             self.own_devices.publish()
