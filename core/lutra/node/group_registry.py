@@ -313,7 +313,7 @@ class GroupRegistry:
             )
         if row.state:
             stored = [item.decode() for item in self._context.store.operations.control(row.id)]
-            replica = Group.resume(row.id, self._setup(), _in_causal_order(stored), row.state)
+            replica = Group.resume(row.id, self._setup(), in_causal_order(stored), row.state)
         else:
             replica = Group(row.id, self._setup())
         self._groups[row.id] = replica
@@ -372,7 +372,7 @@ class GroupRegistry:
                 self._context.store.invites.revoke(row.id)
 
 
-def _in_causal_order(operations: Iterable[Operation]) -> list[Operation]:
+def in_causal_order(operations: Iterable[Operation]) -> list[Operation]:
     """Order stored operations so that each follows its predecessors.
 
     Those of one batch were stored log by log.
