@@ -356,7 +356,6 @@ async def test_errands_can_be_switched_off() -> None:
     listener = Listener(BOB, on_connection=print, admit=anyone, admit_errand=lambda: False)
     await listener.open("127.0.0.1")
     with pytest.raises(NotAdmittedError):
-        connection = await transport.dial(listener.addresses[0], ALICE)
-        await connection.receive()
+        await transport.dial(listener.addresses[0], ALICE)
     assert (await dial(listener.addresses[0], ALICE)).peer_device == BOB.public
     await listener.close()
