@@ -253,10 +253,22 @@ class Authorisation:
 
     # Judging
 
-    def _devices_of(self, known: int) -> Devices:
-        evidence = frozenset(
+    def would_admit(self, known: int, device: bytes, evidence: Iterable[bytes]) -> bool:
+        """Tell whether ``evidence``, added to what is known, shows a device to be a member's."""
+        devices = self._devices_by(self._evidence_in(known) | frozenset(evidence))
+        forked = any(device == one and known & pair == pair for one, pair in self._forks)
+        is_in = devices.owner.get(device) in self.judge(known).roles
+        return is_in and device not in devices.revoked and not forked
+
+    def _evidence_in(self, known: int) -> frozenset[bytes]:
+        return frozenset(
             item for index, items in self._evidence if known >> index & 1 for item in items
         )
+
+    def _devices_of(self, known: int) -> Devices:
+        return self._devices_by(self._evidence_in(known))
+
+    def _devices_by(self, evidence: frozenset[bytes]) -> Devices:
         devices = self._devices.get(evidence)
         if devices is None:
             devices = self._devices[evidence] = self._directory(evidence)
