@@ -18,6 +18,7 @@ from lutra.groups.contents import Profile
 from lutra.groups.data_keys import BodyCipher
 from lutra.groups.invite import Inviter
 from lutra.groups.invite_keys import Channel
+from lutra.groups.restore import Witness
 from lutra.mls.suites import HYBRID_SUITE
 from lutra.node.acknowledgements import Acknowledgements
 from lutra.node.acquaintances import Acquaintances
@@ -40,6 +41,7 @@ from lutra.node.group_registry import GroupRegistry
 from lutra.node.ingest import Ingest
 from lutra.node.invitations import Invitations
 from lutra.node.join_attempts import JoinAttempts
+from lutra.node.kits import Kits
 from lutra.node.log_keeper import LogFrozenError, LogKeeper
 from lutra.node.new_identity import DEVICE, DEVICE_NAME, PERSON_ID, PERSON_NAME, create_person
 from lutra.node.own_devices import OwnDevices
@@ -73,12 +75,14 @@ class Reach:
         secrets: group id → discovery secret.
         offered: rendezvous at which somebody may look for this device to join a group.
         joins: invites that this device uses.
+        kits: rendezvous of recovery kits whose persons could come back here.
     """
 
     devices: frozenset[bytes]
     secrets: Mapping[bytes, bytes] = field(repr=False)
     offered: Sequence[bytes] = field(default=(), repr=False)
     joins: Sequence[JoinRow] = ()
+    kits: Sequence[bytes] = field(default=(), repr=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -144,6 +148,7 @@ class Engine:
         self.invitations = Invitations(context, self._groups, self.persons)
         self.joins = JoinAttempts(context, self._groups, self.persons)
         self.own_devices = OwnDevices(context, self._logs, self._groups)
+        self.kits = Kits(context, self._groups, self.persons, self.own_devices)
         self._documents = DocumentRegistry(context, self._logs, self._groups)
         self._ingest = Ingest(
             context,
@@ -283,6 +288,10 @@ class Engine:
         """Return the inviting side of a joining exchange."""
         return Inviter(channel, self.invitations, self._context.random)
 
+    def witness(self, peer: bytes, handshake_hash: bytes) -> Witness:
+        """Return the knowing side of an exchange with a device that restores a person."""
+        return self.kits.witness(peer, handshake_hash)
+
     def ingest(self, group: bytes, operations: Sequence[WireOperation]) -> IngestReport:
         """Take in operations that did not come through a session, for example from a file."""
         return self._ingest.ingest(group, operations, None)
@@ -363,9 +372,12 @@ class Engine:
         for person in sorted(persons):
             self.people.observe(person)
         if persons:
+            self._reach_moved = True
             self._tell_groups()
         if any(isinstance(event, GroupsChanged) for event in events):
             self.own_devices.publish()
+        if any(isinstance(event, GroupsChanged | PersonChanged) for event in events):
+            self.kits.forget()
 
     def _tell_groups(self) -> None:
         """Carry news about this person's devices into its groups."""
@@ -445,6 +457,7 @@ class Engine:
             self.queries.discovery_secrets(),
             self.invitations.offered(),
             self.joins.active(),
+            self.kits.rendezvous(),
         )
 
     def _publish_soon(self) -> None:
@@ -462,6 +475,7 @@ class Engine:
         self._ingest.forget()
         self._groups.forget()
         self.persons.forget()
+        self.kits.forget()
         self._acknowledgements.forget()
         self._documents.forget()
 

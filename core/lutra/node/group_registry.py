@@ -248,6 +248,8 @@ class GroupRegistry:
         if missing and self._can_speak(replica):
             replica.introduce(self.signer(replica.id), missing)
             replica.reconcile(self.signer(replica.id))
+        elif missing and not self._is_mute(replica.id):
+            replica.introduce_itself(self.signer(replica.id), missing)
 
     def save(self, group: bytes) -> None:
         """Write a group to the store after a change through its own methods."""
