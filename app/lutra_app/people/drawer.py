@@ -26,12 +26,10 @@ class Drawer(QFrame):
     """The right pane.
 
     Signals:
-        invite_wanted: make an invite into the group shown.
         close_wanted: fold the drawer away.
         history_wanted: the person looks at the history.
     """
 
-    invite_wanted = Signal()
     close_wanted = Signal()
     history_wanted = Signal()
 
@@ -40,7 +38,6 @@ class Drawer(QFrame):
         self._theme = theme
         self.setProperty("role", "panel")
         self.people = PeoplePanel(theme)
-        self.people.invite_wanted.connect(self.invite_wanted)
         self.history = HistoryPanel(theme)
         self._stack = QStackedWidget()
         self._stack.addWidget(_scrolling(self.people))

@@ -18,7 +18,7 @@ from lutra_app.theme.theme import Theme
 from lutra_app.theme.tokens import Space
 from lutra_app.theme.widgets import Avatar, button, label, rule
 
-_MARKS = {"verified": ("seal-check", "good"), "changed": ("warning", "danger")}
+_MARKS = {"verified": ("shield-check", "good"), "changed": ("warning", "danger")}
 
 
 class PeoplePanel(QWidget):
@@ -28,13 +28,13 @@ class PeoplePanel(QWidget):
         invite_wanted: make an invite.
         person_wanted: show a person of this group: (group, person).
         group_wanted: show what can be done with this group.
-        requests_wanted: show who waits to be let into this group.
+        requests_wanted: show who waits to be let in.
     """
 
     invite_wanted = Signal()
     person_wanted = Signal(bytes, bytes)
     group_wanted = Signal(bytes)
-    requests_wanted = Signal(bytes)
+    requests_wanted = Signal()
 
     def __init__(self, theme: Theme) -> None:
         super().__init__()
@@ -48,7 +48,7 @@ class PeoplePanel(QWidget):
         self._name = label("", "subheading", wrap=True)
         self._summary = label("", "muted", wrap=True)
         self.requests = button("", "primary")
-        self.requests.clicked.connect(self._want_requests)
+        self.requests.clicked.connect(self.requests_wanted)
         self.requests.hide()
         self._members = QVBoxLayout()
         self._members.setSpacing(0)
@@ -181,10 +181,6 @@ class PeoplePanel(QWidget):
     def _want_group(self) -> None:
         if self._group is not None:
             self.group_wanted.emit(self._group.id)
-
-    def _want_requests(self) -> None:
-        if self._group is not None:
-            self.requests_wanted.emit(self._group.id)
 
 
 def _summary(members: tuple[Member, ...]) -> str:

@@ -49,9 +49,7 @@ def roster(group: GroupView, people: Mapping[bytes, PersonView]) -> tuple[Member
     )
 
 
-def _member(
-    person: bytes, devices: list[MemberView], people: Mapping[bytes, PersonView]
-) -> Member:
+def _member(person: bytes, devices: list[MemberView], people: Mapping[bytes, PersonView]) -> Member:
     known = people.get(person)
     names = [device.name for device in devices if device.name]
     return Member(

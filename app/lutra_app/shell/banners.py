@@ -90,7 +90,8 @@ class _Strip(QFrame):
         words = QBoxLayout(QBoxLayout.Direction.LeftToRight)
         words.setSpacing(Space.M)
         top = Qt.AlignmentFlag.AlignTop
-        words.addWidget(IconLabel(theme, banner.icon, "danger" if banner.loud else "accent"), 0, top)
+        color = "danger" if banner.loud else "accent"
+        words.addWidget(IconLabel(theme, banner.icon, color), 0, top)
         text = label(banner.text, wrap=True)
         text.setAccessibleName(banner.text)
         words.addWidget(text, 1)

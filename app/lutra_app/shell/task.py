@@ -67,7 +67,7 @@ class Task(Sheet):
         super().__init__(theme, window, width=width)
         self.heading = label(heading, "heading", wrap=True)
         self.back = IconButton(theme, "arrow-left", tr("Back"))
-        self.back.clicked.connect(lambda: self._go_back())
+        self.back.clicked.connect(self._go_back)
         self.back.hide()
         self._back: Callable[[], None] | None = None
         dismiss = IconButton(theme, "x", tr("Close"))
@@ -204,12 +204,12 @@ class Task(Sheet):
 def primary(text: str, clicked: Callable[[], object]) -> QPushButton:
     """Return the button that leads on."""
     made = button(text, "primary")
-    made.clicked.connect(lambda: clicked())
+    made.clicked.connect(lambda *_: clicked())
     return made
 
 
 def plain(text: str, clicked: Callable[[], object], role: str = "") -> QPushButton:
     """Return a button beside it."""
     made = button(text, role)
-    made.clicked.connect(lambda: clicked())
+    made.clicked.connect(lambda *_: clicked())
     return made

@@ -1,5 +1,4 @@
-"""Building blocks of lists and choices: rows one can press, one choice out of a few, codes to copy.
-"""
+"""Building blocks of lists: rows one can press, one choice out of a few, codes to copy."""
 
 from __future__ import annotations
 

@@ -129,6 +129,8 @@ QLineEdit[role="large"]:focus {{ padding: {Space.M - 1}px {Space.L - 1}px; }}
 QLineEdit[role="palette"] {{ border: none; background: transparent; font-size: {Type.LEAD}px;
   padding: {Space.L}px; }}
 QLineEdit[role="code"] {{ font-size: {Type.SMALL}px; }}
+QLineEdit[role="code"], QLineEdit[role="wrong"] {{ padding: {Space.XS}px {Space.S}px; }}
+QLineEdit[role="wrong"] {{ font-size: {Type.SMALL}px; border: 2px solid {c.danger}; }}
 QTextEdit, QPlainTextEdit {{ border: none; background: transparent; }}
 QTextEdit[role="text"] {{ font-size: {Type.TEXT}px; }}
 QTextEdit[role="title"] {{ font-size: {Type.TITLE}px; font-weight: 600; }}

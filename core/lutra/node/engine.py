@@ -14,7 +14,7 @@ from lutra.crypto.random import Random, system_random
 from lutra.crypto.signing import SigningKey
 from lutra.documents.document import Document
 from lutra.errors import NotFoundError
-from lutra.groups.contents import Profile
+from lutra.groups.contents import Profile, Role
 from lutra.groups.data_keys import BodyCipher
 from lutra.groups.invite import Inviter
 from lutra.groups.invite_keys import Channel
@@ -281,6 +281,20 @@ class Engine:
         replica = self._groups.get(group)
         cuts = self._logs.cuts(group, replica.devices_of(person))
         replica.remove_person(self._groups.signer(group), person, cuts)
+        self._groups.save(group)
+        self._gate_moved(group)
+
+    def set_role(self, group: bytes, person: bytes, role: Role) -> None:
+        """Change what a person may do in a group."""
+        replica = self._groups.get(group)
+        replica.set_role(self._groups.signer(group), person, role)
+        self._groups.save(group)
+        self._gate_moved(group)
+
+    def leave_group(self, group: bytes) -> None:
+        """Leave a group with all devices of this person."""
+        replica = self._groups.get(group)
+        replica.leave(self._groups.signer(group))
         self._groups.save(group)
         self._gate_moved(group)
 

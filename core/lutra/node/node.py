@@ -13,6 +13,7 @@ from typing import Self, TypeVar
 from lutra.crypto.random import Random, system_random
 from lutra.documents.document import Document
 from lutra.groups.contents import Profile as HistoryProfile
+from lutra.groups.contents import Role
 from lutra.node.bundles import Bundles
 from lutra.node.editor_session import EditorSession
 from lutra.node.engine import Effects, Engine, Reach
@@ -218,6 +219,16 @@ class Node(InviteApi):
     async def remove_person(self, group: bytes, person: bytes) -> GroupView:
         """Remove a person from a group; new text is encrypted with a key it does not get."""
         await self._call(lambda engine: engine.remove_person(group, person))
+        return await self.group(group)
+
+    async def set_role(self, group: bytes, person: bytes, role: Role) -> GroupView:
+        """Change what a person may do in a group."""
+        await self._call(lambda engine: engine.set_role(group, person, role))
+        return await self.group(group)
+
+    async def leave_group(self, group: bytes) -> GroupView:
+        """Leave a group with all devices of this person; what is here stays readable."""
+        await self._call(lambda engine: engine.leave_group(group))
         return await self.group(group)
 
     # Documents
