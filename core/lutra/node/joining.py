@@ -14,11 +14,12 @@ from dataclasses import dataclass
 
 from lutra.crypto.signing import SigningKey
 from lutra.errors import EnvironmentalError, LutraError, NotFoundError
-from lutra.groups.invite import UNPROVEN
+from lutra.groups.invite import UNPROVEN, Joiner
 from lutra.groups.invite_keys import Channel
 from lutra.groups.invite_secret import InviteSecret
 from lutra.net.connection import Address, Connection, Timing
 from lutra.net.discovery import Found
+from lutra.net.errors import NotAdmittedError
 from lutra.net.knock import Knock
 from lutra.net.transport import dial
 from lutra.node.addresses import parse_address
@@ -126,10 +127,11 @@ class Joining:
 
     def _end(self, attempt: _Attempt) -> None:
         task = attempt.task
-        # An attempt that is over ends by itself; it may be in the middle of saying so.
-        if task is None or task.done() or attempt.is_over:
+        if task is None or task.done():
             return
-        task.cancel()
+        if not attempt.is_deciding:
+            # One that is, learns itself what has become of it: perhaps it was let in just now.
+            task.cancel()
         self._ending.add(task)
         task.add_done_callback(self._ending.discard)
 
@@ -149,6 +151,7 @@ class _Attempt:
         self._waiting = False
         self.rendezvous: tuple[bytes, ...] = ()
         self.is_over = False
+        self.is_deciding = False
         self.task: asyncio.Task[None] | None = None
 
     def update(self, row: JoinRow, found: Iterable[Found]) -> None:
@@ -231,6 +234,9 @@ class _Attempt:
             # Given up meanwhile: nobody is owed anything.
             self.is_over = True
             return
+        except NotAdmittedError:
+            # A device that has given out no invite at all.
+            step = Step.UNPROVEN
         except (LutraError, TimeoutError):
             step = None
         if step in (Step.ADMITTED, Step.REFUSED):
@@ -274,9 +280,7 @@ class _Attempt:
                 if reached is Step.WAITING:
                     return reached
                 raise
-            step, answer = await self._engine.call(
-                lambda engine, frame=frame: engine.joins.receive(self._join, secret, joiner, frame)
-            )
+            step, answer = await self._take(secret, joiner, frame)
             if answer is not None:
                 await connection.send(answer)
             if step is Step.ADMITTED:
@@ -294,6 +298,17 @@ class _Attempt:
             if step not in (Step.GOES_ON, Step.WAITING):
                 return step
             reached = step
+
+    async def _take(
+        self, secret: InviteSecret, joiner: Joiner, frame: bytes
+    ) -> tuple[Step, bytes | None]:
+        self.is_deciding = True
+        try:
+            return await self._engine.call(
+                lambda engine: engine.joins.receive(self._join, secret, joiner, frame)
+            )
+        finally:
+            self.is_deciding = False
 
     async def _call_refuse(self, reason: str) -> None:
         try:

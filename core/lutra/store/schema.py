@@ -195,9 +195,14 @@ CREATE TABLE join_requests (
 CREATE TABLE joins (
     invite BLOB PRIMARY KEY,
     secret BLOB NOT NULL,
+    number INTEGER,
     addresses TEXT NOT NULL,
     time INTEGER NOT NULL,
-    state INTEGER NOT NULL
+    state INTEGER NOT NULL,
+    ticket BLOB NOT NULL,
+    comparison TEXT NOT NULL,
+    inviter TEXT NOT NULL,
+    reason TEXT NOT NULL
 ) STRICT, WITHOUT ROWID;
 
 DROP INDEX operations_id;
