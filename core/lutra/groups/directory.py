@@ -34,9 +34,9 @@ def statement(evidence: bytes) -> Operation | None:
 class ChainDirectory:
     """Says which devices belong to whom; a `lutra.groups.authorisation.Directory`.
 
-    What is no valid operation of a device log counts for nothing, for everyone alike. A device
-    that let two persons add it belongs to the one with the lesser id. What was checked once is
-    remembered, since a group asks anew with every statement that arrives.
+    What is no valid operation of a device log counts for nothing, for everyone alike. A device may
+    let several persons add it, as when two identities of one human become one. What was checked
+    once is remembered, since a group asks anew with every statement that arrives.
     """
 
     def __init__(self) -> None:
@@ -52,14 +52,23 @@ class ChainDirectory:
                 chains.setdefault(operation.log, []).append(operation)
         owner: dict[bytes, bytes] = {}
         revoked: set[bytes] = set()
+        others: dict[bytes, set[bytes]] = {}
+        elsewhere: set[tuple[bytes, bytes]] = set()
         for person in sorted(chains):
             state = self._state(person, chains[person])
             for device in state.devices:
-                if device.recovery or owner.setdefault(device.key, person) != person:
+                if device.recovery:
                     continue
-                if not device.active or device.key in state.equivocating:
-                    revoked.add(device.key)
-        return Devices(owner, frozenset(revoked))
+                counts = device.active and device.key not in state.equivocating
+                if owner.setdefault(device.key, person) == person:
+                    if not counts:
+                        revoked.add(device.key)
+                    continue
+                others.setdefault(device.key, set()).add(person)
+                if not counts:
+                    elsewhere.add((person, device.key))
+        listed = {device: frozenset(persons) for device, persons in others.items()}
+        return Devices(owner, frozenset(revoked), listed, frozenset(elsewhere))
 
     def _statement(self, evidence: bytes) -> Operation | None:
         if evidence not in self._statements:
