@@ -146,6 +146,16 @@ class Pairing:
         return encode_memory(self._memory)
 
     @property
+    def side(self) -> Side:
+        """Whether this device shows or enters the code."""
+        return self._memory.side
+
+    @property
+    def role(self) -> Role:
+        """Whether this device is the new one."""
+        return self._memory.card.role
+
+    @property
     def state(self) -> State:
         """Where the pairing stands."""
         return self._memory.state
@@ -279,9 +289,7 @@ class Pairing:
         self._go(Event.ACCEPT, now)
         return Step(self._seal(agreed.fields()))
 
-    def admitted(
-        self, operations: Sequence[Operation], now: float, hand_over: bytes = b""
-    ) -> Step:
+    def admitted(self, operations: Sequence[Operation], now: float, hand_over: bytes = b"") -> Step:
         """The existing device has signed: hand over the person's whole device log.
 
         Args:

@@ -18,9 +18,13 @@ from lutra.groups.contents import Profile, Role
 from lutra.groups.data_keys import BodyCipher
 from lutra.groups.invite import Admission, Inviter, InviteSecret, JoinRequest
 from lutra.node.acknowledgements import Acknowledgements
+from lutra.node.catching_up import CatchingUp
 from lutra.node.context import Context, Outbox
+from lutra.node.device_admission import DeviceAdmission
+from lutra.node.device_views import DeviceView
 from lutra.node.document_registry import DocumentRegistry
 from lutra.node.events import (
+    CatchUpChanged,
     Event,
     GroupsChanged,
     PeersChanged,
@@ -32,7 +36,15 @@ from lutra.node.group_registry import GroupRegistry
 from lutra.node.ingest import Ingest
 from lutra.node.invitations import INVITE_LIFETIME, Invitations
 from lutra.node.log_keeper import LogFrozenError, LogKeeper
-from lutra.node.new_identity import DEVICE, DEVICE_NAME, PERSON_ID, PERSON_NAME, create_person
+from lutra.node.new_identity import (
+    DEVICE,
+    DEVICE_NAME,
+    PERSON_ID,
+    PERSON_NAME,
+    checked_name,
+    create_person,
+    is_waiting,
+)
 from lutra.node.own_devices import OwnDevices
 from lutra.node.person_registry import PersonRegistry
 from lutra.node.publishing import Deadlines
@@ -111,6 +123,11 @@ class Engine:
         seed = store.keys.get(DEVICE)
         if seed is None:
             raise NotFoundError("This profile has not been set up yet: run “lutra init”.")
+        if is_waiting(store):
+            raise NotFoundError(
+                "This profile waits to be paired with another of your devices: run “lutra device "
+                "link”."
+            )
         context = Context(
             store=store,
             key=SigningKey(seed),
@@ -129,6 +146,15 @@ class Engine:
         self._groups = GroupRegistry(context, self._logs, self.persons)
         self.invitations = Invitations(context, self._groups, self.persons)
         self.own_devices = OwnDevices(context, self._logs, self._groups)
+        self._catching_up = CatchingUp(context, self._groups)
+        self.device_admission = DeviceAdmission(
+            context,
+            self._logs,
+            persons=self.persons,
+            groups=self._groups,
+            own_devices=self.own_devices,
+            catching_up=self._catching_up,
+        )
         self._documents = DocumentRegistry(context, self._logs, self._groups)
         self._ingest = Ingest(
             context,
@@ -157,6 +183,11 @@ class Engine:
     def signing_key(self) -> SigningKey:
         """This device's key, for the network's handshake."""
         return self._context.key
+
+    @property
+    def store(self) -> Store:
+        """The profile's store, for records that concern no group; inside calls only."""
+        return self._context.store
 
     def run(self, call: Callable[[], Result]) -> tuple[Result, Effects]:
         """Run one call of this engine as one transaction; returns its result and its effects.
@@ -344,6 +375,41 @@ class Engine:
         group = self.queries.document(document).group
         self.sessions.send_presence(group, document, anchor, head)
 
+    # Own devices
+
+    def device_views(self, online: frozenset[bytes]) -> list[DeviceView]:
+        """Return this person's devices, this one first, given which devices are connected."""
+        own = self._context.device
+        state = self.persons.own.state
+        views = [
+            DeviceView(
+                item.key,
+                self.persons.device_name(item.key),
+                item.key == own,
+                item.active,
+                item.key in online or item.key == own,
+            )
+            for item in state.devices
+            if not item.recovery
+        ]
+        return sorted(
+            views, key=lambda view: (not view.me, not view.active, view.name, view.device)
+        )
+
+    def rename_device(self, device: bytes, name: str) -> None:
+        """Give one of this person's devices a name; groups see that of this device."""
+        name = checked_name(name)
+        known = self.persons.own.state.device(device)
+        if known is None or not known.active:
+            raise NotFoundError("There is no such device of yours.")
+        self.persons.rename_device(device, name)
+        if device == self._context.device:
+            self._context.store.settings.set(DEVICE_NAME, name)
+
+    def catch_up(self) -> CatchUpChanged | None:
+        """Return how far this newly paired device has come; None if nothing is awaited."""
+        return self._catching_up.view()
+
     # Addresses
 
     def addresses(self) -> list[AddressRow]:
@@ -363,9 +429,15 @@ class Engine:
             self._tell_groups()
         if any(isinstance(event, GroupsChanged) for event in events):
             self.own_devices.publish()
+        if self._catching_up.is_active:
+            self._catching_up.note()
 
     def _tell_groups(self) -> None:
         """Carry news about this person's devices into its groups."""
+        name = self.persons.device_name(self._context.device)
+        if name:
+            # Another own device may have renamed this one.
+            self._context.store.settings.set(DEVICE_NAME, name)
         for group in self._groups.ids():
             if not self._groups.row(group).left:
                 self._groups.tend(group)
@@ -457,6 +529,7 @@ class Engine:
         self._ingest.forget()
         self._groups.forget()
         self.persons.forget()
+        self._catching_up.forget()
         self._acknowledgements.forget()
         self._documents.forget()
 

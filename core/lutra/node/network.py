@@ -7,7 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from lutra.crypto.signing import SigningKey
-from lutra.errors import EnvironmentalError, LutraError, UsageError
+from lutra.errors import EnvironmentalError, LutraError
 from lutra.groups.errors import JoinPendingError, JoinRefusedError
 from lutra.groups.invite import InviteSecret, Joiner
 from lutra.net.connection import Address, Connection, Role
@@ -19,6 +19,7 @@ from lutra.net.transport import dial
 from lutra.node.engine import Engine, Reach
 from lutra.node.links import JOIN, EngineCalls, Links
 from lutra.node.options import NodeOptions
+from lutra.node.pairing_link import read_address
 from lutra.node.session_hub import Traffic
 from lutra.store.peers import AddressRow
 
@@ -84,7 +85,7 @@ class Network:
             ListenError: the address cannot be listened at.
             UsageError: a typed address is not one.
         """
-        typed = [parse_address(text) for text in self._options.peers]
+        typed = [read_address(text) for text in self._options.peers]
         self._reach = reach
         await self._peers.open(self._options.listen_host, self._options.listen_port)
         if self._options.discovery:
@@ -122,7 +123,16 @@ class Network:
         Raises:
             UsageError: it is not one.
         """
-        self._peers.add_typed(parse_address(address))
+        self._peers.add_typed(read_address(address))
+
+    def remember(self, device: bytes, host: str, port: int) -> None:
+        """Dial a device at an address it told of itself."""
+        self._peers.remember(Address(host, port), device)
+
+    @property
+    def port(self) -> int:
+        """The TCP port listened at."""
+        return self._peers.port
 
     def listening(self) -> tuple[str, ...]:
         """Return the addresses listened at; ``[::]`` stands for every interface."""
@@ -164,7 +174,7 @@ class Network:
             NobodyFoundError: that device could not be reached.
             UsageError: an address is not one.
         """
-        tried = [parse_address(text) for text in addresses]
+        tried = [read_address(text) for text in addresses]
         self._inviters = asyncio.Queue()
         for address in tried:
             self._inviters.put_nowait(_Door(address, None))
@@ -285,16 +295,3 @@ class Network:
         address = connection.address
         row = AddressRow(connection.peer_device, address.host, address.port, self._now(), "dialled")
         await self._engine.call(lambda engine: engine.remember_address(row))
-
-
-def parse_address(text: str) -> Address:
-    """Read ``host:port`` or ``[ipv6]:port``.
-
-    Raises:
-        UsageError: it is not that.
-    """
-    host, separator, port = text.strip().rpartition(":")
-    host = host.removeprefix("[").removesuffix("]")
-    if not separator or not host or not port.isdecimal() or not 0 < int(port) < 65536:
-        raise UsageError(f"“{text}” is not an address; write it like 192.168.0.7:4242.")
-    return Address(host, int(port))
