@@ -42,6 +42,7 @@ class PairingView:
         asks_to_merge: and that the identity on this device is to become part of the other one.
         person_name: what the other device's person is called, by its own word.
         device_name: what the other device is called, by its own word.
+        device: the other device's key, once it has introduced itself; empty before.
         sentence: what people should know about how it ended; empty if all went well.
         strangers: how many connections proved not to be the other device.
         separate: groups that this device stays in under its earlier identity, after a merge.
@@ -59,6 +60,7 @@ class PairingView:
     asks_to_merge: bool = False
     person_name: str = ""
     device_name: str = ""
+    device: bytes = b""
     sentence: str = ""
     strangers: int = 0
     separate: tuple[bytes, ...] = ()

@@ -28,7 +28,7 @@ class Newcomer:
 
     Attributes:
         pairing: pairs on a network.
-        files: pairs by files.
+        device_files: pairs by files.
     """
 
     def __init__(
@@ -43,7 +43,7 @@ class Newcomer:
         self._thread = thread
         self._store = store
         self.pairing = PairingService(desk, options, changed)
-        self.files = DeviceFiles(desk)
+        self.device_files = DeviceFiles(desk)
 
     @classmethod
     async def open(

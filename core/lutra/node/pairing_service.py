@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Callable, Coroutine
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from typing import Any
 
 from lutra.codec import decode, encode
@@ -57,7 +57,6 @@ class _Run:
     meeting: Meeting
     connection: Connection | None = None
     met_at: str = ""
-    tasks: set[asyncio.Task[None]] = field(default_factory=set[asyncio.Task[None]])
 
 
 class PairingService:
@@ -84,6 +83,7 @@ class PairingService:
         self._clock = clock
         self._run: _Run | None = None
         self._view: PairingView | None = None
+        self._tasks: set[asyncio.Task[None]] = set()
         self._lock = asyncio.Lock()
         self._moved = asyncio.Condition()
         self._has_identity = False
@@ -188,7 +188,12 @@ class PairingService:
         """Stop for now; what is under way can be taken up later."""
         run, self._run = self._run, None
         if run is not None:
-            await self._end(run)
+            if run.connection is not None:
+                run.connection.close()
+            await run.meeting.close()
+        for task in list(self._tasks):
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
 
     # Beginning and ending
 
@@ -217,17 +222,7 @@ class PairingService:
             self._run = None
             await meeting.close()
             raise
-        self._spawn(run, self._watch_clock(run))
-
-    async def _end(self, run: _Run) -> None:
-        current = asyncio.current_task()
-        tasks = [task for task in run.tasks if task is not current]
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
-        if run.connection is not None:
-            run.connection.close()
-        await run.meeting.close()
+        self._spawn(self._watch_clock(run))
 
     def _under_way(self) -> _Run:
         if self._run is None or self._run.machine.state in TERMINAL:
@@ -241,7 +236,7 @@ class PairingService:
         if run is None or run.connection is not None or run.machine.state in TERMINAL:
             return False
         run.connection = connection
-        self._spawn(run, self._serve(run, connection))
+        self._spawn(self._serve(run, connection))
         return True
 
     async def _serve(self, run: _Run, connection: Connection) -> None:
@@ -279,8 +274,9 @@ class PairingService:
         while (deadline := run.machine.deadline) is not None:
             await asyncio.sleep(min(1.0, max(0.01, deadline - self._clock())))
             async with self._lock:
+                before = run.machine.state
                 step = run.machine.tick(self._clock())
-                if step.close or run.machine.state in TERMINAL:
+                if run.machine.state is not before:
                     await self._take(run, step)
 
     # Steps
@@ -299,7 +295,7 @@ class PairingService:
         self._tell(run)
         if machine.state in TERMINAL and self._run is run:
             self._run = None
-            self._spawn(run, self._finish(run))
+            self._spawn(self._finish(run))
 
     async def _finish(self, run: _Run) -> None:
         """Let the last frames leave before everything is closed."""
@@ -357,15 +353,14 @@ class PairingService:
     def _is_new(self, run: _Run) -> bool:
         return run.machine.role is Role.NEW
 
-    def _spawn(self, run: _Run, work: Coroutine[Any, Any, None]) -> None:
+    def _spawn(self, work: Coroutine[Any, Any, None]) -> None:
         task = asyncio.ensure_future(work)
-        run.tasks.add(task)
-        task.add_done_callback(lambda done: self._done(run, done))
+        self._tasks.add(task)
+        task.add_done_callback(self._done)
 
-    @staticmethod
-    def _done(run: _Run, task: asyncio.Task[None]) -> None:
+    def _done(self, task: asyncio.Task[None]) -> None:
         """Hand a defect of ours to the event loop's handler instead of losing it with the task."""
-        run.tasks.discard(task)
+        self._tasks.discard(task)
         if not task.cancelled() and (error := task.exception()) is not None:
             context = {"message": "pairing failed", "exception": error}
             task.get_loop().call_exception_handler(context)
@@ -415,6 +410,7 @@ class PairingService:
             asks_to_merge=asks and new and self._has_identity,
             person_name=peer.person_name if peer is not None else "",
             device_name=peer.device_name if peer is not None else "",
+            device=peer.device if peer is not None else b"",
             sentence=sentence,
             strangers=machine.strangers,
             separate=self._separate,
@@ -423,7 +419,7 @@ class PairingService:
             return
         self._view = view
         self._changed(view)
-        self._spawn(run, self._notify())
+        self._spawn(self._notify())
 
     async def _notify(self) -> None:
         async with self._moved:

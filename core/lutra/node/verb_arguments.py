@@ -1,0 +1,98 @@
+"""A verb's named arguments, checked as they are taken."""
+
+from __future__ import annotations
+
+import base64
+import binascii
+from collections.abc import Mapping, Sequence
+from typing import cast
+
+from lutra.errors import UsageError
+
+
+class Arguments:
+    """A verb's named arguments, checked as they are taken."""
+
+    def __init__(self, verb: str, values: Mapping[str, object]) -> None:
+        self._verb = verb
+        self._values = dict(values)
+
+    def text(self, name: str, default: str | None = None) -> str:
+        """Take a text; without a default it must be there.
+
+        Raises:
+            UsageError: it is missing, or is no proper text.
+        """
+        value = self._values.pop(name, default)
+        if not isinstance(value, str):
+            raise UsageError(f"“{self._verb}” needs the text “{name}”.")
+        try:
+            value.encode()
+        except UnicodeEncodeError:
+            raise UsageError(f"“{name}” of “{self._verb}” is not proper Unicode.") from None
+        return value
+
+    def optional_text(self, name: str) -> str | None:
+        """Take a text, or None if it is not there.
+
+        Raises:
+            UsageError: it is no proper text.
+        """
+        return None if self._values.get(name) is None else self.text(name)
+
+    def number(self, name: str, default: int | None = None) -> int:
+        """Take a whole number that is not negative.
+
+        Raises:
+            UsageError: it is missing or something else.
+        """
+        value = self._values.pop(name, default)
+        if not isinstance(value, int) or isinstance(value, bool) or value < 0:
+            raise UsageError(f"“{self._verb}” needs the number “{name}”, 0 or more.")
+        return value
+
+    def flag(self, name: str) -> bool:
+        """Take a yes or no; no if it is not there.
+
+        Raises:
+            UsageError: it is something else.
+        """
+        value = self._values.pop(name, False)
+        if not isinstance(value, bool):
+            raise UsageError(f"“{name}” of “{self._verb}” is true or false.")
+        return value
+
+    def texts(self, name: str) -> tuple[str, ...]:
+        """Take a list of texts; empty if it is not there.
+
+        Raises:
+            UsageError: it is something else.
+        """
+        value = self._values.pop(name, [])
+        if not isinstance(value, Sequence) or isinstance(value, str | bytes):
+            raise UsageError(f"“{name}” of “{self._verb}” is a list of texts.")
+        items = cast("Sequence[object]", value)
+        if not all(isinstance(item, str) for item in items):
+            raise UsageError(f"“{name}” of “{self._verb}” is a list of texts.")
+        return tuple(str(item) for item in items)
+
+    def base64(self, name: str) -> bytes:
+        """Take bytes written as base64.
+
+        Raises:
+            UsageError: they are missing or written wrongly.
+        """
+        try:
+            return base64.b64decode(self.text(name), validate=True)
+        except binascii.Error:
+            raise UsageError(f"“{name}” of “{self._verb}” is not base64.") from None
+
+    def finish(self) -> None:
+        """Refuse arguments nobody has taken.
+
+        Raises:
+            UsageError: there are some.
+        """
+        if self._values:
+            name = sorted(self._values)[0]
+            raise UsageError(f"“{self._verb}” does not know “{name}”.")
