@@ -7,10 +7,11 @@ and a step that was taken in stays valid whatever becomes of the rest.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 
 from lutra.crypto.hashing import blake3_hash
-from lutra.errors import DecryptionError, MalformedError, NotFoundError, UsageError
+from lutra.errors import DecryptionError, MalformedError, NotFoundError, RemoteError, UsageError
 from lutra.net.bundles import SectionLock
 from lutra.node.bundle_records import (
     Forks,
@@ -227,13 +228,25 @@ class Bundling:
 
     def _take_operations(self, group: bytes, operations: Sequence[WireOperation]) -> Taken:
         ids = {blake3_hash(item.header) for item in operations}
-        stored = self._context.store.operations
-        before = stored.contains(ids)
+        before = self._held(operations)
         report = self._ingest.ingest(group, operations, None)
-        after = stored.contains(ids)
+        after = self._held(operations)
         refused = {blake3_hash(operations[item.index].header) for item in report.refused} - after
         new = len(after - before)
         return Taken(new, len(ids) - new - len(refused), len(refused))
+
+    def _held(self, operations: Sequence[WireOperation]) -> set[bytes]:
+        """Return the ids of those that are held, as operations or as evidence of a fork."""
+        store = self._context.store
+        forks = {fork.id for fork in store.forks.list()}
+        held: set[bytes] = set()
+        for item in operations:
+            with suppress(RemoteError):
+                # What is no operation is held nowhere; taking it in says what is wrong with it.
+                one = decode_operation(item.header, None, check_signature=False)
+                if one.id in forks or store.operations.id_at(one.log_key, one.seq_num) == one.id:
+                    held.add(one.id)
+        return held
 
     def _take_hand_over(self, group: bytes, record: HandOver) -> None:
         if not self._groups.row(group).personal:

@@ -124,6 +124,12 @@ class PersonRegistry:
         for person in sorted(changed):
             self._changed(person)
 
+    def enter(self, person: bytes, operations: Iterable[Operation]) -> None:
+        """Belong to a person that this profile's settings name already, from now on."""
+        self.forget()
+        self.learn_operations(operations)
+        self._changed(person)
+
     # Changing the own person
 
     def add_device(self, consent: Consent, name: str) -> Operation:
