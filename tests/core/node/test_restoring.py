@@ -19,6 +19,7 @@ from lutra.identity.errors import DeviceNotInPersonError, WordsError
 from lutra.identity.recovery import RecoveryKit
 from lutra.net.bundles import ForeignBundleError
 from lutra.net.connection import Connection
+from lutra.net.diagnosis import probe_multicast
 from lutra.net.errors import ChannelClosedError
 from lutra.net.transport import dial
 from lutra.node.events import KitUsed
@@ -29,7 +30,7 @@ from lutra.node.options import NodeOptions
 from lutra.node.restoring import (
     ProfileInUseForPersonError,
     RestoreView,
-    restore_profile,
+    find_person,
 )
 from lutra.store.custody import FileCustody
 from lutra.store.profile import Profile
@@ -55,12 +56,7 @@ class Household:
         remove_lost: bool = False,
     ) -> tuple[RestoreView, Node]:
         """Restore on a new profile, then run it; the peers are asked and dialled."""
-        place = self.folder / name
-        profile = Profile.create(place, FileCustody(place))
-        home = Home(place, name, profile, profile.unlock())
-        view = await restore_profile(
-            profile,
-            home.key,
+        found = await find_person(
             kit,
             name="Ana",
             device_name=name,
@@ -68,10 +64,14 @@ class Household:
             bundle=bundle,
             remove_lost=remove_lost,
         )
+        place = self.folder / name
+        profile = Profile.create(place, FileCustody(place))
+        home = Home(place, name, profile, profile.unlock())
+        await found.write(profile, home.key)
         node = await self.stack.enter_async_context(await home.start(*peers))
         if bundle is not None:
             await node.bundles.load(bundle)
-        return view, node
+        return found.view, node
 
 
 def offline(*peers: Node) -> NodeOptions:
@@ -295,16 +295,27 @@ async def test_another_kit_and_a_withdrawn_one(house: Household, tmp_path: Path)
     for number, peer in enumerate((ana, ben)):
         with pytest.raises(KitWithdrawnError):
             await house.restore(f"c{number}", kit, peer)
-    # What failed has left the profile new.
-    profile = Profile.open(house.folder / "a")
-    view = await restore_profile(
-        profile, profile.unlock(), other, name="Ana", device_name="x", options=offline(ana)
-    )
-    assert view.own_devices
+    found = await find_person(kit=other, name="Ana", device_name="x", options=offline(ana))
+    home = await Home.make(house.folder, "cara")
     with pytest.raises(ProfileInUseForPersonError):
-        await restore_profile(
-            profile, profile.unlock(), other, name="Ana", device_name="x", options=offline(ana)
-        )
+        await found.write(home.profile, home.key)
+
+
+async def test_a_friend_is_found_on_the_local_network(house: Household) -> None:
+    facts = await probe_multicast("127.0.0.1")
+    if not facts.heard:
+        pytest.skip(f"no multicast on the loopback interface here ({facts.error or 'not heard'})")
+    home = await Home.make(house.folder, "ana")
+    nearby = NodeOptions(listen_host="127.0.0.1", interface="127.0.0.1")
+    ana = await house.stack.enter_async_context(await Node.open(home.profile, home.key, nearby))
+    await ana.start()
+    group = (await ana.create_group("Otters")).id
+    kit = await make_kit(ana)
+    found = await find_person(kit, name="Ana", device_name="new", options=nearby)
+    assert (found.view.groups, found.view.asked) == ((group,), 1)
+    stranger = RecoveryKit(bytes(16))
+    with pytest.raises(NobodyFoundError):
+        await find_person(stranger, name="X", device_name="x", options=nearby, seconds=1)
 
 
 class Attacker:
