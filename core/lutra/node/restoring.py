@@ -7,6 +7,7 @@ and is opened like any other. Groups and their pages follow by sync, or from the
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -16,7 +17,7 @@ from lutra.crypto.signing import SigningKey
 from lutra.errors import LocalError, LutraError
 from lutra.groups.errors import KitWithdrawnError, RestoreRefusedError
 from lutra.groups.restore import Given, Restoration, Restorer, kit_rendezvous
-from lutra.identity.recovery import RecoveryKit, kit_mark
+from lutra.identity.recovery import RecoveryKit
 from lutra.net.connection import Address, Connection
 from lutra.net.discovery import Discovery, DiscoveryEvent, Found
 from lutra.net.knock import Knock
@@ -28,11 +29,13 @@ from lutra.node.errands import RESTORE
 from lutra.node.host import wall_clock
 from lutra.node.invite_api import NobodyFoundError
 from lutra.node.new_identity import DEVICE, PERSON_NAME, checked_name
+from lutra.node.node import Node
 from lutra.node.options import NodeOptions
 from lutra.node.own_devices import Entry, decode_entries
 from lutra.node.restored import create_restored
 from lutra.store.peers import AddressRow
 from lutra.store.profile import Profile
+from lutra.store.store import Store
 
 SEARCH_SECONDS = 30.0
 _MORE_SECONDS = 4.0
@@ -69,6 +72,21 @@ class RestoreView:
     lost: tuple[bytes, ...]
 
 
+@dataclass(frozen=True, slots=True)
+class RestoreOutcome:
+    """What has come back so far.
+
+    Attributes:
+        groups: how many groups there are.
+        pages: how many pages can be read.
+        waiting: how many groups cannot be written in yet, since no member was met.
+    """
+
+    groups: int
+    pages: int
+    waiting: int
+
+
 @dataclass(slots=True)
 class _Harvest:
     """What was found so far."""
@@ -93,9 +111,62 @@ class _Harvest:
             self.secret = secret
 
 
-async def restore_profile(
-    profile: Profile,
-    key: bytes,
+class FoundPerson:
+    """A person that peers or a bundle told of; `write` it into a new profile.
+
+    Attributes:
+        view: what was found.
+    """
+
+    def __init__(self, harvest: _Harvest, names: tuple[str, str], random: Random) -> None:
+        self._harvest = harvest
+        self._names = names
+        self._random = random
+        restoration = harvest.restoration
+        assert restoration.person is not None
+        self._person = restoration.person.id
+        self.view = RestoreView(
+            self._person,
+            restoration.key.public,
+            restoration.kit.mark,
+            tuple(one.group for one in harvest.entries.values() if not one.personal),
+            len(harvest.asked),
+            harvest.secret is not None,
+            restoration.lost(),
+        )
+
+    async def write(self, profile: Profile, key: bytes) -> None:
+        """Give a profile without identity this person, in place of a new one.
+
+        Args:
+            profile: its lock must be held by this process.
+            key: the database key from `Profile.unlock`.
+
+        Raises:
+            ProfileInUseForPersonError: the profile belongs to a person already.
+            StoreError: a subclass says what is wrong with disk, file or key.
+        """
+
+        def write() -> None:
+            with profile.open_store(key) as store:
+                _require_new(store)
+                create_restored(
+                    store,
+                    self._harvest.restoration.key,
+                    self._harvest.restoration.evidence(),
+                    person=self._person,
+                    secret=self._harvest.secret,
+                    names=self._names,
+                    entries=list(self._harvest.entries.values()),
+                    addresses=self._harvest.addresses,
+                    random=self._random,
+                    time=wall_clock(),
+                )
+
+        await asyncio.to_thread(write)
+
+
+async def find_person(
     kit: RecoveryKit,
     *,
     name: str,
@@ -105,14 +176,12 @@ async def restore_profile(
     remove_lost: bool = False,
     seconds: float = SEARCH_SECONDS,
     random: Random = system_random,
-) -> RestoreView:
-    """Give a new profile the person of a recovery kit; needed once, in place of a new identity.
+) -> FoundPerson:
+    """Look for the person of a recovery kit, among peers and in a bundle, and add a new device.
 
-    Afterwards open a node on the profile, and load the bundle there, if one was given.
+    Afterwards `FoundPerson.write` it, open a node on the profile, and load the bundle there.
 
     Args:
-        profile: without identity; its lock must be held by this process.
-        key: the database key from `Profile.unlock`.
         kit: the kit, from its words.
         name: what the person is called.
         device_name: what the device is called.
@@ -124,16 +193,13 @@ async def restore_profile(
 
     Raises:
         UsageError: a name is empty or too long, or an address is none.
-        ProfileInUseForPersonError: the profile belongs to a person already.
         KitWithdrawnError: the kit was withdrawn.
         NobodyFoundError: nobody who knows the kit could be reached.
         BundleError: the bundle is damaged, or not for this kit.
-        StoreError: a subclass says what is wrong with disk, file or key.
     """
-    name, device_name = checked_name(name), checked_name(device_name)
+    names = checked_name(name), checked_name(device_name)
     options = options or NodeOptions()
     addresses = [parse_address(text) for text in options.peers]
-    await asyncio.to_thread(_require_new, profile, key)
     device = SigningKey.generate(random)
     restoration = Restoration(kit, device, time=wall_clock(), remove_lost=remove_lost)
     harvest = _Harvest(restoration)
@@ -151,41 +217,14 @@ async def restore_profile(
             "you share a group with, must be on and in the same network; or use a bundle."
             + (f" The last attempt: {failure.message}" if failure is not None else "")
         )
-
-    def write() -> None:
-        with profile.open_store(key) as store:
-            create_restored(
-                store,
-                device,
-                restoration.evidence(),
-                person=person,
-                secret=harvest.secret,
-                names=(name, device_name),
-                entries=list(harvest.entries.values()),
-                addresses=harvest.addresses,
-                random=random,
-                time=wall_clock(),
-            )
-
-    person = restoration.person.id
-    await asyncio.to_thread(write)
-    return RestoreView(
-        person,
-        device.public,
-        kit_mark(kit.key.public),
-        tuple(one.group for one in harvest.entries.values() if not one.personal),
-        len(harvest.asked),
-        harvest.secret is not None,
-        restoration.lost(),
-    )
+    return FoundPerson(harvest, names, random)
 
 
-def _require_new(profile: Profile, key: bytes) -> None:
-    with profile.open_store(key) as store:
-        if store.keys.get(DEVICE) is not None or store.settings.get(PERSON_NAME) is not None:
-            raise ProfileInUseForPersonError(
-                "This profile belongs to a person already. Restore on a new profile."
-            )
+def _require_new(store: Store) -> None:
+    if store.keys.get(DEVICE) is not None or store.settings.get(PERSON_NAME) is not None:
+        raise ProfileInUseForPersonError(
+            "This profile belongs to a person already. Restore on a new profile."
+        )
 
 
 class _Search:
@@ -278,3 +317,18 @@ class _Search:
             connection.close()
         await connection.wait_closed()
         return given
+
+
+async def settle(node: Node, seconds: float) -> RestoreOutcome:
+    """Wait until all groups of a restored node can be written in, for a while at most.
+
+    Returns:
+        what has come back by then.
+    """
+    with node.events() as events, contextlib.suppress(TimeoutError):
+        async with asyncio.timeout(seconds):
+            while not all(group.ready for group in await node.groups()):
+                await anext(events)
+    groups = await node.groups()
+    waiting = sum(not group.ready for group in groups)
+    return RestoreOutcome(len(groups), sum(group.documents for group in groups), waiting)
