@@ -64,7 +64,7 @@ class Workspace(QObject):
     opened = Signal(bytes)
     raise_wanted = Signal()
     groups_changed = Signal()
-    owners_known = Signal(dict)
+    owners_known = Signal(object)
 
     def __init__(
         self, bridge: Bridge, sidebar: Sidebar, area: PageArea, drawer: Drawer, parent: QObject
