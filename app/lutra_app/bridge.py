@@ -131,9 +131,9 @@ class Bridge(QObject):
         bundle: Path | None = None,
         address: str = "",
         remove_lost: bool = False,
-    ) -> None:
-        """Bring a person back by the words of a recovery kit, then open the profile."""
-        self._spawn(
+    ) -> Callable[[], None]:
+        """Bring a person back by a recovery kit, then open the profile; returns what stops it."""
+        return self._spawn(
             lambda: self._enter(
                 self._opening.restore(
                     words, name, bundle=bundle, address=address, remove_lost=remove_lost
@@ -260,7 +260,10 @@ class Bridge(QObject):
                 # A timer lets input and painting go first; a queued signal would not.
                 QTimer.singleShot(0, self._drain)
 
-    def _spawn(self, action: Callable[[], Awaitable[None]]) -> None:
+    def _spawn(self, action: Callable[[], Awaitable[None]]) -> Callable[[], None]:
+        """Have something done about the profile; returns what stops it."""
+        tasks: list[asyncio.Task[None]] = []
+
         async def carry_out() -> None:
             try:
                 await action()
@@ -268,7 +271,8 @@ class Bridge(QObject):
                 message = error.message
                 self._post(lambda: self.failed.emit(message))
 
-        self._send(lambda: self._begin(carry_out()))
+        self._send(lambda: tasks.append(self._begin(carry_out())))
+        return lambda: self._send(lambda: [task.cancel() for task in tasks])
 
     def _send(self, call: Callable[[], object]) -> None:
         """Have `call` made on the node's thread; once the node closes, nothing is asked of it."""

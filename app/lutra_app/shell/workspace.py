@@ -9,6 +9,7 @@ from PySide6.QtCore import QObject, QTimer, Signal
 
 from lutra.documents.delta import Span
 from lutra.node.events import (
+    CatchUpChanged,
     DocumentChanged,
     DocumentsChanged,
     DocumentStatusChanged,
@@ -330,6 +331,8 @@ class Workspace(QObject):
                 | JoinChanged()
             ):
                 self._soon(self._refresh)
+            case CatchUpChanged():
+                self.attention.show_catch_up(event)
             case RaiseRequested():
                 self.raise_wanted.emit()
             case Trouble():
