@@ -163,7 +163,7 @@ class Join(Flow):
         over = join.state in ("refused", "expired")
         items: list[QWidget] = [label(_sentence(join), "lead", wrap=True)]
         if join.comparison:
-            digits = label(spaced_digits(join.comparison), "digits")
+            digits = label(join.comparison, "digits")
             digits.setAccessibleName(tr("Comparison digits: {digits}", digits=join.comparison))
             items += [
                 digits,
@@ -213,11 +213,6 @@ class Join(Flow):
 
 def _section(text: str) -> QWidget:
     return label(text, "section")
-
-
-def spaced_digits(digits: str) -> str:
-    """Return six digits in two groups."""
-    return f"{digits[:3]} {digits[3:]}" if len(digits) == 6 else digits
 
 
 def _title(join: JoinView) -> str:
