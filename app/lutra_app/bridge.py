@@ -217,6 +217,8 @@ class Bridge(QObject):
                 self._post(hand_out)
 
         def hand_out() -> None:
+            if not waiting:
+                return
             latest = waiting[-1]
             for _ in range(len(waiting)):
                 waiting.popleft()

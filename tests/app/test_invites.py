@@ -12,6 +12,7 @@ from lutra_app.sidebar.rows import RowKind
 
 def make_invite(desktop: Desktop, qtbot: QtBot, *, by_hand: bool, role: str) -> InviteView:
     window = desktop.window
+    qtbot.waitUntil(lambda: window.workspace.group is not None, timeout=WAIT_MS)
     window.sheets.open_invite()
     sheet = window.sheets.invite
     sheet.role.choose(role)

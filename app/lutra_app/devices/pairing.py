@@ -106,15 +106,14 @@ class PairingSteps:
     # -- the code ------------------------------------------------------------------------
 
     def _ask_code(self) -> None:
-        typed = self.code.text()
-        self.code = QLineEdit(typed)
+        self.code = QLineEdit()
         self.code.setPlaceholderText(tr("Code or link"))
         self.code.setAccessibleName(tr("Code or link the other device shows"))
         self.address = QLineEdit()
         self.address.setPlaceholderText(tr("Its address, if it is not found"))
         self.address.setAccessibleName(tr("Address the other device shows"))
         self.connect_button = primary(tr("Connect"), self._enter)
-        self.connect_button.setEnabled(bool(typed))
+        self.connect_button.setEnabled(False)
         self.code.textChanged.connect(
             lambda text: self.connect_button.setEnabled(bool(text.strip()))
         )

@@ -142,6 +142,8 @@ class Task(Sheet):
             self._foot.addStretch(1)
         for widget in buttons:
             self._foot.addWidget(widget)
+            # Else it would be shown, and could take the keyboard, only with the next event.
+            widget.show()
         self._held = list(buttons)
         self._first = focus or (buttons[-1] if buttons else self.back)
         if self.isVisible():
