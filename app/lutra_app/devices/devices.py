@@ -70,7 +70,7 @@ class Devices(Flow):
             names = ", ".join(device.name or tr("unnamed") for device in removed)
             items.append(label(tr("Removed: {names}", names=names), "muted", wrap=True))
         items.append(
-            link_button(tr("This device belongs to somebody I am already …"), self._ask_merge)
+            link_button(tr("Make this one of another identity’s devices …"), self._ask_merge)
         )
         self.show_step(
             *items,

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
-from PySide6.QtCore import QSize, Qt
+from PySide6.QtCore import QSize, Qt, QTimer
 from PySide6.QtWidgets import (
     QHBoxLayout,
     QLayout,
@@ -147,12 +147,13 @@ class Task(Sheet):
         self._held = list(buttons)
         self._first = focus or (buttons[-1] if buttons else self.back)
         if self.isVisible():
-            self.place()
+            self._fit()
             self._first.setFocus(Qt.FocusReason.OtherFocusReason)
 
     def open_task(self) -> None:
         """Show the sheet at its step."""
         self.open(self._first or self)
+        self._fit()
 
     def fail(self, message: str) -> None:
         """Say what went wrong; the step can be tried again."""
@@ -197,6 +198,19 @@ class Task(Sheet):
     def _fit(self) -> None:
         if self.isVisible():
             self.place()
+            # Widgets take their fonts and paddings from the style only once they are shown.
+            QTimer.singleShot(0, self, self.place)
+
+    def place(self) -> None:
+        """Give the card the height its step needs."""
+        for part in self.card.findChildren(QWidget):
+            part.ensurePolished()
+        # Layouts learn of a new font or text only with the next event; the height is wanted now.
+        for layout in self.card.findChildren(QLayout):
+            layout.invalidate()
+        self._scroll.updateGeometry()
+        self.content.invalidate()
+        super().place()
 
     def _go_back(self) -> None:
         if self._back is not None:
