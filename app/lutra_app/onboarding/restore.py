@@ -4,16 +4,18 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from PySide6.QtWidgets import QCheckBox, QFileDialog, QLineEdit, QWidget
+from PySide6.QtWidgets import QFileDialog, QLineEdit, QWidget
 
 from lutra_app.bridge import Bridge
 from lutra_app.i18n import tr
 from lutra_app.recovery.words import WordFields
 from lutra_app.shell.flow import Flow
 from lutra_app.shell.task import plain, primary
-from lutra_app.theme.parts import link_button
+from lutra_app.theme.parts import Option, Segments, link_button
 from lutra_app.theme.theme import Theme
 from lutra_app.theme.widgets import label
+
+_LOST = "lost"
 
 
 class Restore(Flow):
@@ -25,7 +27,7 @@ class Restore(Flow):
         self.words = WordFields()
         self.name = QLineEdit()
         self.address = QLineEdit()
-        self.remove_lost = QCheckBox()
+        self.earlier = self._make_choice()
         self.go = primary(tr("Restore"), self._restore)
 
     def begin(self, name: str = "") -> None:
@@ -39,8 +41,7 @@ class Restore(Flow):
         self.address.setPlaceholderText(tr("Address of a device of yours or of a friend"))
         self.address.setAccessibleName(tr("Address of a device of yours or of a friend"))
         self.address.hide()
-        self.remove_lost = QCheckBox(tr("All my earlier devices are lost: remove them"))
-        self.remove_lost.setAccessibleName(self.remove_lost.text())
+        self.earlier = self._make_choice()
         self._file = label("", "muted", wrap=True)
         self._file.hide()
         self._more = link_button(tr("Nobody is found? Give an address"), self._show_address)
@@ -59,7 +60,7 @@ class Restore(Flow):
             ),
             self.name,
             self.words,
-            self.remove_lost,
+            self.earlier,
             link_button(tr("I have a bundle …"), self._ask_bundle),
             self._file,
             self._more,
@@ -69,6 +70,17 @@ class Restore(Flow):
             focus=self.words.fields[0] if name else self.name,
         )
         self.open_task()
+
+    @staticmethod
+    def _make_choice() -> Segments:
+        return Segments(
+            tr("My earlier devices"),
+            (
+                Option("kept", tr("I still have some")),
+                Option(_LOST, tr("all are lost: remove them")),
+            ),
+            "kept",
+        )
 
     def _check(self) -> None:
         self.go.setEnabled(self.words.complete and bool(self.name.text().strip()))
@@ -99,6 +111,6 @@ class Restore(Flow):
                 self.name.text().strip(),
                 bundle=self.bundle,
                 address=self.address.text().strip(),
-                remove_lost=self.remove_lost.isChecked(),
+                remove_lost=self.earlier.key == _LOST,
             )
         )

@@ -60,6 +60,13 @@ class _Fitting(QScrollArea):
         return QSize(120, min(_LEAST, self.heightForWidth(max(self.width(), 240))))
 
 
+class _Step(QWidget):
+    """What scrolls: how low it may be is for its height at a width to say, not for a guess."""
+
+    def minimumSizeHint(self) -> QSize:
+        return QSize(0, 0)
+
+
 class Task(Sheet):
     """A sheet whose content changes from step to step."""
 
@@ -124,7 +131,7 @@ class Task(Sheet):
         self.settle()
         self._back = back
         self.back.setVisible(back is not None)
-        holder = QWidget()
+        holder = _Step()
         column = QVBoxLayout(holder)
         column.setContentsMargins(_EDGE, _EDGE, _EDGE, _EDGE)
         column.setSpacing(Space.M)

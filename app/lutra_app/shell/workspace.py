@@ -217,7 +217,10 @@ class Workspace(QObject):
         if view is not None:
             self._group = view.group
         group = self.group
-        self._area.show_page(group.name if group is not None else "")
+        self._area.show_page(
+            group.name if group is not None else "",
+            may_invite=group is None or (group.member and group.role == "admin"),
+        )
         self._show_people(group)
         self._freeze()
 
