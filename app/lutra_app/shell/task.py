@@ -85,6 +85,7 @@ class Task(Sheet):
         head.addWidget(self.heading, 1)
         head.addWidget(dismiss, 0, Qt.AlignmentFlag.AlignTop)
         self._scroll = _Fitting()
+        self._scroll.verticalScrollBar().rangeChanged.connect(self._overflowed)
         self.error = label("", "error", wrap=True)
         self.note = label("", "muted", wrap=True)
         self.progress = QProgressBar()
@@ -206,6 +207,11 @@ class Task(Sheet):
         if self.isVisible():
             self.place()
             # Widgets take their fonts and paddings from the style only once they are shown.
+            QTimer.singleShot(0, self, self.place)
+
+    def _overflowed(self, _: int, most: int) -> None:
+        """Look whether there is room for what does not fit any more, as when fonts change."""
+        if most and self.isVisible():
             QTimer.singleShot(0, self, self.place)
 
     def place(self) -> None:
