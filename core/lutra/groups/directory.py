@@ -26,16 +26,6 @@ def evidence_of(operations: Iterable[Operation]) -> tuple[bytes, ...]:
     return tuple(sorted(encode([item.header_bytes, item.body or b""]) for item in operations))
 
 
-def statement(evidence: bytes) -> Operation | None:
-    """Return the operation that a piece of evidence is; None if it is no valid one."""
-    try:
-        operation = _decode(evidence)
-        read_content(operation, operation.log)
-    except RemoteError:
-        return None
-    return operation
-
-
 class ChainDirectory:
     """Reads device chains; a `lutra.groups.authorisation.Directory`.
 
@@ -55,7 +45,7 @@ class ChainDirectory:
         """
         chains: dict[bytes, set[bytes]] = {}
         for item in evidence:
-            operation = self._operation(item)
+            operation = self.statement(item)
             if operation is not None:
                 chains.setdefault(operation.log, set()).add(item)
         owner: dict[bytes, bytes] = {}
@@ -69,18 +59,19 @@ class ChainDirectory:
                     revoked.add(device.key)
         return Devices(owner, frozenset(revoked))
 
-    def _operation(self, item: bytes) -> Operation | None:
+    def statement(self, item: bytes) -> Operation | None:
+        """Return the operation that a piece of evidence is; None if it is no valid one."""
         if item not in self._operations:
             if len(self._operations) >= _MAX_OPERATIONS:
                 self._operations.clear()
-            self._operations[item] = statement(item)
+            self._operations[item] = _statement(item)
         return self._operations[item]
 
     def _person(self, identifier: bytes, items: frozenset[bytes]) -> PersonState:
         key = (identifier, items)
         state = self._persons.get(key)
         if state is None:
-            found = (self._operation(item) for item in sorted(items))
+            found = (self.statement(item) for item in sorted(items))
             state = Person(identifier, (item for item in found if item is not None)).state
             if len(self._persons) >= _MAX_PERSONS:
                 self._persons.clear()
@@ -91,6 +82,15 @@ class ChainDirectory:
 def devices_by_chains(evidence: frozenset[bytes]) -> Devices:
     """Return which devices belong to whom, remembering nothing; see `ChainDirectory`."""
     return ChainDirectory()(evidence)
+
+
+def _statement(evidence: bytes) -> Operation | None:
+    try:
+        operation = _decode(evidence)
+        read_content(operation, operation.log)
+    except RemoteError:
+        return None
+    return operation
 
 
 def _decode(evidence: bytes) -> Operation:

@@ -16,6 +16,7 @@ from lutra.documents.document import Document
 from lutra.errors import NotFoundError
 from lutra.groups.contents import Profile, Role
 from lutra.groups.data_keys import BodyCipher
+from lutra.groups.directory import ChainDirectory
 from lutra.groups.invite import Admission, Inviter, InviteSecret, JoinRequest
 from lutra.mls.suites import HYBRID_SUITE
 from lutra.node.acknowledgements import Acknowledgements
@@ -127,8 +128,9 @@ class Engine:
         if store.settings.get(PERSON_ID) is None:
             # The profile comes from a Lutra that knew devices only.
             create_person(store, random, time=now())
-        self.persons = PersonRegistry(context)
-        self._groups = GroupRegistry(context, self._logs, self.persons)
+        directory = ChainDirectory()
+        self.persons = PersonRegistry(context, directory)
+        self._groups = GroupRegistry(context, self._logs, self.persons, directory)
         self.invitations = Invitations(context, self._groups, self.persons)
         self.own_devices = OwnDevices(context, self._logs, self._groups)
         self._documents = DocumentRegistry(context, self._logs, self._groups)
@@ -364,7 +366,7 @@ class Engine:
     def _follow_up(self) -> None:
         """Do what must be in the same transaction as its cause, before anything is sent."""
         events = self._context.outbox.events
-        if any(isinstance(event, PersonChanged) for event in events):
+        if PersonChanged(self.persons.id) in events:
             self._tell_groups()
         if any(isinstance(event, GroupsChanged) for event in events):
             self.own_devices.publish()

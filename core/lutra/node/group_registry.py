@@ -56,7 +56,13 @@ class _Signer:
 class GroupRegistry:
     """Creates, loads and tends groups; every change is in the store when a call returns."""
 
-    def __init__(self, context: Context, logs: LogKeeper, persons: PersonRegistry) -> None:
+    def __init__(
+        self,
+        context: Context,
+        logs: LogKeeper,
+        persons: PersonRegistry,
+        directory: ChainDirectory,
+    ) -> None:
         self._context = context
         self._logs = logs
         self._persons = persons
@@ -64,7 +70,7 @@ class GroupRegistry:
         self._readable: dict[bytes, int] = {}
         self._learned: dict[bytes, frozenset[bytes]] = {}
         self._sponsored: set[bytes] = set()
-        self._directory = ChainDirectory()
+        self._directory = directory
 
     def forget(self) -> None:
         """Drop what is in memory, after a transaction was undone."""
@@ -213,8 +219,9 @@ class GroupRegistry:
             True if keys of epochs are new here.
         """
         replica = self.get(group)
-        self._persons.learn(replica.evidence - self._learned.get(group, frozenset()))
-        self._learned[group] = replica.evidence
+        if replica.evidence != self._learned.get(group):
+            self._learned[group] = replica.evidence
+            self._persons.learn(replica.evidence)
         self._take_handed_over(replica)
         self._attend(replica)
         before = self._readable.get(group, 0)
@@ -229,6 +236,9 @@ class GroupRegistry:
         changed = replica.heads() != before
         if changed:
             self._save(replica)
+        elif (state := replica.private_state()) != self.row(group).state:
+            # Keys whose time is over are gone for good only once they are gone from the disk.
+            self._context.store.groups.set_state(group, state)
         return changed
 
     def reconcile_rank(self, group: bytes, online: Container[bytes] | None) -> int | None:
