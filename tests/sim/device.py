@@ -166,7 +166,8 @@ class Device:
     def make_kit(self) -> RecoveryKit:
         """Make a recovery kit for the person."""
         kit = RecoveryKit.generate(self.random)
-        self.chain.add_recovery(self.key, consent(kit.key, self.person, self.random), self.clock())
+        agreed = kit.consent(self.person, self.random)
+        self.chain.add_recovery(self.key, agreed, self.clock())
         return kit
 
     def _learn(self, operation: Operation) -> None:

@@ -270,15 +270,23 @@ class Authorisation:
 
     # Judging
 
+    def would_admit(self, known: int, device: bytes, evidence: Iterable[bytes]) -> bool:
+        """Tell whether ``evidence``, added to what is known, shows a device to be a member's."""
+        devices = self._directory(self._evidence_in(known) | frozenset(evidence))
+        forked = any(device == one and known & pair == pair for one, pair in self._forks)
+        is_in = devices.owner.get(device) in self.judge(known).roles
+        return is_in and device not in devices.revoked and not forked
+
+    def _evidence_in(self, known: int) -> frozenset[bytes]:
+        return frozenset(
+            item for index, items in self._evidence if known >> index & 1 for item in items
+        )
+
     def _devices_of(self, known: int) -> Devices:
         known &= self._evidential
         devices = self._devices.get(known)
         if devices is None:
-            devices = self._directory(
-                frozenset(
-                    item for index, items in self._evidence if known >> index & 1 for item in items
-                )
-            )
+            devices = self._directory(self._evidence_in(known))
             if len(self._devices) >= _MAX_CACHED:
                 self._devices.clear()
             self._devices[known] = devices

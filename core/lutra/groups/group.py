@@ -367,6 +367,19 @@ class Group:
             operations.append(self._issue(signer, OFFER, Offers(offered)))
         return operations
 
+    def introduce_itself(self, signer: ControlSigner, evidence: Iterable[bytes]) -> list[Operation]:
+        """Show that this device, which nobody has introduced, belongs to a member.
+
+        Returns nothing where the evidence does not show that.
+        """
+        statements = tuple(sorted(evidence))
+        control = self.control
+        if not self.heads() or self._device in control.auth().devices:
+            return []
+        if not control.authorisation.would_admit(control.everything, self._device, statements):
+            return []
+        return [self._issue(signer, PERSON, PersonEvidence(statements))]
+
     def add_person(
         self,
         signer: ControlSigner,

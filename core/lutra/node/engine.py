@@ -20,6 +20,8 @@ from lutra.groups.directory import ChainDirectory
 from lutra.groups.invite import Admission, Inviter, InviteSecret, JoinRequest
 from lutra.mls.suites import HYBRID_SUITE
 from lutra.node.acknowledgements import Acknowledgements
+from lutra.node.acquaintances import Acquaintances
+from lutra.node.bundling import Bundling
 from lutra.node.context import Context, Outbox
 from lutra.node.document_registry import DocumentRegistry
 from lutra.node.earlier_groups import EarlierGroups
@@ -131,6 +133,7 @@ class Engine:
         directory = ChainDirectory()
         self.persons = PersonRegistry(context, directory)
         self._groups = GroupRegistry(context, self._logs, self.persons, directory)
+        self.people = Acquaintances(context, self._groups, self.persons)
         self.invitations = Invitations(context, self._groups, self.persons)
         self.own_devices = OwnDevices(context, self._logs, self._groups)
         self._documents = DocumentRegistry(context, self._logs, self._groups)
@@ -149,6 +152,15 @@ class Engine:
             documents=self._documents,
             ingest=self._ingest,
             acknowledgements=self._acknowledgements,
+        )
+        self.bundles = Bundling(
+            context,
+            self._logs,
+            groups=self._groups,
+            persons=self.persons,
+            own_devices=self.own_devices,
+            ingest=self._ingest,
+            replica=self._replica,
         )
         self._deadlines = Deadlines()
         self._reach_moved = False
@@ -329,10 +341,14 @@ class Engine:
         """Put a document's drafts into operations now."""
         self._publish(document)
 
-    def finish(self) -> None:
-        """Leave things tidy before closing: no drafts, as far as keys allow, and short logs."""
+    def publish_all(self) -> None:
+        """Put all drafts into operations now, as far as keys allow."""
         for document in self._documents.drafted():
             self._publish(document)
+
+    def finish(self) -> None:
+        """Leave things tidy before closing: no drafts, as far as keys allow, and short logs."""
+        self.publish_all()
         for document in self._deadlines.resting():
             self._documents.rest(document)
 
@@ -366,7 +382,10 @@ class Engine:
     def _follow_up(self) -> None:
         """Do what must be in the same transaction as its cause, before anything is sent."""
         events = self._context.outbox.events
-        if PersonChanged(self.persons.id) in events:
+        persons = {event.person for event in events if isinstance(event, PersonChanged)}
+        for person in sorted(persons):
+            self.people.observe(person)
+        if self.persons.id in persons:
             self._tell_groups()
         if any(isinstance(event, GroupsChanged) for event in events):
             self.own_devices.publish()

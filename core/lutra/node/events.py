@@ -28,6 +28,19 @@ class PersonChanged:
 
 
 @dataclass(frozen=True, slots=True)
+class VerifiedKeysChanged:
+    """A person whose keys were compared has other keys now: to be said loudly until it was seen.
+
+    Attributes:
+        person: which one.
+        name: what it is called; empty while unknown.
+    """
+
+    person: bytes
+    name: str
+
+
+@dataclass(frozen=True, slots=True)
 class DocumentsChanged:
     """The list of a group's pages changed: a new page, a title, an order.
 
@@ -154,6 +167,7 @@ class RaiseRequested:
 Event = (
     GroupsChanged
     | PersonChanged
+    | VerifiedKeysChanged
     | DocumentsChanged
     | DocumentChanged
     | DocumentStatusChanged

@@ -258,6 +258,8 @@ class GroupRegistry:
         if missing and self._can_speak(replica):
             replica.introduce(self.signer(replica.id), missing)
             replica.reconcile(self.signer(replica.id))
+        elif missing and not self._is_mute(replica.id):
+            replica.introduce_itself(self.signer(replica.id), missing)
 
     def save(self, group: bytes) -> None:
         """Write a group to the store after a change through its own methods."""
@@ -323,7 +325,7 @@ class GroupRegistry:
             )
         if row.state:
             stored = [item.decode() for item in self._context.store.operations.control(row.id)]
-            replica = Group.resume(row.id, self._setup(), _in_causal_order(stored), row.state)
+            replica = Group.resume(row.id, self._setup(), in_causal_order(stored), row.state)
         else:
             replica = Group(row.id, self._setup())
         self._groups[row.id] = replica
@@ -382,7 +384,7 @@ class GroupRegistry:
                 self._context.store.invites.revoke(row.id)
 
 
-def _in_causal_order(operations: Iterable[Operation]) -> list[Operation]:
+def in_causal_order(operations: Iterable[Operation]) -> list[Operation]:
     """Order stored operations so that each follows its predecessors.
 
     Those of one batch were stored log by log.

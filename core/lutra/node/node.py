@@ -17,6 +17,7 @@ from lutra.errors import LocalError
 from lutra.groups.contents import Profile as HistoryProfile
 from lutra.groups.contents import Role
 from lutra.groups.invite import InviteSecret
+from lutra.node.bundles import Bundles
 from lutra.node.editor_session import EditorSession
 from lutra.node.engine import Effects, Engine, Reach
 from lutra.node.events import GroupsChanged, RaiseRequested
@@ -25,6 +26,7 @@ from lutra.node.invitations import INVITE_LIFETIME
 from lutra.node.network import Network
 from lutra.node.new_identity import create_identity
 from lutra.node.options import NodeOptions
+from lutra.node.people import People
 from lutra.node.subscription import Subscription
 from lutra.node.views import (
     ChangeView,
@@ -55,6 +57,10 @@ class Node:
 
     Use `open` (or ``async with await Node.open(...)``); then `start` to go on the network.
     Verbs raise subclasses of `lutra.errors.LutraError`.
+
+    Attributes:
+        bundles: groups as encrypted files.
+        people: the persons met in groups.
     """
 
     def __init__(self, options: NodeOptions) -> None:
@@ -63,6 +69,8 @@ class Node:
         self._network: Network | None = None
         self._subscriptions: list[Subscription] = []
         self._identity: Identity | None = None
+        self.bundles = Bundles(self._host)
+        self.people = People(self._host)
 
     @classmethod
     async def open(

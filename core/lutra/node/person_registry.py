@@ -8,7 +8,7 @@ from contextlib import suppress
 from lutra.crypto.aead import unseal
 from lutra.errors import BugError, DecryptionError, RemoteError
 from lutra.groups.directory import ChainDirectory, evidence_of
-from lutra.identity.device_log import Consent
+from lutra.identity.device_log import Consent, KitConsent
 from lutra.identity.person import Person
 from lutra.node.context import Context
 from lutra.node.events import PersonChanged
@@ -41,6 +41,14 @@ class PersonRegistry:
         if not isinstance(value, bytes):
             raise BugError("This profile's device belongs to no person.")
         return value
+
+    @property
+    def secret(self) -> bytes:
+        """The secret of this person's own devices; never shown."""
+        secret = self._context.store.keys.get(SECRET)
+        if secret is None:
+            raise BugError("This profile lacks its person's secret.")
+        return secret
 
     @property
     def own(self) -> Person:
@@ -123,7 +131,7 @@ class PersonRegistry:
         """Add a device that consented; see `Person.add`."""
         return self._keep(self.own.add(self._context.key, consent, self._seal(name), self._now()))
 
-    def add_recovery(self, consent: Consent) -> Operation:
+    def add_recovery(self, consent: KitConsent) -> Operation:
         """Add a recovery kit's key; see `Person.add_recovery`."""
         return self._keep(self.own.add_recovery(self._context.key, consent, self._now()))
 
@@ -165,10 +173,7 @@ class PersonRegistry:
         return self._context.now()
 
     def _name_key(self) -> bytes:
-        secret = self._context.store.keys.get(SECRET)
-        if secret is None:
-            raise BugError("This profile lacks its person's secret.")
-        return name_key(secret)
+        return name_key(self.secret)
 
     def _seal(self, name: str) -> bytes:
         return seal_name(self._name_key(), name, self._context.random)
