@@ -23,8 +23,6 @@ from lutra.operation import LogKey, Operation, decode_operation, signature_claim
 from lutra.store.operations import OperationState
 from lutra.sync.replica import ForkEvidence, IngestReport, Refusal, RefusalReason, WireOperation
 
-_REFUSALS = {Placement.GAP: RefusalReason.GAP, Placement.FORK: RefusalReason.FORK}
-
 
 @dataclass(slots=True)
 class _Batch:
@@ -99,7 +97,10 @@ class Ingest:
         if batch.control:
             self._after_control(group_id)
         states = self._apply(group_id, group, [item.operation for item in batch.data])
-        placed = [item._replace(state=states[item.operation.id]) for item in batch.data]
+        placed = [
+            Placed(operation, placement, head, states[operation.id])
+            for operation, placement, head, _ in batch.data
+        ]
         self._append(group_id, placed, source)
         return IngestReport(batch.refused, batch.forks)
 
@@ -166,8 +167,10 @@ class Ingest:
             self._catch_fork(batch, held, operation)
         if placement is Placement.GAP and (is_control or self._early.has_log(key)):
             self._early.put(group_id, operation)
-        if placement in _REFUSALS:
-            return _REFUSALS[placement]
+        if placement is Placement.GAP:
+            return RefusalReason.GAP
+        if placement is Placement.FORK:
+            return RefusalReason.FORK
         if is_control:
             return self._take_control(batch, operation, placement, head)
         return self._take_data(batch, operation, placement, head)

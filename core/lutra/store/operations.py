@@ -84,14 +84,23 @@ class Operations:
         """
         if not operations:
             return
-        keys = [operation.log_key for operation in operations]
         with self._connection.transaction():
-            numbers = intern_logs(self._connection, set(keys), group)
+            keys = {operation.log_key for operation in operations}
+            numbers = intern_logs(self._connection, keys, group)
+            value = int(state)
             self._connection.run_many(
                 _INSERT,
                 [
-                    _row_for(operation, numbers[key], int(state))
-                    for operation, key in zip(operations, keys, strict=True)
+                    (
+                        numbers[log_key],
+                        header.seq_num,
+                        identity,
+                        value,
+                        header.extensions.epoch,
+                        header_bytes,
+                        body,
+                    )
+                    for identity, log_key, header, header_bytes, body in operations
                 ],
             )
             if any(key.log == group for key in numbers):
@@ -189,19 +198,6 @@ class Operations:
 
     def _list(self, sql: str, parameters: Sequence[Value]) -> list[StoredOperation]:
         return [_stored(row) for row in self._connection.rows(sql, parameters)]
-
-
-def _row_for(operation: Operation, log: int, state: int) -> tuple[Value, ...]:
-    header = operation.header
-    return (
-        log,
-        header.seq_num,
-        operation.id,
-        state,
-        header.extensions.epoch,
-        operation.header_bytes,
-        operation.body,
-    )
 
 
 def _stored(row: Row) -> StoredOperation:
