@@ -320,12 +320,16 @@ class Device:
         self.store.applied.add(operation.id)
         return operation
 
-    def hear(self, texts: Iterable[Operation] = ()) -> None:
+    def hear(self, texts: Iterable[Operation] = ()) -> list[Operation]:
         """Receive texts, and apply what is accepted by now; what was applied stays applied."""
         self.store.texts.update((item.id, item) for item in texts)
-        for operation in self.store.texts.values():
-            if operation.id not in self.store.applied and self.accepts(operation):
-                self.store.applied.add(operation.id)
+        fresh = [
+            item
+            for item in self.store.texts.values()
+            if item.id not in self.store.applied and self.accepts(item)
+        ]
+        self.store.applied.update(item.id for item in fresh)
+        return fresh
 
     def accepts(self, text: Operation) -> bool | None:
         extensions = text.header.extensions
