@@ -100,6 +100,7 @@ class Device:
         self.refused: set[bytes] = set()
         self.mute = False
         self._carried: set[bytes] = set()
+        self._vouched: dict[bytes, list[Cut]] = {}
         self._group: Group | None = None
         self._group_id = b""
         self._last: Operation | None = None
@@ -256,6 +257,7 @@ class Device:
         operations = list(self.store.operations.values())
         own = [item for item in operations if item.author == self.id]
         self._last = max(own, key=lambda item: item.seq_num, default=None)
+        self._vouched.clear()
         self.waiting.clear()
         self._group = self.twin()
 
@@ -368,7 +370,8 @@ class Device:
         for removal, person, known in self.group.live_removals():
             cuts = self.cuts(person, removal)
             further = [cut for cut in cuts if cut.seq_num > known.get((cut.device, PAGE), -1)]
-            if further:
+            if further and self._vouched.get(removal) != cuts:
+                self._vouched[removal] = cuts
                 extended = self.do(
                     lambda group, removal=removal, cuts=cuts: group.extend_cuts(self, removal, cuts)
                 )
