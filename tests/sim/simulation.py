@@ -11,6 +11,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from lutra.groups.contents import Profile, Role
+from lutra.groups.epochs import EpochNode
 from lutra.groups.group import RANK_DELAY_MS, Group
 from lutra.identity.errors import DeviceNotInPersonError
 from lutra.identity.recovery import RecoveryKit
@@ -24,6 +25,8 @@ from sim.memo import shared_judgements
 
 NAMES = ("anna", "ben", "cleo", "dora", "emil", "finn", "gina", "hugo")
 HEAL_MINUTES = 60
+STEPS = 60
+"""How long a life is in the ordinary test run."""
 _Change = Callable[[Group], list[Operation]]
 
 
@@ -41,6 +44,12 @@ class Size:
     devices: int = 2
     malicious: int = 1
 
+    @classmethod
+    def of(cls, seed: int) -> Size:
+        """Return the size of the world that a seed stands for."""
+        rng = random.Random(f"size {seed}")
+        return cls(rng.choice((4, 5, 5, 6)), rng.choice((1, 2, 2, 3)), rng.choice((0, 1, 1, 2)))
+
 
 @dataclass
 class _Withheld:
@@ -56,13 +65,13 @@ class Simulation:
 
     Attributes:
         seed: decides everything.
-        size: how large the world is.
+        size: how large the world is; the seed decides where it is None.
         history: what happened, a line each.
         judge: what was checked.
     """
 
     seed: int
-    size: Size = field(default_factory=Size)
+    size: Size | None = None
     history: list[str] = field(default_factory=list)
     judge: Judge = field(default_factory=Judge)
     sends: list[Send] = field(default_factory=list)
@@ -77,9 +86,10 @@ class Simulation:
         self._sides: dict[str, int] = {}
         self._withheld: list[_Withheld] = []
         self._texts = 0
-        persons = list(NAMES[: self.size.persons])
+        self._size = self.size or Size.of(self.seed)
+        persons = list(NAMES[: self._size.persons])
         # The founder is honest, so that somebody is.
-        self.malicious = set(self.random.sample(persons[1:], self.size.malicious))
+        self.malicious = set(self.random.sample(persons[1:], self._size.malicious))
         with shared_judgements():
             self._begin(persons)
 
@@ -97,16 +107,25 @@ class Simulation:
     def run(self, steps: int) -> None:
         """Live for some steps, heal, and check everything."""
         with shared_judgements():
-            self.live(steps)
+            self.run_alone(steps)
 
-    def live(self, steps: int) -> None:
-        """What `run` does, each replica judging for itself."""
+    def run_alone(self, steps: int) -> None:
+        """Do what `run` does, with each replica judging everything for itself."""
+        try:
+            self._live(steps)
+        except Exception as error:
+            error.add_note(f"To see what happened: make sim SEED={self.seed} STEPS={steps}")
+            raise
+
+    def _live(self, steps: int) -> None:
         for _ in range(steps):
             self.step()
         self.heal()
         honest = self.honest
         self.judge.converged(honest)
         self.judge.order(self.random.choice(honest), self.random)
+        self.judge.rules(honest)
+        self.judge.renewals(honest)
         self.judge.coalitions(honest, self.inside, self.sends)
         self.judge.texts(honest, self.sends)
 
@@ -147,8 +166,10 @@ class Simulation:
     def _begin(self, persons: list[str]) -> None:
         for person in persons:
             self._appear(person)
-            if self.random.random() < 0.6 and self.size.devices > 1:
-                self._appear(person)
+            more = 2 if person in self.malicious else self._size.devices - 1
+            for _ in range(more):
+                if self.random.random() < 0.6:
+                    self._appear(person)
             if self.random.random() < 0.4:
                 first = self._devices_of(person)[0]
                 self._kits[person] = first.make_kit()
@@ -201,7 +222,7 @@ class Simulation:
             texts = self.random.sample(texts, len(texts) // 2)
         crashes = self.random.random() < 0.06 and len(lacking) > 1
         self._receive(receiver, lacking, crashes=crashes)
-        receiver.hear(texts)
+        self.judge.applied(receiver, receiver.hear(texts))
 
     def _receive(
         self, receiver: Device, operations: list[Operation], *, crashes: bool = False
@@ -242,7 +263,8 @@ class Simulation:
                         self._receive(receiver, lacking)
         for receiver in self.inside:
             for sender in self.inside:
-                receiver.hear(sender.store.texts.values())
+                fresh = receiver.hear(sender.store.texts.values())
+                self.judge.applied(receiver, fresh)
 
     # What devices do by themselves
 
@@ -332,13 +354,25 @@ class Simulation:
 
     def _remove(self, device: Device) -> None:
         others = self._others(device)
-        if self._is_admin(device) and others:
-            target = self.random.choice(others)
-            self._say(f"{device} removes {self._name(target)}")
-            cuts = device.cuts(target)
-            self._tell(
-                device, self._do(device, lambda group: group.remove_person(device, target, cuts))
-            )
+        if not self._is_admin(device) or not others:
+            return
+        target = self.random.choice(others)
+        self._remove_person(device, target)
+        unaware = [item for item in self.inside if item.person == target and self._is_admin(item)]
+        if unaware and self.random.random() < 0.5:
+            # Somebody who does not know of its removal yet goes on, or does the same.
+            other = self.random.choice(unaware)
+            if self.random.random() < 0.5:
+                self._invite_somebody(other)
+            elif device.person in other.group.roles():
+                self._remove_person(other, device.person)
+
+    def _remove_person(self, device: Device, target: bytes) -> None:
+        self._say(f"{device} removes {self._name(target)}")
+        cuts = device.cuts(target)
+        self._tell(
+            device, self._do(device, lambda group: group.remove_person(device, target, cuts))
+        )
 
     def _set_role(self, device: Device) -> None:
         others = self._others(device)
@@ -371,8 +405,10 @@ class Simulation:
             return
         siblings = [item for item in self._devices_of(device.person_name) if item is not device]
         active = [item for item in siblings if device.chain.state.may_act(item.id)]
-        if len(active) < self.size.devices - 1:
-            if len(siblings) <= self.size.devices:
+        # Attackers bring whatever they have.
+        wanted = 4 if device.person_name in self.malicious else self._size.devices
+        if len(active) < wanted - 1:
+            if len(siblings) <= wanted:
                 self._add_device(device)
         elif active and self.random.random() < 0.6:
             sibling = self.random.choice(active)
@@ -409,7 +445,7 @@ class Simulation:
             if name not in self.malicious
             and name != witness.person_name
             and self._devices_of(name)[0].person in witness.group.roles()
-            and len(self._devices_of(name)) <= self.size.devices
+            and len(self._devices_of(name)) <= self._size.devices
         ]
         if not names:
             return
@@ -514,13 +550,10 @@ class Simulation:
         if not attackers:
             return
         attacker = self.random.choice(attackers)
-        match self.random.randrange(8):
+        match self.random.randrange(9):
             case 0 | 1:
-                self._sides[attacker.name] = -1
-                self._say(f"{attacker} hides and commits")
-                made = attacks.withhold(attacker)
-                self._withheld.append(_Withheld(attacker, made))
-                self._tell(attacker, made)
+                self._withhold(attacker)
+                self._go_on_without(attacker)
             case 2 | 3:
                 name, made = attacks.bend_commit(attacker, self.random)
                 self._say(f"{attacker} {name}")
@@ -533,6 +566,8 @@ class Simulation:
                 self._tell(attacker, attacks.fork_chain(attacker))
             case 6:
                 self._reveal_all()
+            case 7:
+                self._grind(attacker)
             case _:
                 self._flood(attacker)
 
@@ -551,36 +586,100 @@ class Simulation:
         self._tell(device, answers)
         self.judge.answers(device, len(made), max(0, before - epochs), answers)
 
+    def _withhold(self, attacker: Device) -> None:
+        accomplices = [
+            item
+            for item in self._devices_of(attacker.person_name)
+            if item is not attacker and item.is_open
+        ]
+        for item in (attacker, *accomplices):
+            self._sides[item.name] = -1
+        self._say(f"{attacker} hides with all devices and commits")
+        made = attacks.withhold(attacker, accomplices)
+        self._withheld.append(_Withheld(attacker, made))
+        self._tell(attacker, made)
+
+    def _grind(self, attacker: Device) -> None:
+        """Try several commits against an honest one; which of them is published changes nothing."""
+        rivals = [
+            item
+            for item in self.honest
+            if self._is_connected(item, attacker) and item.group.current_epoch() is not None
+        ]
+        if not rivals:
+            return
+        rival = self.random.choice(rivals)
+        self._receive(attacker, attacker.lacks(rival))
+        self._receive(rival, rival.lacks(attacker))
+        members = rival.group.is_member(rival.id) and attacker.group.is_member(attacker.id)
+        if not members or rival.group.control.head() is None:
+            return
+        self._tell(rival, rival.do(lambda group: group.renew(rival)))
+        tried = attacks.grind(attacker, 5)
+        outcomes: list[bool] = []
+        for operation in tried:
+            replica = rival.twin()
+            replica.receive(operation)
+            found = replica.control.head()
+            outcomes.append(found is not None and found.author == attacker.id)
+        self._say(f"{attacker} tries {len(tried)} commits against {rival}: {outcomes}")
+        if outcomes:
+            self.judge.tie(outcomes)
+
+    def _go_on_without(self, attacker: Device) -> None:
+        """Two honest persons commit one after the other, while an attacker hides."""
+        able = [
+            item
+            for item in self.honest
+            if item.group.current_epoch() is not None and item.name not in self._sides
+        ]
+        persons = {item.person_name: item for item in able}
+        if len(persons) < 2:
+            return
+        for name in self.random.sample(sorted(persons), 2):
+            device = persons[name]
+            for other in able:
+                if other is not device:
+                    self._receive(device, device.lacks(other))
+            if device.group.is_member(device.id):
+                self._tell(device, self._do(device, lambda group, by=device: group.renew(by)))
+
     def _reveal_all(self) -> None:
         for withheld in self._withheld:
-            self._reveal(withheld)
+            devices = self.honest
+            self.random.shuffle(devices)
+            for device in devices:
+                self._reveal(withheld, device)
         self._withheld.clear()
 
-    def _reveal(self, withheld: _Withheld) -> None:
+    def _reveal(self, withheld: _Withheld, device: Device) -> None:
         """Show an honest device what was withheld, and nothing else."""
-        device = self.random.choice(self.honest)
         control = device.group.control
         head = control.head()
         fresh = [item for item in withheld.operations if item.id not in control.history]
         if head is None or not fresh or control.history.missing(fresh[0]):
             return
         start = control.head(control.history.past_of(fresh[0]))
-        assert start is not None
-        if not head.descends_from(start) or head is start:
+        if start is None or head is start or not head.descends_from(start):
             return
         branch = next(node for node in head.path() if node.parent is start)
-        auth = control.auth()
-        honest = {item.id for item in self.honest}
-        entitled = {auth.owner.get(item) for item in start.roster}
-        supporters = {
-            auth.devices[item]
-            for item in auth.leaves & honest
-            for vote in [control.chooser.vote_of(item, control.everything)]
-            if vote is not None and vote.descends_from(branch) and auth.devices[item] in entitled
-        }
+        supporters = self._supporters(device, branch)
         self._say(f"{withheld.attacker} shows {device} what it withheld")
         self._receive(device, fresh)
-        self.judge.revealed(device, branch, frozenset(supporters), withheld.attacker.person)
+        self.judge.revealed(device, branch, supporters, withheld.attacker.person)
+
+    def _supporters(self, device: Device, branch: EpochNode) -> frozenset[bytes]:
+        """Return honest persons of the roster before a branch that vote in it, as seen here."""
+        control, auth = device.group.control, device.group.control.auth()
+        assert branch.parent is not None
+        entitled = {auth.owner.get(item) for item in branch.parent.roster}
+        return frozenset(
+            auth.devices[item.id]
+            for item in self.honest
+            if item.id in auth.leaves and auth.devices[item.id] in entitled
+            for vote in [control.chooser.vote_of(item.id, control.everything)]
+            if vote is not None and vote.descends_from(branch)
+        )
 
     # Telling
 

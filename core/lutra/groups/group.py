@@ -335,14 +335,15 @@ class Group:
         for epoch, left in list(keyring.left.items()):
             if epoch == head.id:
                 keyring.left[epoch] = None
-            elif left is None:
+            elif left is None or left > now:
+                # A clock that was set back must not make anything wait for years.
                 keyring.left[epoch] = now
         if self._device not in control.auth().leaves:
             keyring.outside_since = None
             self._on_removed()
         elif self._is_inside(head):
             keyring.outside_since = None
-        elif keyring.outside_since is None:
+        elif keyring.outside_since is None or keyring.outside_since > now:
             keyring.outside_since = now
 
     def _is_inside(self, head: EpochNode) -> bool:
@@ -544,6 +545,8 @@ class Group:
         now = self._setup.clock()
         if self.control.head() is None or self._device not in self.control.auth().leaves:
             return []
+        # Times count from now on where the clock was set back since.
+        self._settle()
         operations = self._words(signer)
         # What was just said may have moved the head.
         head = self.control.head()
