@@ -30,6 +30,7 @@ COMMANDS = {
     "page": "lutra.cli.page:page",
     "peers": "lutra.cli.running:peers",
     "person": "lutra.cli.person:person",
+    "recovery": "lutra.cli.recovery:recovery",
     "run": "lutra.cli.running:run",
     "status": "lutra.cli.running:status",
     "watch": "lutra.cli.running:watch",

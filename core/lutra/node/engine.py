@@ -18,6 +18,7 @@ from lutra.groups.contents import Profile, Role
 from lutra.groups.data_keys import BodyCipher
 from lutra.groups.directory import ChainDirectory
 from lutra.groups.invite import Admission, Inviter, InviteSecret, JoinRequest
+from lutra.groups.restore import Witness
 from lutra.mls.suites import HYBRID_SUITE
 from lutra.node.acknowledgements import Acknowledgements
 from lutra.node.acquaintances import Acquaintances
@@ -36,6 +37,7 @@ from lutra.node.events import (
 from lutra.node.group_registry import GroupRegistry
 from lutra.node.ingest import Ingest
 from lutra.node.invitations import INVITE_LIFETIME, Invitations
+from lutra.node.kits import Kits
 from lutra.node.log_keeper import LogFrozenError, LogKeeper
 from lutra.node.new_identity import DEVICE, DEVICE_NAME, PERSON_ID, PERSON_NAME, create_person
 from lutra.node.own_devices import OwnDevices
@@ -66,11 +68,13 @@ class Reach:
         devices: members of its groups, itself included.
         secrets: group id → discovery secret.
         invites: invites that can still be used.
+        kits: rendezvous of recovery kits whose persons could come back here.
     """
 
     devices: frozenset[bytes]
     secrets: Mapping[bytes, bytes] = field(repr=False)
     invites: Sequence[InviteSecret]
+    kits: Sequence[bytes] = field(default=(), repr=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -136,6 +140,7 @@ class Engine:
         self.people = Acquaintances(context, self._groups, self.persons)
         self.invitations = Invitations(context, self._groups, self.persons)
         self.own_devices = OwnDevices(context, self._logs, self._groups)
+        self.kits = Kits(context, self._groups, self.persons, self.own_devices)
         self._documents = DocumentRegistry(context, self._logs, self._groups)
         self._ingest = Ingest(
             context,
@@ -294,6 +299,10 @@ class Engine:
         self._reach_moved = True
         return self.invitations.admit(invite, request)
 
+    def witness(self, peer: bytes, handshake_hash: bytes) -> Witness:
+        """Return the knowing side of an exchange with a device that restores a person."""
+        return self.kits.witness(peer, handshake_hash)
+
     def join_request(self) -> JoinRequest:
         """Return what this device shows when it wants to be let in somewhere."""
         identity = self.identity
@@ -385,10 +394,13 @@ class Engine:
         persons = {event.person for event in events if isinstance(event, PersonChanged)}
         for person in sorted(persons):
             self.people.observe(person)
+        self._reach_moved |= bool(persons)
         if self.persons.id in persons:
             self._tell_groups()
         if any(isinstance(event, GroupsChanged) for event in events):
             self.own_devices.publish()
+        if any(isinstance(event, GroupsChanged | PersonChanged) for event in events):
+            self.kits.forget()
 
     def _tell_groups(self) -> None:
         """Carry news about this person's devices into its groups."""
@@ -466,6 +478,7 @@ class Engine:
             self.queries.known_devices(),
             self.queries.discovery_secrets(),
             [InviteSecret(row.secret) for row in self.invitations.usable()],
+            self.kits.rendezvous(),
         )
 
     def _publish_soon(self) -> None:
@@ -483,6 +496,7 @@ class Engine:
         self._ingest.forget()
         self._groups.forget()
         self.persons.forget()
+        self.kits.forget()
         self._acknowledgements.forget()
         self._documents.forget()
 

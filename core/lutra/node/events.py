@@ -41,6 +41,21 @@ class VerifiedKeysChanged:
 
 
 @dataclass(frozen=True, slots=True)
+class KitUsed:
+    """Somebody came back by a recovery kit, and this device helped.
+
+    Of this device's own person it is to be said loudly: who found the kit can do that too.
+
+    Attributes:
+        person: whose kit.
+        device: the device that is the person's now.
+    """
+
+    person: bytes
+    device: bytes
+
+
+@dataclass(frozen=True, slots=True)
 class DocumentsChanged:
     """The list of a group's pages changed: a new page, a title, an order.
 
@@ -168,6 +183,7 @@ Event = (
     GroupsChanged
     | PersonChanged
     | VerifiedKeysChanged
+    | KitUsed
     | DocumentsChanged
     | DocumentChanged
     | DocumentStatusChanged

@@ -1,4 +1,4 @@
-"""Connections and what happens on them: a sync session, or somebody joining by an invite.
+"""Connections and what happens on them: a sync session, or an errand such as joining.
 
 A connection between peers carries a session; a device that shares no group with this one learns
 nothing from it, but may introduce itself as a new member of one. An errand begins with a frame
@@ -14,6 +14,7 @@ from typing import Protocol, TypeVar
 
 from lutra.errors import LutraError
 from lutra.groups.invite import Inviter
+from lutra.groups.restore import Witness
 from lutra.net.connection import Connection, Role
 from lutra.net.frames import CloseReason, Purpose
 from lutra.node.engine import Engine
@@ -21,6 +22,7 @@ from lutra.node.session_hub import Traffic
 
 Result = TypeVar("Result")
 JOIN = b"lutra join 1"
+RESTORE = b"lutra restore 1"
 _FRAMES_AT_ONCE = 64
 _ERRAND_SECONDS = 10.0
 _BACKLOG_BYTES = 64 * 1024
@@ -117,6 +119,8 @@ class Links:
                 errand = await connection.receive()
             if errand == JOIN:
                 await self._invite(connection)
+            elif errand == RESTORE:
+                await self._restore(connection)
             else:
                 connection.close(CloseReason.NOT_ADMITTED)
         except (LutraError, TimeoutError):
@@ -177,5 +181,20 @@ class Links:
                 await self._engine.call(lambda _, frame=frame: inviter.receive(frame))
             )
         # The newcomer leaves this connection and dials anew, as a member.
+        async with asyncio.timeout(_ERRAND_SECONDS):
+            await connection.wait_closed()
+
+    async def _restore(self, connection: Connection) -> None:
+        """Answer a device that restores a person from a recovery kit."""
+        peer, handshake_hash = connection.peer_device, connection.handshake_hash
+        witness: Witness = await self._engine.call(
+            lambda engine: engine.witness(peer, handshake_hash)
+        )
+        while not witness.done:
+            async with asyncio.timeout(_ERRAND_SECONDS):
+                frame = await connection.receive()
+            answers = await self._engine.call(lambda _, frame=frame: witness.receive(frame))
+            for answer in answers:
+                await connection.send(answer)
         async with asyncio.timeout(_ERRAND_SECONDS):
             await connection.wait_closed()

@@ -244,7 +244,10 @@ class Network:
         if self._discovery is not None:
             self._discovery.set_groups(self._reach.secrets)
             self._discovery.set_rendezvous(
-                offered=[invite.rendezvous for invite in self._reach.invites],
+                offered=[
+                    *(invite.rendezvous for invite in self._reach.invites),
+                    *self._reach.kits,
+                ],
                 sought=[self._sought.rendezvous] if self._sought is not None else [],
             )
 

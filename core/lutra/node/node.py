@@ -27,6 +27,7 @@ from lutra.node.network import Network
 from lutra.node.new_identity import create_identity
 from lutra.node.options import NodeOptions
 from lutra.node.people import People
+from lutra.node.recovery import Recovery
 from lutra.node.subscription import Subscription
 from lutra.node.views import (
     ChangeView,
@@ -61,6 +62,7 @@ class Node:
     Attributes:
         bundles: groups as encrypted files.
         people: the persons met in groups.
+        recovery: this person's recovery kits.
     """
 
     def __init__(self, options: NodeOptions) -> None:
@@ -71,6 +73,7 @@ class Node:
         self._identity: Identity | None = None
         self.bundles = Bundles(self._host)
         self.people = People(self._host)
+        self.recovery = Recovery(self._host)
 
     @classmethod
     async def open(
