@@ -64,7 +64,7 @@ class ChainDirectory:
         if item not in self._operations:
             if len(self._operations) >= _MAX_OPERATIONS:
                 self._operations.clear()
-            self._operations[item] = _statement(item)
+            self._operations[item] = statement(item)
         return self._operations[item]
 
     def _person(self, identifier: bytes, items: frozenset[bytes]) -> PersonState:
@@ -84,7 +84,8 @@ def devices_by_chains(evidence: frozenset[bytes]) -> Devices:
     return ChainDirectory()(evidence)
 
 
-def _statement(evidence: bytes) -> Operation | None:
+def statement(evidence: bytes) -> Operation | None:
+    """Return the operation that a piece of evidence is; None if it is no valid one."""
     try:
         operation = _decode(evidence)
         read_content(operation, operation.log)
