@@ -41,12 +41,6 @@ class InviteError(LocalError):
     code = "group.invite"
 
 
-class JoinPendingError(LocalError):
-    """The inviting device was met, but somebody there has to approve first."""
-
-    code = "group.join-pending"
-
-
 class JoinRefusedError(RemoteError):
     """The inviting device did not accept this device."""
 

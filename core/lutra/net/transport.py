@@ -24,11 +24,19 @@ Admit = Callable[[bytes], bool]
 """Whether a device, named by its proven key, may connect at all."""
 
 
+def _anyone(_device: bytes) -> bool:
+    return True
+
+
+def _always() -> bool:
+    return True
+
+
 async def dial(
     address: Address,
     key: SigningKey,
     *,
-    admit: Admit,
+    admit: Admit = _anyone,
     expected_device: bytes | None = None,
     knock: Knock | None = None,
     purpose: Purpose = Purpose.ERRAND,
@@ -37,7 +45,8 @@ async def dial(
 ) -> Connection:
     """Connect to an address and return when both devices are proven.
 
-    With a ``knock``, this device does not show who it is unless a member of that group answers.
+    With a ``knock``, this device does not show who it is unless a member of that group answers. On
+    an errand neither side shows its device's key, but one made for the connection.
     Connections with `Purpose.PEER` are for `lutra.net.peers` to make.
 
     Raises:
@@ -120,6 +129,7 @@ class Listener:
         *,
         on_connection: Callable[[Connection], None],
         admit: Admit,
+        admit_errand: Callable[[], bool] = _always,
         door: Door | None = None,
         timing: Timing | None = None,
         random: Random = system_random,
@@ -130,6 +140,7 @@ class Listener:
         self._key = key
         self._on_connection = on_connection
         self._admit = admit
+        self._admit_errand = admit_errand
         self._door = door
         self._timing = timing or Timing()
         self._random = random
@@ -171,7 +182,12 @@ class Listener:
 
     def _accept(self) -> asyncio.Protocol:
         channel = Channel(
-            self._key, initiator=False, door=self._door, admit=self._admit, random=self._random
+            self._key,
+            initiator=False,
+            door=self._door,
+            admit=self._admit,
+            admit_errand=self._admit_errand,
+            random=self._random,
         )
         return _Incoming(channel, Role.RESPONDER, self._timing, self._has_settled, self._admit_host)
 

@@ -14,11 +14,11 @@ from lutra.crypto.random import Random, system_random
 from lutra.crypto.signing import SigningKey
 from lutra.documents.document import Document
 from lutra.errors import NotFoundError
-from lutra.groups.contents import Profile, Role
+from lutra.groups.contents import Profile
 from lutra.groups.data_keys import BodyCipher
 from lutra.groups.directory import ChainDirectory
-from lutra.groups.invite import Admission, Inviter, InviteSecret, JoinRequest
-from lutra.groups.restore import Witness
+from lutra.groups.invite import Inviter
+from lutra.groups.invite_keys import Channel
 from lutra.mls.suites import HYBRID_SUITE
 from lutra.node.acknowledgements import Acknowledgements
 from lutra.node.acquaintances import Acquaintances
@@ -29,6 +29,9 @@ from lutra.node.earlier_groups import EarlierGroups
 from lutra.node.events import (
     Event,
     GroupsChanged,
+    InvitesChanged,
+    JoinChanged,
+    JoinRequested,
     PeersChanged,
     PersonChanged,
     PresenceChanged,
@@ -36,7 +39,8 @@ from lutra.node.events import (
 )
 from lutra.node.group_registry import GroupRegistry
 from lutra.node.ingest import Ingest
-from lutra.node.invitations import INVITE_LIFETIME, Invitations
+from lutra.node.invitations import Invitations
+from lutra.node.join_attempts import JoinAttempts
 from lutra.node.kits import Kits
 from lutra.node.log_keeper import LogFrozenError, LogKeeper
 from lutra.node.new_identity import DEVICE, DEVICE_NAME, PERSON_ID, PERSON_NAME, create_person
@@ -48,7 +52,7 @@ from lutra.node.replica import StoredReplica
 from lutra.node.session_hub import SessionHub, Traffic
 from lutra.node.views import Identity
 from lutra.operation import OperationLimitError
-from lutra.store.invites import InviteRow
+from lutra.store.joins import JoinRow
 from lutra.store.peers import AddressRow
 from lutra.store.store import Store
 from lutra.sync.replica import IngestReport, WireOperation
@@ -58,6 +62,8 @@ _TEND_SECONDS = 30.0
 """How often a group is looked at for what is due by time alone."""
 _FIRST_LOOK_SECONDS = 0.2
 """After the start, and between one group and the next."""
+_REACHING = (InvitesChanged, JoinChanged, JoinRequested)
+"""Events after which others may be looked for, or let in, than before."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,13 +73,15 @@ class Reach:
     Attributes:
         devices: members of its groups, itself included.
         secrets: group id → discovery secret.
-        invites: invites that can still be used.
+        offered: rendezvous at which somebody may look for this device to join a group.
+        joins: invites that this device uses.
         kits: rendezvous of recovery kits whose persons could come back here.
     """
 
     devices: frozenset[bytes]
     secrets: Mapping[bytes, bytes] = field(repr=False)
-    invites: Sequence[InviteSecret]
+    offered: Sequence[bytes] = field(default=(), repr=False)
+    joins: Sequence[JoinRow] = ()
     kits: Sequence[bytes] = field(default=(), repr=False)
 
 
@@ -139,6 +147,7 @@ class Engine:
         self._groups = GroupRegistry(context, self._logs, self.persons, directory)
         self.people = Acquaintances(context, self._groups, self.persons)
         self.invitations = Invitations(context, self._groups, self.persons)
+        self.joins = JoinAttempts(context, self._groups, self.persons)
         self.own_devices = OwnDevices(context, self._logs, self._groups)
         self.kits = Kits(context, self._groups, self.persons, self.own_devices)
         self._documents = DocumentRegistry(context, self._logs, self._groups)
@@ -179,6 +188,10 @@ class Engine:
         """This device's key, for the network's handshake."""
         return self._context.key
 
+    def now(self) -> int:
+        """Return the time, in milliseconds since 1970."""
+        return self._context.now()
+
     def run(self, call: Callable[[], Result]) -> tuple[Result, Effects]:
         """Run one call of this engine as one transaction; returns its result and its effects.
 
@@ -205,6 +218,7 @@ class Engine:
         self._reach_moved = True
         self.own_devices.ensure_personal()
         EarlierGroups(self._context, self._groups, self._documents).renew()
+        self.joins.tend()
         now = self._monotonic()
         for document in self._documents.drafted():
             self._deadlines.publish_now(document, now)
@@ -234,6 +248,8 @@ class Engine:
             self._publish(document)
         for document in rested:
             self._documents.rest(document)
+        if tended:
+            self.joins.tend()
         self.sessions.tick()
 
     def work(self, connections: frozenset[int]) -> None:
@@ -269,51 +285,9 @@ class Engine:
         self._groups.save(group)
         self._gate_moved(group)
 
-    def invite(
-        self,
-        group: bytes,
-        *,
-        role: Role = Role.WRITER,
-        uses: int = 1,
-        lifetime: int = INVITE_LIFETIME,
-        by_hand: bool = False,
-    ) -> InviteRow:
-        """Make an invite; see `Invitations.invite`."""
-        self._reach_moved = True
-        return self.invitations.invite(
-            group, role=role, uses=uses, lifetime=lifetime, by_hand=by_hand
-        )
-
-    def inviter(self, peer: bytes, handshake_hash: bytes) -> Inviter:
-        """Return the inviting side of a joining exchange with ``peer``."""
-        return Inviter(
-            self._context.device,
-            peer,
-            handshake_hash,
-            self.invitations.find,
-            self.admit,
-        )
-
-    def admit(self, invite: InviteSecret, request: JoinRequest) -> Admission | None:
-        """Let in the device that proved to know an invite; see `Invitations.admit`."""
-        self._reach_moved = True
-        return self.invitations.admit(invite, request)
-
-    def witness(self, peer: bytes, handshake_hash: bytes) -> Witness:
-        """Return the knowing side of an exchange with a device that restores a person."""
-        return self.kits.witness(peer, handshake_hash)
-
-    def join_request(self) -> JoinRequest:
-        """Return what this device shows when it wants to be let in somewhere."""
-        identity = self.identity
-        return JoinRequest(
-            identity.device, self.persons.evidence(), identity.name, identity.device_name
-        )
-
-    def accept_admission(self, admission: Admission) -> None:
-        """Make room for a group this device was let into; its operations follow by sync."""
-        self._reach_moved = True
-        self._groups.adopt(admission.group, admission.discovery_secret)
+    def inviter(self, channel: Channel) -> Inviter:
+        """Return the inviting side of a joining exchange."""
+        return Inviter(channel, self.invitations, self._context.random)
 
     def ingest(self, group: bytes, operations: Sequence[WireOperation]) -> IngestReport:
         """Take in operations that did not come through a session, for example from a file."""
@@ -468,7 +442,8 @@ class Engine:
             events.append(PeersChanged())
             self._publish_soon()
         times = [at for at in (self._deadlines.next(), self.sessions.next_tick()) if at is not None]
-        reach = self.reach() if changed or self._reach_moved else None
+        moved = any(isinstance(event, _REACHING) for event in events)
+        reach = self.reach() if changed or moved or self._reach_moved else None
         self._reach_moved = False
         return Effects(events, traffic, min(times, default=None), self.sessions.working(), reach)
 
@@ -477,7 +452,8 @@ class Engine:
         return Reach(
             self.queries.known_devices(),
             self.queries.discovery_secrets(),
-            [InviteSecret(row.secret) for row in self.invitations.usable()],
+            self.invitations.offered(),
+            self.joins.active(),
             self.kits.rendezvous(),
         )
 

@@ -141,11 +141,37 @@ class JoinRequested:
         group: where it leads.
         device: the asking device.
         name: what its person is called, by its own word.
+        device_name: what the device is called, by its own word.
+        comparison: the digits that both sides show.
     """
 
     group: bytes
     device: bytes
     name: str
+    device_name: str
+    comparison: str
+
+
+@dataclass(frozen=True, slots=True)
+class JoinChanged:
+    """An invite this device uses has come further; see `lutra.node.views.JoinView`.
+
+    Attributes:
+        join: the attempt's id.
+        state: ``seeking``, ``waiting``, ``admitted``, ``refused``, ``expired`` or ``cancelled``.
+        group: the group, once admitted; empty before.
+        reason: one sentence, if refused or expired.
+    """
+
+    join: bytes
+    state: str
+    group: bytes = b""
+    reason: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class NearbyChanged:
+    """People nearby, invitations between them and this person, or its visibility changed."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -191,6 +217,8 @@ Event = (
     | PresenceChanged
     | InvitesChanged
     | JoinRequested
+    | JoinChanged
+    | NearbyChanged
     | MemberJoined
     | Trouble
     | RaiseRequested

@@ -15,7 +15,7 @@ from lutra.groups.keys import ControlSigner, Reception
 from lutra.groups.setup import Setup
 from lutra.mls.suites import HYBRID_SUITE
 from lutra.node.context import Context
-from lutra.node.events import GroupsChanged
+from lutra.node.events import GroupsChanged, InvitesChanged
 from lutra.node.log_keeper import LogKeeper
 from lutra.node.new_identity import DEVICE_NAME, PERSON_NAME, checked_name
 from lutra.node.person_registry import PersonRegistry
@@ -382,6 +382,7 @@ class GroupRegistry:
         for row in self._context.store.invites.list(group):
             if not row.revoked:
                 self._context.store.invites.revoke(row.id)
+                self._context.outbox.emit(InvitesChanged(group))
 
 
 def in_causal_order(operations: Iterable[Operation]) -> list[Operation]:

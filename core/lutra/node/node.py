@@ -7,22 +7,18 @@ that changes something returns once the change is durable.
 from __future__ import annotations
 
 import asyncio
-import contextlib
 from collections.abc import Callable
 from typing import Self, TypeVar
 
 from lutra.crypto.random import Random, system_random
 from lutra.documents.document import Document
-from lutra.errors import LocalError
 from lutra.groups.contents import Profile as HistoryProfile
-from lutra.groups.contents import Role
-from lutra.groups.invite import InviteSecret
 from lutra.node.bundles import Bundles
 from lutra.node.editor_session import EditorSession
 from lutra.node.engine import Effects, Engine, Reach
-from lutra.node.events import GroupsChanged, RaiseRequested
+from lutra.node.events import NearbyChanged, RaiseRequested
 from lutra.node.host import EngineHost, wall_clock
-from lutra.node.invitations import INVITE_LIFETIME
+from lutra.node.invite_api import InviteApi, NotRunningError
 from lutra.node.network import Network
 from lutra.node.new_identity import create_identity
 from lutra.node.options import NodeOptions
@@ -35,25 +31,16 @@ from lutra.node.views import (
     DocumentView,
     GroupView,
     Identity,
-    InviteView,
     PeerView,
     StatusView,
 )
-from lutra.store.invites import InviteRow
 from lutra.store.profile import Profile
 
 Result = TypeVar("Result")
-_KEYS_SECONDS = 10.0
-"""How long `Node.join` waits for a new group's keys."""
+__all__ = ["Node", "NotRunningError", "create_profile_identity"]
 
 
-class NotRunningError(LocalError):
-    """The network part of the node is not running."""
-
-    code = "node.not-running"
-
-
-class Node:
+class Node(InviteApi):
     """One device's groups and documents.
 
     Use `open` (or ``async with await Node.open(...)``); then `start` to go on the network.
@@ -114,7 +101,7 @@ class Node:
             UsageError: an address in the options is not one.
         """
         key = await self._call(lambda engine: engine.signing_key)
-        network = Network(key, self._host, self._options, wall_clock)
+        network = Network(key, self._host, self._options, wall_clock, self._nearby_changed)
         reach: Reach = await self._call(Engine.reach)
         try:
             await network.open(reach)
@@ -233,49 +220,6 @@ class Node:
         await self._call(lambda engine: engine.remove_person(group, person))
         return await self.group(group)
 
-    async def invite(
-        self,
-        group: bytes,
-        *,
-        role: Role = Role.WRITER,
-        uses: int = 1,
-        lifetime: int = INVITE_LIFETIME,
-        by_hand: bool = False,
-    ) -> InviteView:
-        """Make an invite, to be used while this node runs; see `Invitations.invite`."""
-        row = await self._call(
-            lambda engine: engine.invite(
-                group, role=role, uses=uses, lifetime=lifetime, by_hand=by_hand
-            )
-        )
-        return self._invite_view(row)
-
-    async def join(self, code: str, address: str | None = None) -> GroupView:
-        """Join a group by an invite's code or link.
-
-        Args:
-            code: the code or link.
-            address: where the inviting device is, if discovery cannot find it.
-
-        Raises:
-            InviteError: the code has a typing mistake.
-            JoinPendingError: somebody there has to approve first; try again later.
-            JoinRefusedError: the inviting device does not accept it.
-            NobodyFoundError: that device could not be reached.
-            NotRunningError: `start` has not been called.
-        """
-        secret, addresses = InviteSecret.parse(code)
-        if address is not None:
-            addresses = (address, *addresses)
-        network = self._running()
-        events = self.events()
-        try:
-            group = await network.join(secret, addresses)
-            await self._readable(group, events)
-        finally:
-            events.close()
-        return await self.group(group)
-
     # Documents
 
     async def documents(self, group: bytes | None = None) -> list[DocumentView]:
@@ -343,36 +287,12 @@ class Node:
 
     # Inside
 
-    async def _readable(self, group: bytes, events: Subscription) -> None:
-        """Wait until a group's keys have come, for a while."""
-        with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(_KEYS_SECONDS):
-                while not (view := await self.group(group)).ready or not view.name:
-                    while await anext(events) != GroupsChanged(group):
-                        pass
-
-    def _invite_view(self, row: InviteRow) -> InviteView:
-        secret = InviteSecret(row.secret)
-        addresses = self._network.reachable_at() if self._network is not None else ()
-        return InviteView(
-            row.group,
-            secret.code(),
-            secret.link(addresses),
-            row.expires,
-            row.uses_left,
-            row.id,
-            row.role,
-            row.by_hand,
-            row.revoked,
-        )
-
     async def _call(self, function: Callable[[Engine], Result]) -> Result:
         return await self._host.call(function)
 
-    def _running(self) -> Network:
-        if self._network is None:
-            raise NotRunningError("This needs the network, and the node is not on it.")
-        return self._network
+    def _nearby_changed(self) -> None:
+        for subscription in tuple(self._subscriptions):
+            subscription.put(NearbyChanged())
 
     def _idle(self) -> frozenset[int]:
         return self._network.idle() if self._network is not None else frozenset()
@@ -383,6 +303,7 @@ class Node:
             if effects.reach is not None:
                 self._network.set_reach(effects.reach)
         for event in effects.events:
+            self._tell_network(event)
             for subscription in tuple(self._subscriptions):
                 subscription.put(event)
 

@@ -86,6 +86,28 @@ class PersonRegistry:
         """Return the person that lists a device as in use; None if nobody known does."""
         return next((one for one in self.ids() if device in self.get(one).state.active()), None)
 
+    def owner(
+        self, device: bytes, evidence: Iterable[bytes]
+    ) -> tuple[bytes, tuple[bytes, ...]] | None:
+        """Return the person that has a device in use, by what is known here and by evidence.
+
+        Nothing is learned from it.
+
+        Returns:
+            the person's id and the part of the evidence that is about it, or None.
+        """
+        about = {
+            item: said.log
+            for item in evidence
+            if (said := self._directory.statement(item)) is not None
+        }
+        known = [item for person in set(about.values()) for item in self.evidence_of(person)]
+        devices = self._directory(frozenset([*about, *known]))
+        person = devices.owner.get(device)
+        if person is None or device in devices.revoked:
+            return None
+        return person, tuple(sorted(item for item, who in about.items() if who == person))
+
     # Learning
 
     def learn(self, evidence: Iterable[bytes]) -> None:

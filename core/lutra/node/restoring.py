@@ -16,17 +16,18 @@ from lutra.crypto.random import Random, system_random
 from lutra.crypto.signing import SigningKey
 from lutra.errors import LocalError, LutraError
 from lutra.groups.errors import KitWithdrawnError, RestoreRefusedError
-from lutra.groups.restore import Given, Restoration, Restorer, kit_rendezvous
+from lutra.groups.restore import Channel, Given, Restoration, Restorer, kit_rendezvous
 from lutra.identity.recovery import RecoveryKit
 from lutra.net.connection import Address, Connection
 from lutra.net.discovery import Discovery, DiscoveryEvent, Found
 from lutra.net.knock import Knock
 from lutra.net.mdns import ServiceKind
 from lutra.net.transport import dial
+from lutra.node.addresses import parse_address
 from lutra.node.bundle_files import read_gift
+from lutra.node.errands import RESTORE
 from lutra.node.host import wall_clock
-from lutra.node.links import RESTORE
-from lutra.node.network import NobodyFoundError, parse_address
+from lutra.node.invite_api import NobodyFoundError
 from lutra.node.new_identity import DEVICE, PERSON_NAME, checked_name
 from lutra.node.node import Node
 from lutra.node.options import NodeOptions
@@ -285,7 +286,6 @@ class _Search:
                 connection = await dial(
                     address,
                     restoration.key,
-                    admit=lambda _: True,
                     knock=knock,
                     timing=self._options.timing,
                 )
@@ -305,7 +305,10 @@ class _Search:
     async def _exchange(self, connection: Connection, restoration: Restoration) -> Given:
         try:
             await connection.send(RESTORE)
-            restorer = Restorer(restoration, connection.peer_device, connection.handshake_hash)
+            channel = Channel(
+                connection.handshake_hash, connection.own_device, connection.peer_device
+            )
+            restorer = Restorer(restoration, channel)
             await connection.send(restorer.start())
             while (given := restorer.given) is None:
                 async with asyncio.timeout(_STEP_SECONDS):
