@@ -17,11 +17,13 @@ from lutra.groups.contents import (
     CREATE,
     NACK,
     OK,
+    PERSON,
     SETTINGS,
     AddPerson,
     Content,
     Create,
     EpochCommit,
+    ExtendCuts,
     KeyLink,
     Leave,
     Offer,
@@ -36,6 +38,7 @@ from lutra.groups.contents import (
     Stale,
     decode_content,
 )
+from lutra.groups.cuts import CutBook
 from lutra.groups.epochs import EpochNode, EpochTree
 from lutra.groups.errors import ControlError
 from lutra.groups.head import HeadChooser
@@ -83,6 +86,7 @@ class ControlState:
         self.offers = OfferBook()
         self.stale = StaleBook()
         self.links = LinkGraph()
+        self.cuts = CutBook()
         self.profile = Profile.ARCHIVE
         self.discovery_secret: bytes | None = None
         self._services = services
@@ -119,7 +123,9 @@ class ControlState:
         past = self.history.past_of(operation)
         if not past:
             return not self._is_creation(operation)
-        return operation.author not in self.auth(past).devices
+        if operation.author in self.auth(past).devices:
+            return False
+        return not self._introduces_itself(operation, past)
 
     def accept(self, operation: Operation) -> Accepted:
         """Take in an operation whose predecessors are known and whose author was in.
@@ -136,6 +142,22 @@ class ControlState:
         content = decode_content(operation.kind, operation.body or b"\x80")
         epoch = self._apply(operation, index, content)
         return Accepted(operation, index, content, epoch)
+
+    def _introduces_itself(self, operation: Operation, past: int) -> bool:
+        """Tell whether a device shows by its person's own log that it is a member's.
+
+        Nobody has to vouch for what proves itself: a device restored from a recovery kit may be
+        the only one of its person.
+        """
+        if operation.kind != PERSON or operation.body is None:
+            return False
+        try:
+            content = decode_content(PERSON, operation.body)
+        except RemoteError:
+            return False
+        return isinstance(content, PersonEvidence) and self.authorisation.would_admit(
+            past, operation.author, content.evidence
+        )
 
     def _is_creation(self, operation: Operation) -> bool:
         if operation.kind != CREATE or operation.body is None:
@@ -155,6 +177,8 @@ class ControlState:
                 self.authorisation.record(index, author, content)
             case AddPerson() | RemovePerson() | SetRole() | Leave():
                 self._act(index, author, content)
+            case ExtendCuts():
+                self._extend(author, past, content)
             case Sealed():
                 if operation.kind == SETTINGS:
                     self._act(index, author, content)
@@ -184,6 +208,16 @@ class ControlState:
     ) -> None:
         if not self.authorisation.record(index, author, content):
             raise ControlError("A member did something it has no right to.")
+
+    def _extend(self, author: bytes, past: int, content: ExtendCuts) -> None:
+        role = self.auth(past).role_of(author)
+        if role is None or role < Role.WRITER:
+            raise ControlError("A member vouches for texts but may not write any.")
+        known = content.removal in self.history
+        index = self.history.index(content.removal) if known else 0
+        if not past >> index & 1 or self.authorisation.removal_at(index) is None:
+            raise ControlError("A member vouches for texts of somebody who was not removed.")
+        self.cuts.extend(index, content.cuts)
 
     def _create(self, operation: Operation, index: int, content: Create) -> EpochNode:
         if index != 0:

@@ -45,3 +45,15 @@ class JoinRefusedError(RemoteError):
     """The inviting device did not accept this device."""
 
     code = "group.join-refused"
+
+
+class RestoreRefusedError(RemoteError):
+    """Another device, or a file, does not know the recovery kit."""
+
+    code = "recovery.refused"
+
+
+class KitWithdrawnError(RemoteError):
+    """The recovery kit was withdrawn."""
+
+    code = "recovery.withdrawn"

@@ -16,11 +16,17 @@ from lutra.documents.document import Document
 from lutra.errors import NotFoundError
 from lutra.groups.contents import Profile
 from lutra.groups.data_keys import BodyCipher
+from lutra.groups.directory import ChainDirectory
 from lutra.groups.invite import Inviter
 from lutra.groups.invite_keys import Channel
+from lutra.groups.restore import Witness
+from lutra.mls.suites import HYBRID_SUITE
 from lutra.node.acknowledgements import Acknowledgements
+from lutra.node.acquaintances import Acquaintances
+from lutra.node.bundling import Bundling
 from lutra.node.context import Context, Outbox
 from lutra.node.document_registry import DocumentRegistry
+from lutra.node.earlier_groups import EarlierGroups
 from lutra.node.events import (
     Event,
     GroupsChanged,
@@ -36,6 +42,7 @@ from lutra.node.group_registry import GroupRegistry
 from lutra.node.ingest import Ingest
 from lutra.node.invitations import Invitations
 from lutra.node.join_attempts import JoinAttempts
+from lutra.node.kits import Kits
 from lutra.node.log_keeper import LogFrozenError, LogKeeper
 from lutra.node.new_identity import DEVICE, DEVICE_NAME, PERSON_ID, PERSON_NAME, create_person
 from lutra.node.own_devices import OwnDevices
@@ -69,12 +76,14 @@ class Reach:
         secrets: group id → discovery secret.
         offered: rendezvous at which somebody may look for this device to join a group.
         joins: invites that this device uses.
+        kits: rendezvous of recovery kits whose persons could come back here.
     """
 
     devices: frozenset[bytes]
     secrets: Mapping[bytes, bytes] = field(repr=False)
     offered: Sequence[bytes] = field(default=(), repr=False)
     joins: Sequence[JoinRow] = ()
+    kits: Sequence[bytes] = field(default=(), repr=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -134,11 +143,14 @@ class Engine:
         if store.settings.get(PERSON_ID) is None:
             # The profile comes from a Lutra that knew devices only.
             create_person(store, random, time=now())
-        self.persons = PersonRegistry(context)
-        self._groups = GroupRegistry(context, self._logs, self.persons)
+        directory = ChainDirectory()
+        self.persons = PersonRegistry(context, directory)
+        self._groups = GroupRegistry(context, self._logs, self.persons, directory)
+        self.people = Acquaintances(context, self._groups, self.persons)
         self.invitations = Invitations(context, self._groups, self.persons)
         self.joins = JoinAttempts(context, self._groups, self.persons)
         self.own_devices = OwnDevices(context, self._logs, self._groups)
+        self.kits = Kits(context, self._groups, self.persons, self.own_devices)
         self._documents = DocumentRegistry(context, self._logs, self._groups)
         self._ingest = Ingest(
             context,
@@ -155,6 +167,15 @@ class Engine:
             documents=self._documents,
             ingest=self._ingest,
             acknowledgements=self._acknowledgements,
+        )
+        self.bundles = Bundling(
+            context,
+            self._logs,
+            groups=self._groups,
+            persons=self.persons,
+            own_devices=self.own_devices,
+            ingest=self._ingest,
+            replica=self._replica,
         )
         self._deadlines = Deadlines()
         self._reach_moved = False
@@ -198,6 +219,7 @@ class Engine:
         self._reach_moved = True
         self.own_devices.ensure_personal()
         self.joins.tend()
+        EarlierGroups(self._context, self._groups, self._documents).renew()
         now = self._monotonic()
         for document in self._documents.drafted():
             self._deadlines.publish_now(document, now)
@@ -246,9 +268,11 @@ class Engine:
         """Return the ids of all groups this device is or was in."""
         return self._groups.ids()
 
-    def create_group(self, name: str, profile: Profile = Profile.ARCHIVE) -> bytes:
-        """Start a group; returns its id."""
-        return self._groups.create(name, profile)
+    def create_group(
+        self, name: str, profile: Profile = Profile.ARCHIVE, suite: int = HYBRID_SUITE
+    ) -> bytes:
+        """Start a group; returns its id. See `GroupRegistry.create`."""
+        return self._groups.create(name, profile, suite=suite)
 
     def rename_group(self, group: bytes, name: str) -> None:
         """Change a group's name."""
@@ -265,6 +289,10 @@ class Engine:
     def inviter(self, channel: Channel) -> Inviter:
         """Return the inviting side of a joining exchange."""
         return Inviter(channel, self.invitations, self._context.random)
+
+    def witness(self, own: bytes, peer: bytes, handshake_hash: bytes) -> Witness:
+        """Return the knowing side of an exchange with a device that restores a person."""
+        return self.kits.witness(own, peer, handshake_hash)
 
     def ingest(self, group: bytes, operations: Sequence[WireOperation]) -> IngestReport:
         """Take in operations that did not come through a session, for example from a file."""
@@ -301,10 +329,14 @@ class Engine:
         """Put a document's drafts into operations now."""
         self._publish(document)
 
-    def finish(self) -> None:
-        """Leave things tidy before closing: no drafts, as far as keys allow, and short logs."""
+    def publish_all(self) -> None:
+        """Put all drafts into operations now, as far as keys allow."""
         for document in self._documents.drafted():
             self._publish(document)
+
+    def finish(self) -> None:
+        """Leave things tidy before closing: no drafts, as far as keys allow, and short logs."""
+        self.publish_all()
         for document in self._deadlines.resting():
             self._documents.rest(document)
 
@@ -338,10 +370,16 @@ class Engine:
     def _follow_up(self) -> None:
         """Do what must be in the same transaction as its cause, before anything is sent."""
         events = self._context.outbox.events
-        if any(isinstance(event, PersonChanged) for event in events):
+        persons = {event.person for event in events if isinstance(event, PersonChanged)}
+        for person in sorted(persons):
+            self.people.observe(person)
+        self._reach_moved |= bool(persons)
+        if self.persons.id in persons:
             self._tell_groups()
         if any(isinstance(event, GroupsChanged) for event in events):
             self.own_devices.publish()
+        if any(isinstance(event, GroupsChanged | PersonChanged) for event in events):
+            self.kits.forget()
 
     def _tell_groups(self) -> None:
         """Carry news about this person's devices into its groups."""
@@ -421,6 +459,7 @@ class Engine:
             self.queries.discovery_secrets(),
             self.invitations.offered(),
             self.joins.active(),
+            self.kits.rendezvous(),
         )
 
     def _publish_soon(self) -> None:
@@ -438,6 +477,7 @@ class Engine:
         self._ingest.forget()
         self._groups.forget()
         self.persons.forget()
+        self.kits.forget()
         self._acknowledgements.forget()
         self._documents.forget()
 

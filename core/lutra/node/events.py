@@ -28,6 +28,34 @@ class PersonChanged:
 
 
 @dataclass(frozen=True, slots=True)
+class VerifiedKeysChanged:
+    """A person whose keys were compared has other keys now: to be said loudly until it was seen.
+
+    Attributes:
+        person: which one.
+        name: what it is called; empty while unknown.
+    """
+
+    person: bytes
+    name: str
+
+
+@dataclass(frozen=True, slots=True)
+class KitUsed:
+    """Somebody came back by a recovery kit, and this device helped.
+
+    Of this device's own person it is to be said loudly: who found the kit can do that too.
+
+    Attributes:
+        person: whose kit.
+        device: the device that is the person's now.
+    """
+
+    person: bytes
+    device: bytes
+
+
+@dataclass(frozen=True, slots=True)
 class DocumentsChanged:
     """The list of a group's pages changed: a new page, a title, an order.
 
@@ -180,6 +208,8 @@ class RaiseRequested:
 Event = (
     GroupsChanged
     | PersonChanged
+    | VerifiedKeysChanged
+    | KitUsed
     | DocumentsChanged
     | DocumentChanged
     | DocumentStatusChanged

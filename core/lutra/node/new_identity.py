@@ -18,7 +18,7 @@ SECRET = "person_secret"  # noqa: S105
 PERSON_ID = "person"
 """Setting: id of the person this device belongs to."""
 PERSON_NAME, DEVICE_NAME = "person_name", "device_name"
-_SECRET_BYTES = 32
+SECRET_BYTES = 32
 
 
 def create_identity(
@@ -49,7 +49,7 @@ def create_person(store: Store, random: Random, *, time: int) -> None:
     seed = store.keys.get(DEVICE)
     assert seed is not None
     with store.transaction(full_sync=True):
-        secret = random(_SECRET_BYTES)
+        secret = random(SECRET_BYTES)
         store.keys.put(SECRET, secret)
         key = name_key(secret)
         person = Person.create(

@@ -13,6 +13,7 @@ from typing import Self, TypeVar
 from lutra.crypto.random import Random, system_random
 from lutra.documents.document import Document
 from lutra.groups.contents import Profile as HistoryProfile
+from lutra.node.bundles import Bundles
 from lutra.node.editor_session import EditorSession
 from lutra.node.engine import Effects, Engine, Reach
 from lutra.node.events import NearbyChanged, RaiseRequested
@@ -21,6 +22,8 @@ from lutra.node.invite_api import InviteApi, NotRunningError
 from lutra.node.network import Network
 from lutra.node.new_identity import create_identity
 from lutra.node.options import NodeOptions
+from lutra.node.people import People
+from lutra.node.recovery import Recovery
 from lutra.node.subscription import Subscription
 from lutra.node.views import (
     ChangeView,
@@ -42,6 +45,11 @@ class Node(InviteApi):
 
     Use `open` (or ``async with await Node.open(...)``); then `start` to go on the network.
     Verbs raise subclasses of `lutra.errors.LutraError`.
+
+    Attributes:
+        bundles: groups as encrypted files.
+        people: the persons met in groups.
+        recovery: this person's recovery kits.
     """
 
     def __init__(self, options: NodeOptions) -> None:
@@ -50,6 +58,9 @@ class Node(InviteApi):
         self._network: Network | None = None
         self._subscriptions: list[Subscription] = []
         self._identity: Identity | None = None
+        self.bundles = Bundles(self._host)
+        self.people = People(self._host)
+        self.recovery = Recovery(self._host)
 
     @classmethod
     async def open(

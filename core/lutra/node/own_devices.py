@@ -8,7 +8,7 @@ and, where newcomers get no older keys, the keys. A device that is paired gets t
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Container, Iterable
 from dataclasses import dataclass, field
 from typing import Any, cast
 
@@ -101,7 +101,7 @@ class OwnDevices:
         Raises:
             MalformedError: it has not its form.
         """
-        self._take(decode_entries(content))
+        self._take(entry for entry in decode_entries(content) if not entry.personal)
 
     def hand_over(self) -> bytes:
         """Return what a device that joins this person needs: all groups with all keys; secret."""
@@ -114,6 +114,10 @@ class OwnDevices:
             MalformedError: it has not its form.
         """
         self._take(decode_entries(content))
+
+    def entries(self, groups: Container[bytes]) -> list[Entry]:
+        """Return what another own device needs of some groups, with all keys; secret."""
+        return [entry for entry in self._entries(only_unlinked=False) if entry.group in groups]
 
     def _entries(self, *, only_unlinked: bool) -> list[Entry]:
         return [

@@ -149,6 +149,8 @@ CREATE TABLE addresses (
 ) STRICT, WITHOUT ROWID;
 """
 
+# Ids are hashes: every operation of a slice dirtied another page of the index of ids, which cost
+# more than all else that is written. Operations are looked up by their place.
 _SECOND = """
 CREATE TABLE person_operations (
     number INTEGER PRIMARY KEY,
@@ -202,6 +204,8 @@ CREATE TABLE joins (
     inviter TEXT NOT NULL,
     reason TEXT NOT NULL
 ) STRICT, WITHOUT ROWID;
+
+DROP INDEX operations_id;
 """
 
 _SCRIPTS = (_FIRST, _SECOND)
