@@ -18,7 +18,7 @@ from lutra.node.events import (
     RaiseRequested,
     Trouble,
 )
-from lutra.node.views import DocumentStatus, DocumentView, GroupView
+from lutra.node.views import DocumentStatus, DocumentView, GroupView, JoinView
 from lutra_app.bridge import Bridge
 from lutra_app.editor.session import PageSession
 from lutra_app.i18n import tr
@@ -233,10 +233,26 @@ class Workspace(QObject):
     ) -> Callable[[], None]:
         """Join a group; returns what stops the attempt."""
 
-        def joined(group: GroupView) -> None:
-            self._group = group.id
-            self._ask_lists()
-            done()
+        def joined(view: JoinView) -> None:
+            if view.state == "waiting":
+                failed(
+                    tr(
+                        "Somebody in the group has to let you in first. They see the digits "
+                        "{digits}: please compare. You can close this; it goes on by itself.",
+                        digits=view.comparison,
+                    )
+                )
+            elif not view.group:
+                failed(
+                    tr(
+                        "The device that made this invite was not found yet. Both must be on, in "
+                        "the same network. You can close this; it goes on by itself."
+                    )
+                )
+            else:
+                self._group = view.group
+                self._ask_lists()
+                done()
 
         return self._bridge.ask(lambda node: node.join(code, address or None), joined, failed)
 

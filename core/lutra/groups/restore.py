@@ -5,14 +5,11 @@ person finds the kit's public key in its device log; both derive the rendezvous 
 restoring device proves possession of the kit for this channel and both its ends before it is told
 anything; a knowing device reveals nothing but a refusal to anybody else::
 
-    restoring -> restore(token, its device, proof)
+    restoring -> restore(token, proof)
     knowing   -> person(statements) | refused(reason)
     restoring -> add(statements)
-    knowing   -> given(person's secret | nothing, n, its device, proof), n × entry(group)
+    knowing   -> given(person's secret | nothing, n, device, proof), n × entry(group)
                  | refused(reason)
-
-The channel's own keys are made for it, so neither device shows which one it is before the kit's
-proof is right.
 
 The statements added say, signed by the kit, that the new device is the person's, and possibly that
 lost ones are not any more. They prove themselves, to everybody. Only a device of the person itself
@@ -40,7 +37,7 @@ from lutra.operation import Operation
 MAX_FRAME_BYTES = 4 * 1024 * 1024
 MAX_ENTRIES = 10_000
 _PROOF = b"lutra restore proof v1\0"
-_GIVEN = b"lutra restore given v1\0"
+_GIVER = b"lutra restore giver v1\0"
 _NOBODY = SigningKey(bytes(32)).public
 
 
@@ -55,26 +52,22 @@ def _token(recovery_key: bytes, handshake_hash: bytes, device: bytes) -> bytes:
 
 
 @dataclass(frozen=True, slots=True)
-class Channel:
+class RestoreChannel:
     """The encrypted connection that the exchange runs on.
 
     Attributes:
         handshake_hash: unique to the connection and the same on both ends.
-        restoring: the key the restoring end has proven; made for this connection.
-        knowing: the key the other end has proven; likewise.
+        restoring: the restoring device's key, which it has proven.
+        knowing: the key the knowing end has proven; made for this connection.
     """
 
     handshake_hash: bytes
     restoring: bytes
     knowing: bytes
 
-    def kit_message(self, device: bytes) -> bytes:
-        """Return what the kit signs for a new device on this channel."""
-        return _PROOF + self.handshake_hash + self.restoring + self.knowing + device
-
-    def giving_message(self) -> bytes:
-        """Return what the knowing device signs to show that it is the one it says."""
-        return _GIVEN + self.handshake_hash + self.restoring + self.knowing
+    def signed(self, context: bytes) -> bytes:
+        """Return what is signed to be worth something on this channel only."""
+        return context + self.handshake_hash + self.restoring + self.knowing
 
 
 class Restoration:
@@ -175,11 +168,11 @@ class Restorer:
         given: what the other side gave, at the end.
     """
 
-    def __init__(self, restoration: Restoration, channel: Channel) -> None:
+    def __init__(self, restoration: Restoration, channel: RestoreChannel) -> None:
         self._restoration = restoration
         self._channel = channel
+        self._giver = b""
         self._asked = False
-        self._device = b""
         self._secret: bytes | None = None
         self._expected: int | None = None
         self._entries: list[bytes] = []
@@ -188,8 +181,8 @@ class Restorer:
     def start(self) -> bytes:
         """Return the first frame."""
         kit, device = self._restoration.kit.key, self._restoration.key.public
-        token = _token(kit.public, self._channel.handshake_hash, self._channel.restoring)
-        return encode(["restore", token, device, kit.sign(self._channel.kit_message(device))])
+        token = _token(kit.public, self._channel.handshake_hash, device)
+        return encode(["restore", token, kit.sign(self._channel.signed(_PROOF))])
 
     def receive(self, frame: bytes) -> bytes | None:
         """Take a frame; returns the answer, or None when there is none.
@@ -211,19 +204,17 @@ class Restorer:
             self._restoration.learn(_evidence(fields[0]))
             return encode(["add", list(self._restoration.evidence())])
         if self._asked and self._expected is None and name == "given" and len(fields) == 4:
-            self._device = _bytes(fields[2], 32)
-            if not is_signature(
-                self._device, self._channel.giving_message(), _bytes(fields[3], 64)
-            ):
-                raise RestoreRefusedError("The other device did not prove who it is.")
             self._secret = None if fields[0] is None else _bytes(fields[0], 32)
             self._expected = _count(fields[1])
+            self._giver = _bytes(fields[2], 32)
+            if not is_signature(self._giver, self._channel.signed(_GIVER), _bytes(fields[3], 64)):
+                raise RestoreRefusedError("The other device did not prove who it is.")
         elif self._expected is not None and name == "entry" and len(fields) == 1:
             self._entries.append(_bytes(fields[0]))
         else:
             raise RemoteError("The other device sent something unexpected while restoring.")
         if len(self._entries) == self._expected:
-            self.given = Given(self._device, self._secret, tuple(self._entries))
+            self.given = Given(self._giver, self._secret, tuple(self._entries))
         return None
 
 
@@ -246,18 +237,18 @@ class Witness:
     """A knowing device's side of one exchange.
 
     Args:
-        key: this device's.
-        channel: the connection.
+        key: this device's key; it is shown once the kit is proven.
+        channel: what the exchange runs on.
         kits: the recovery keys known here.
         evidence: returns the statements about a person.
-        admit: takes in statements that make a device a person's, and returns what it gets;
+        admit: takes in statements that make the peer a person's device, and returns what it gets;
             raises `LutraError`, with nothing changed, where they do not.
     """
 
     def __init__(
         self,
         key: SigningKey,
-        channel: Channel,
+        channel: RestoreChannel,
         *,
         kits: Sequence[KnownKit],
         evidence: Callable[[bytes], Sequence[bytes]],
@@ -269,7 +260,6 @@ class Witness:
         self._evidence = evidence
         self._admit = admit
         self._person: bytes | None = None
-        self._device = b""
         self.done = False
 
     def receive(self, frame: bytes) -> list[bytes]:
@@ -279,9 +269,8 @@ class Witness:
             RemoteError: a frame has not its form or its place.
         """
         name, fields = _frame(frame)
-        if self._person is None and name == "restore" and len(fields) == 3 and not self.done:
-            self._device = _bytes(fields[1], 32)
-            kit = self._proven(_bytes(fields[0], 32), _bytes(fields[2], 64))
+        if self._person is None and name == "restore" and len(fields) == 2 and not self.done:
+            kit = self._proven(_bytes(fields[0], 32), _bytes(fields[1], 64))
             if kit is None or not kit.active:
                 self.done = True
                 return [encode(["refused", "unknown" if kit is None else "withdrawn"])]
@@ -290,25 +279,25 @@ class Witness:
         if self._person is not None and name == "add" and len(fields) == 1 and not self.done:
             self.done = True
             try:
-                given = self._admit(self._person, self._device, _evidence(fields[0]))
+                given = self._admit(self._person, self._channel.restoring, _evidence(fields[0]))
             except LutraError:
                 return [encode(["refused", "addition"])]
             entries = [encode(["entry", entry]) for entry in given.entries]
-            proof = self._key.sign(self._channel.giving_message())
-            answer = encode(["given", given.secret, len(entries), self._key.public, proof])
-            return [answer, *entries]
+            proof = self._key.sign(self._channel.signed(_GIVER))
+            fields = [given.secret, len(entries), self._key.public, proof]
+            return [encode(["given", *fields]), *entries]
         raise RemoteError("A restoring device sent something unexpected.")
 
     def _proven(self, token: bytes, proof: bytes) -> KnownKit | None:
         found: KnownKit | None = None
         for kit in self._kits:
-            expected = _token(kit.key, self._channel.handshake_hash, self._channel.restoring)
-            if equal_constant_time(token, expected):
+            if equal_constant_time(
+                token, _token(kit.key, self._channel.handshake_hash, self._channel.restoring)
+            ):
                 found = kit
         # A signature is checked in any case, so that timing tells nothing.
         key = _NOBODY if found is None else found.key
-        message = self._channel.kit_message(self._device)
-        return found if is_signature(key, message, proof) else None
+        return found if is_signature(key, self._channel.signed(_PROOF), proof) else None
 
 
 def _frame(frame: bytes) -> tuple[str, list[Any]]:

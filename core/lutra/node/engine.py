@@ -19,6 +19,7 @@ from lutra.groups.data_keys import BodyCipher
 from lutra.groups.directory import ChainDirectory
 from lutra.groups.invite import Inviter
 from lutra.groups.invite_keys import Channel
+from lutra.groups.restore import Witness
 from lutra.mls.suites import HYBRID_SUITE
 from lutra.node.acknowledgements import Acknowledgements
 from lutra.node.acquaintances import Acquaintances
@@ -217,8 +218,8 @@ class Engine:
         """Pick up what an earlier run left: drafts become operations, keys are reconciled."""
         self._reach_moved = True
         self.own_devices.ensure_personal()
-        EarlierGroups(self._context, self._groups, self._documents).renew()
         self.joins.tend()
+        EarlierGroups(self._context, self._groups, self._documents).renew()
         now = self._monotonic()
         for document in self._documents.drafted():
             self._deadlines.publish_now(document, now)
@@ -288,6 +289,10 @@ class Engine:
     def inviter(self, channel: Channel) -> Inviter:
         """Return the inviting side of a joining exchange."""
         return Inviter(channel, self.invitations, self._context.random)
+
+    def witness(self, own: bytes, peer: bytes, handshake_hash: bytes) -> Witness:
+        """Return the knowing side of an exchange with a device that restores a person."""
+        return self.kits.witness(own, peer, handshake_hash)
 
     def ingest(self, group: bytes, operations: Sequence[WireOperation]) -> IngestReport:
         """Take in operations that did not come through a session, for example from a file."""

@@ -68,7 +68,7 @@ class Network:
             key,
             on_event=self._peer_event,
             admit=self._admit,
-            admit_errand=self._runs_errands,
+            runs_errands=self._runs_errands,
             timing=options.timing,
             on_resume=self._resumed,
         )
@@ -200,7 +200,7 @@ class Network:
         return Admission.GUEST if self._reach.secrets else Admission.REFUSED
 
     def _runs_errands(self) -> bool:
-        return bool(self._reach.offered or self.nearby.offered())
+        return bool(self._reach.offered or self._reach.kits or self.nearby.offered())
 
     def _resumed(self) -> None:
         self._joining.hurry()

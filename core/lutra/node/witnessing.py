@@ -1,10 +1,9 @@
-"""Answering devices that bring a person back by a recovery kit."""
+"""Answering devices that restore a person from a recovery kit."""
 
 from __future__ import annotations
 
 import asyncio
 
-from lutra.groups.restore import Channel
 from lutra.net.connection import Connection
 from lutra.node.errands import EngineCalls
 
@@ -28,8 +27,10 @@ class Witnessing:
             LutraError: the connection is over, or the device broke a rule.
             TimeoutError: it is too slow.
         """
-        channel = Channel(connection.handshake_hash, connection.peer_device, connection.own_device)
-        witness = await self._engine.call(lambda engine: engine.kits.witness(channel))
+        own, peer = connection.own_device, connection.peer_device
+        witness = await self._engine.call(
+            lambda engine: engine.witness(own, peer, connection.handshake_hash)
+        )
         while not witness.done:
             async with asyncio.timeout(_STEP_SECONDS):
                 frame = await connection.receive()

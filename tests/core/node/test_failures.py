@@ -89,15 +89,14 @@ def pair(world: World) -> tuple[bytes, bytes, Device, Device]:
 def actions(
     world: World, group: bytes, page: bytes, other: Device
 ) -> list[Callable[[Engine], Any]]:
-    cleo = world.add("cleo")
     return [
         lambda e: e.create_group("Badgers"),
         lambda e: e.create_document(group, "New", "new"),
         lambda e: e.edit(page, lambda content: content.splice(0, 0, "more ")),
         lambda e: e.publish(page),
         lambda e: e.rename_group(group, "Beavers"),
-        lambda e: e.admit(e.invite(group)[0], cleo.device, cleo.engine.sealing_public_key()),
-        lambda e: e.remove_device(group, other.device),
+        lambda e: e.invitations.invite(group, short=True),
+        lambda e: e.remove_person(group, other.engine.persons.id),
         Engine.tick,
         Engine.finish,
     ]

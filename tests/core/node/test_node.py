@@ -15,6 +15,7 @@ from lutra.documents.replica import Replica
 from lutra.errors import NotFoundError, UsageError
 from lutra.groups.errors import InviteError, JoinRefusedError, NotAMemberError
 from lutra.groups.invite_secret import InviteSecret
+from lutra.node.addresses import NobodyFoundError
 from lutra.node.events import (
     DocumentChanged,
     DocumentsChanged,
@@ -23,7 +24,6 @@ from lutra.node.events import (
     MemberJoined,
     PresenceChanged,
 )
-from lutra.node.invite_api import NobodyFoundError
 from lutra.node.node import Node, NotRunningError
 from lutra.node.subscription import Subscription
 from lutra.store.errors import StoreClosedError
