@@ -15,8 +15,6 @@ RESTORE = b"lutra restore 1"
 """First frame of an errand: to bring a person back by a recovery kit."""
 NEARBY = b"lutra nearby 1"
 """First frame of an errand: to see who is nearby, and perhaps to invite."""
-RESTORE = b"lutra restore 1"
-"""First frame of an errand: to bring a person back by a recovery kit."""
 
 
 class EngineCalls(Protocol):
