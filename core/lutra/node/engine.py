@@ -14,7 +14,7 @@ from lutra.crypto.random import Random, system_random
 from lutra.crypto.signing import SigningKey
 from lutra.documents.document import Document
 from lutra.errors import NotFoundError
-from lutra.groups.contents import Profile
+from lutra.groups.contents import Profile, Role
 from lutra.groups.data_keys import BodyCipher
 from lutra.groups.directory import ChainDirectory
 from lutra.groups.invite import Inviter
@@ -24,10 +24,14 @@ from lutra.mls.suites import HYBRID_SUITE
 from lutra.node.acknowledgements import Acknowledgements
 from lutra.node.acquaintances import Acquaintances
 from lutra.node.bundling import Bundling
+from lutra.node.catching_up import CatchingUp
 from lutra.node.context import Context, Outbox
+from lutra.node.device_admission import DeviceAdmission
+from lutra.node.device_views import DeviceView
 from lutra.node.document_registry import DocumentRegistry
 from lutra.node.earlier_groups import EarlierGroups
 from lutra.node.events import (
+    CatchUpChanged,
     Event,
     GroupsChanged,
     InvitesChanged,
@@ -44,7 +48,15 @@ from lutra.node.invitations import Invitations
 from lutra.node.join_attempts import JoinAttempts
 from lutra.node.kits import Kits
 from lutra.node.log_keeper import LogFrozenError, LogKeeper
-from lutra.node.new_identity import DEVICE, DEVICE_NAME, PERSON_ID, PERSON_NAME, create_person
+from lutra.node.new_identity import (
+    DEVICE,
+    DEVICE_NAME,
+    PERSON_ID,
+    PERSON_NAME,
+    checked_name,
+    create_person,
+    is_waiting,
+)
 from lutra.node.own_devices import OwnDevices
 from lutra.node.person_registry import PersonRegistry
 from lutra.node.publishing import Deadlines
@@ -129,6 +141,11 @@ class Engine:
         seed = store.keys.get(DEVICE)
         if seed is None:
             raise NotFoundError("This profile has not been set up yet: run “lutra init”.")
+        if is_waiting(store):
+            raise NotFoundError(
+                "This profile waits to be paired with another of your devices: run “lutra device "
+                "link”."
+            )
         context = Context(
             store=store,
             key=SigningKey(seed),
@@ -151,6 +168,15 @@ class Engine:
         self.joins = JoinAttempts(context, self._groups, self.persons)
         self.own_devices = OwnDevices(context, self._logs, self._groups)
         self.kits = Kits(context, self._groups, self.persons, self.own_devices)
+        self._catching_up = CatchingUp(context, self._groups)
+        self.device_admission = DeviceAdmission(
+            context,
+            self._logs,
+            persons=self.persons,
+            groups=self._groups,
+            own_devices=self.own_devices,
+            catching_up=self._catching_up,
+        )
         self._documents = DocumentRegistry(context, self._logs, self._groups)
         self._ingest = Ingest(
             context,
@@ -193,6 +219,11 @@ class Engine:
         """Return the time, in milliseconds since 1970."""
         return self._context.now()
 
+    @property
+    def store(self) -> Store:
+        """The profile's store, for records that concern no group; inside calls only."""
+        return self._context.store
+
     def run(self, call: Callable[[], Result]) -> tuple[Result, Effects]:
         """Run one call of this engine as one transaction; returns its result and its effects.
 
@@ -218,8 +249,8 @@ class Engine:
         """Pick up what an earlier run left: drafts become operations, keys are reconciled."""
         self._reach_moved = True
         self.own_devices.ensure_personal()
-        self.joins.tend()
         EarlierGroups(self._context, self._groups, self._documents).renew()
+        self.joins.tend()
         now = self._monotonic()
         for document in self._documents.drafted():
             self._deadlines.publish_now(document, now)
@@ -283,6 +314,20 @@ class Engine:
         replica = self._groups.get(group)
         cuts = self._logs.cuts(group, replica.devices_of(person))
         replica.remove_person(self._groups.signer(group), person, cuts)
+        self._groups.save(group)
+        self._gate_moved(group)
+
+    def set_role(self, group: bytes, person: bytes, role: Role) -> None:
+        """Change what a person may do in a group."""
+        replica = self._groups.get(group)
+        replica.set_role(self._groups.signer(group), person, role)
+        self._groups.save(group)
+        self._gate_moved(group)
+
+    def leave_group(self, group: bytes) -> None:
+        """Leave a group with all devices of this person."""
+        replica = self._groups.get(group)
+        replica.leave(self._groups.signer(group))
         self._groups.save(group)
         self._gate_moved(group)
 
@@ -355,6 +400,41 @@ class Engine:
         group = self.queries.document(document).group
         self.sessions.send_presence(group, document, anchor, head)
 
+    # Own devices
+
+    def device_views(self, online: frozenset[bytes]) -> list[DeviceView]:
+        """Return this person's devices, this one first, given which devices are connected."""
+        own = self._context.device
+        state = self.persons.own.state
+        views = [
+            DeviceView(
+                item.key,
+                self.persons.device_name(item.key),
+                item.key == own,
+                item.active,
+                item.key in online or item.key == own,
+            )
+            for item in state.devices
+            if not item.recovery
+        ]
+        return sorted(
+            views, key=lambda view: (not view.me, not view.active, view.name, view.device)
+        )
+
+    def rename_device(self, device: bytes, name: str) -> None:
+        """Give one of this person's devices a name; groups see that of this device."""
+        name = checked_name(name)
+        known = self.persons.own.state.device(device)
+        if known is None or not known.active:
+            raise NotFoundError("There is no such device of yours.")
+        self.persons.rename_device(device, name)
+        if device == self._context.device:
+            self._context.store.settings.set(DEVICE_NAME, name)
+
+    def catch_up(self) -> CatchUpChanged | None:
+        """Return how far this newly paired device has come; None if nothing is awaited."""
+        return self._catching_up.view()
+
     # Addresses
 
     def addresses(self) -> list[AddressRow]:
@@ -380,9 +460,15 @@ class Engine:
             self.own_devices.publish()
         if any(isinstance(event, GroupsChanged | PersonChanged) for event in events):
             self.kits.forget()
+        if self._catching_up.is_active:
+            self._catching_up.note()
 
     def _tell_groups(self) -> None:
         """Carry news about this person's devices into its groups."""
+        name = self.persons.device_name(self._context.device)
+        if name:
+            # Another own device may have renamed this one.
+            self._context.store.settings.set(DEVICE_NAME, name)
         for group in self._groups.ids():
             if not self._groups.row(group).left:
                 self._groups.tend(group)
@@ -478,6 +564,7 @@ class Engine:
         self._groups.forget()
         self.persons.forget()
         self.kits.forget()
+        self._catching_up.forget()
         self._acknowledgements.forget()
         self._documents.forget()
 

@@ -188,6 +188,38 @@ class MemberJoined:
 
 
 @dataclass(frozen=True, slots=True)
+class PairingChanged:
+    """The pairing of this device with another one moved on; `PairingService.view` has it all.
+
+    Attributes:
+        state: as in `PairingView.state`.
+        revision: as in `PairingView.revision`.
+    """
+
+    state: str
+    revision: int
+
+
+@dataclass(frozen=True, slots=True)
+class CatchUpChanged:
+    """A device that was paired has received more of what its person's devices hold.
+
+    Attributes:
+        groups: how many groups there are.
+        groups_ready: in how many of them this device can read and write.
+        pages: how many pages there are, at least.
+        pages_here: how many of them are here.
+        complete: nothing is missing any more.
+    """
+
+    groups: int
+    groups_ready: int
+    pages: int
+    pages_here: int
+    complete: bool
+
+
+@dataclass(frozen=True, slots=True)
 class Trouble:
     """Something a person should know.
 
@@ -220,6 +252,8 @@ Event = (
     | JoinChanged
     | NearbyChanged
     | MemberJoined
+    | PairingChanged
+    | CatchUpChanged
     | Trouble
     | RaiseRequested
 )

@@ -147,6 +147,12 @@ class PersonRegistry:
                 self._context.store.persons.add(operation)
         return len(sound) > len(held)
 
+    def enter(self, person: bytes, operations: Iterable[Operation]) -> None:
+        """Belong to a person that this profile's settings name already, from now on."""
+        self.forget()
+        self.learn_operations(operations)
+        self._changed(person)
+
     # Changing the own person
 
     def add_device(self, consent: Consent, name: str) -> Operation:

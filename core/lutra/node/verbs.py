@@ -19,6 +19,8 @@ from lutra.node.ids import ID_LETTERS, parse_id, resolve_id
 from lutra.node.node import Node
 from lutra.node.plain import plain, plain_event
 from lutra.node.subscription import Subscription
+from lutra.node.verbs_devices import DEVICE_VERBS
+from lutra.node.verbs_pairing import PAIRING_VERBS
 from lutra.store.profile import Profile
 
 
@@ -59,6 +61,8 @@ class ControlHandler:
         checked = Arguments(verb, arguments)
         if verb in _EDITOR_VERBS:
             return plain(await _EDITOR_VERBS[verb](self, checked))
+        if verb in PAIRING_VERBS:
+            return plain(await PAIRING_VERBS[verb](self._node, checked))
         if verb in _VERBS:
             return plain(await _VERBS[verb](self._node, checked))
         raise UsageError(f"There is no verb “{verb}”.")
@@ -236,6 +240,7 @@ def _markdown(content: Document) -> str:
 
 
 _VERBS: dict[str, Callable[[Node, Arguments], Awaitable[object]]] = {
+    **DEVICE_VERBS,
     "append": _append,
     "create_document": _create_document,
     "create_group": _create_group,
