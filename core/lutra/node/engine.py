@@ -146,7 +146,7 @@ class Engine:
         self._groups = GroupRegistry(context, self._logs, self.persons)
         self.invitations = Invitations(context, self._groups, self.persons)
         self.own_devices = OwnDevices(context, self._logs, self._groups)
-        self._catching_up = CatchingUp(context, self._groups)
+        self._catching_up = CatchingUp(context, self._groups, monotonic)
         self.device_admission = DeviceAdmission(
             context,
             self._logs,
@@ -171,6 +171,7 @@ class Engine:
             documents=self._documents,
             ingest=self._ingest,
             acknowledgements=self._acknowledgements,
+            catching_up=self._catching_up,
         )
         self._deadlines = Deadlines()
         self._reach_moved = False
@@ -501,7 +502,8 @@ class Engine:
         if traffic.peers_changed:
             events.append(PeersChanged())
             self._publish_soon()
-        times = [at for at in (self._deadlines.next(), self.sessions.next_tick()) if at is not None]
+        due = (self._deadlines.next(), self.sessions.next_tick(), self._catching_up.deadline)
+        times = [at for at in due if at is not None]
         reach = self.reach() if changed or self._reach_moved else None
         self._reach_moved = False
         return Effects(events, traffic, min(times, default=None), self.sessions.working(), reach)

@@ -11,7 +11,6 @@ from lutra.node.node import Node
 from lutra.node.verb_arguments import Arguments
 
 
-
 async def _devices(node: Node, arguments: Arguments) -> object:
     arguments.finish()
     return await node.devices()
