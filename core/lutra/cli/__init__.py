@@ -22,6 +22,7 @@ DONE, FAILED, USAGE = 0, 1, 2
 COMMANDS = {
     "app": "lutra.cli.desktop:app",
     "demo": "lutra.cli.demo:demo",
+    "device": "lutra.cli.device:device",
     "export": "lutra.cli.export:export",
     "group": "lutra.cli.group:group",
     "init": "lutra.cli.profile:init",

@@ -13,6 +13,7 @@ from lutra.codec import decode, encode
 from lutra.node.context import Context
 from lutra.node.events import CatchUpChanged, GroupsChanged
 from lutra.node.group_registry import GroupRegistry
+from lutra.node.own_devices import PERSONAL_GROUP
 
 _EXPECTED = "catching_up"
 """Setting: what the device that was paired with has, until all of it is here."""
@@ -120,9 +121,11 @@ class CatchingUp:
         # Pages made meanwhile count as well.
         wanted = sum(max(count, here[group]) for group, count in self._expected.items())
         found = sum(here.values())
-        ready = len(self._ready)
-        complete = ready == len(self._expected) and found >= wanted
-        return CatchUpChanged(len(self._expected), ready, wanted, found, complete)
+        complete = len(self._ready) == len(self._expected) and found >= wanted
+        # People do not know of the group that their devices have for themselves.
+        hidden = {self._context.store.settings.get(PERSONAL_GROUP)}
+        groups, ready = len(self._expected.keys() - hidden), len(self._ready - hidden)
+        return CatchUpChanged(groups, ready, wanted, found, complete)
 
     def _is_ready(self, group: bytes) -> bool:
         member = self._context.store.members.get(group, self._context.device)
