@@ -25,7 +25,8 @@ def offer(invocation: Invocation, path: Path | None) -> None:
     with session(invocation.profile) as node:
         made = node.call("pairing_offer", link=path is None)
     if path is None:
-        text = f"Pass it on unseen: {made['link']}\nThere: lutra device link --offer LINK --request FILE"
+        text = f"Pass it on unseen: {made['link']}\n"
+        text += "There: lutra device link --offer LINK --request FILE"
         invocation.show({"offer": made["link"]}, text)
         return
     _write(path, made["content"])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import time
 from typing import Any
 
@@ -10,7 +11,7 @@ import click
 from lutra.cli.invocation import Invocation, to_json
 from lutra.cli.session import Session
 from lutra.cli.text import count
-from lutra.errors import LocalError, UsageError
+from lutra.errors import LocalError, LutraError, UsageError
 
 _ENDS = ("done", "failed", "cancelled")
 _WORDS = {
@@ -72,7 +73,8 @@ class Pairing:
         try:
             view = self._follow(view)
         except (KeyboardInterrupt, click.Abort):
-            self._node.call("pairing_cancel")
+            with contextlib.suppress(LutraError):
+                self._node.call("pairing_cancel")
             raise
         if view["state"] != "done":
             raise PairingFailedError(view["sentence"] or "The devices were not paired.")
@@ -120,9 +122,16 @@ class Pairing:
         who = f"{view['person_name']}, {view['device_name']}".removeprefix(", ")
         question = f"The other device: {who}. Do both devices show {view['comparison']}?"
         same = self._yes_same or self._node.meanwhile(lambda: click.confirm(question, err=True))
-        if not same:
-            return self._node.call("pairing_cancel")
-        return self._node.call("pairing_accept", merge=self._merge)
+        try:
+            if not same:
+                return self._node.call("pairing_cancel")
+            return self._node.call("pairing_accept", merge=self._merge)
+        except LutraError:
+            # It may have ended while the person was looking: how, is what counts then.
+            view = self._node.call("pairing")
+            if view["state"] not in _ENDS:
+                raise
+            return view
 
     def stay_until_copied(self, view: dict[str, Any]) -> None:
         """Keep a node that was opened for this call online until the new device has been served."""
