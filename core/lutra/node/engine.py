@@ -168,7 +168,7 @@ class Engine:
         self.joins = JoinAttempts(context, self._groups, self.persons)
         self.own_devices = OwnDevices(context, self._logs, self._groups)
         self.kits = Kits(context, self._groups, self.persons, self.own_devices)
-        self._catching_up = CatchingUp(context, self._groups)
+        self._catching_up = CatchingUp(context, self._groups, monotonic)
         self.device_admission = DeviceAdmission(
             context,
             self._logs,
@@ -193,6 +193,7 @@ class Engine:
             documents=self._documents,
             ingest=self._ingest,
             acknowledgements=self._acknowledgements,
+            catching_up=self._catching_up,
         )
         self.bundles = Bundling(
             context,
@@ -532,7 +533,8 @@ class Engine:
         if traffic.peers_changed:
             events.append(PeersChanged())
             self._publish_soon()
-        times = [at for at in (self._deadlines.next(), self.sessions.next_tick()) if at is not None]
+        due = (self._deadlines.next(), self.sessions.next_tick(), self._catching_up.deadline)
+        times = [at for at in due if at is not None]
         moved = any(isinstance(event, _REACHING) for event in events)
         reach = self.reach() if changed or moved or self._reach_moved else None
         self._reach_moved = False

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from lutra.node.acknowledgements import Acknowledgements
+from lutra.node.catching_up import CatchingUp
 from lutra.node.context import Context
 from lutra.node.document_registry import DocumentRegistry
 from lutra.node.group_registry import GroupRegistry
@@ -27,6 +28,7 @@ class StoredReplica:
         documents: DocumentRegistry,
         ingest: Ingest,
         acknowledgements: Acknowledgements,
+        catching_up: CatchingUp,
     ) -> None:
         self._context = context
         self._logs = logs
@@ -34,23 +36,24 @@ class StoredReplica:
         self._documents = documents
         self._ingest = ingest
         self._acknowledgements = acknowledgements
+        self._catching_up = catching_up
 
     def discovery_secrets(self) -> Sequence[tuple[bytes, bytes]]:
         """Return (group id, discovery secret) of the groups this device is in."""
         return [
             (row.id, row.discovery_secret)
             for row in self._context.store.groups.list()
-            if row.discovery_secret and not row.left
+            if row.discovery_secret and not row.left and not self._catching_up.holds_back(row.id)
         ]
 
     def may_sync(self, group: bytes, device: bytes) -> bool:
         """Tell whether ``device`` is in the group's roster as it is known here."""
         members = self._context.store.members
-        if not members.list(group):
-            # Only just let in: whoever proved to know the group may tell who is in it.
-            return True
         found = members.get(group, device)
-        return found is not None and not found.removed
+        if found is not None:
+            return not found.removed
+        # Only just let in: whoever proved to know the group may tell who is in it.
+        return not members.list(group)
 
     def may_introduce(self, group: bytes, device: bytes) -> bool:
         """Tell whether ``device`` could be a newcomer not heard of here: it was never removed."""
