@@ -7,7 +7,6 @@ it does not matter who brought it into the group.
 from __future__ import annotations
 
 from collections.abc import Iterable
-from contextlib import suppress
 from typing import Any, cast
 
 from lutra.codec import decode, encode

@@ -18,6 +18,7 @@ from lutra.groups.contents import Profile, Role
 from lutra.groups.data_keys import BodyCipher
 from lutra.groups.invite import Admission, Inviter, InviteSecret, JoinRequest
 from lutra.node.acknowledgements import Acknowledgements
+from lutra.node.branches import Branches
 from lutra.node.context import Context, Outbox
 from lutra.node.document_registry import DocumentRegistry
 from lutra.node.events import (
@@ -32,6 +33,7 @@ from lutra.node.group_registry import GroupRegistry
 from lutra.node.ingest import Ingest
 from lutra.node.invitations import INVITE_LIFETIME, Invitations
 from lutra.node.log_keeper import LogFrozenError, LogKeeper
+from lutra.node.membership import Membership
 from lutra.node.new_identity import DEVICE, DEVICE_NAME, PERSON_ID, PERSON_NAME, create_person
 from lutra.node.own_devices import OwnDevices
 from lutra.node.person_registry import PersonRegistry
@@ -39,6 +41,7 @@ from lutra.node.publishing import Deadlines
 from lutra.node.queries import Queries
 from lutra.node.replica import StoredReplica
 from lutra.node.session_hub import SessionHub, Traffic
+from lutra.node.telling import Telling
 from lutra.node.views import Identity
 from lutra.operation import OperationLimitError
 from lutra.store.invites import InviteRow
@@ -126,18 +129,28 @@ class Engine:
             # The profile comes from a Lutra that knew devices only.
             create_person(store, random, time=now())
         self.persons = PersonRegistry(context)
-        self._groups = GroupRegistry(context, self._logs, self.persons)
+        self._branches = Branches(context, self._logs)
+        self._groups = GroupRegistry(context, self._logs, self.persons, self._branches)
         self.invitations = Invitations(context, self._groups, self.persons)
         self.own_devices = OwnDevices(context, self._logs, self._groups)
         self._documents = DocumentRegistry(context, self._logs, self._groups)
         self._ingest = Ingest(
             context,
             self._logs,
+            branches=self._branches,
             groups=self._groups,
             documents=self._documents,
             own_devices=self.own_devices,
         )
+        self.membership = Membership(
+            context,
+            self._logs,
+            groups=self._groups,
+            persons=self.persons,
+            documents=self._documents,
+        )
         self._acknowledgements = Acknowledgements(context, self._logs)
+        self._telling = Telling(self._groups, self._acknowledgements)
         self._replica = StoredReplica(
             context,
             self._logs,
@@ -145,6 +158,8 @@ class Engine:
             documents=self._documents,
             ingest=self._ingest,
             acknowledgements=self._acknowledgements,
+            branches=self._branches,
+            telling=self._telling,
         )
         self._deadlines = Deadlines()
         self._reach_moved = False
@@ -234,16 +249,12 @@ class Engine:
         return self._groups.create(name, profile)
 
     def rename_group(self, group: bytes, name: str) -> None:
-        """Change a group's name."""
-        self._groups.rename(group, name)
+        """Change a group's name; see `Membership.rename`."""
+        self.membership.rename(group, name)
 
     def remove_person(self, group: bytes, person: bytes) -> None:
-        """Remove a person from a group and change the keys."""
-        replica = self._groups.get(group)
-        cuts = self._logs.cuts(group, replica.devices_of(person))
-        replica.remove_person(self._groups.signer(group), person, cuts)
-        self._groups.save(group)
-        self._gate_moved(group)
+        """Remove a person from a group and change the keys; see `Membership.remove`."""
+        self.membership.remove(group, person)
 
     def invite(
         self,
@@ -361,7 +372,10 @@ class Engine:
         events = self._context.outbox.events
         if any(isinstance(event, PersonChanged) for event in events):
             self._tell_groups()
-        if any(isinstance(event, GroupsChanged) for event in events):
+        changed = {event.group for event in events if isinstance(event, GroupsChanged)}
+        for group in sorted(changed):
+            self.membership.follow(group)
+        if changed:
             self.own_devices.publish()
 
     def _tell_groups(self) -> None:
@@ -403,11 +417,16 @@ class Engine:
         self._deadlines.keep()
         for document in self._documents.take_grown():
             self._deadlines.rest_later(document, self._monotonic())
+        branches, wanted = self._context.outbox.branches, self._context.outbox.wanted
         events, fresh, forks = self._context.outbox.take()
         for item in fresh:
             self.sessions.push(item)
         for group, evidence in forks:
             self.sessions.push_forks(group, [evidence])
+        for branch in branches:
+            self.sessions.push_branches(*branch)
+        for group, keys in wanted:
+            self.sessions.request(group, keys)
         changed = {event.group for event in events if isinstance(event, GroupsChanged)}
         if changed:
             self.sessions.groups_changed()
@@ -456,8 +475,10 @@ class Engine:
         self._logs.forget()
         self._ingest.forget()
         self._groups.forget()
+        self.membership.forget()
         self.persons.forget()
         self._acknowledgements.forget()
+        self._telling.forget()
         self._documents.forget()
 
     @property

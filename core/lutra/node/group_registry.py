@@ -14,8 +14,10 @@ from lutra.groups.ids import group_id
 from lutra.groups.keys import ControlSigner, Reception
 from lutra.groups.setup import Setup
 from lutra.mls.suites import HYBRID_SUITE
+from lutra.node.branches import Branches
 from lutra.node.context import Context
-from lutra.node.events import GroupsChanged
+from lutra.node.departures import departure_of
+from lutra.node.events import GroupsChanged, MembershipEnded
 from lutra.node.log_keeper import LogKeeper
 from lutra.node.new_identity import DEVICE_NAME, PERSON_NAME, checked_name
 from lutra.node.person_registry import PersonRegistry
@@ -56,9 +58,16 @@ class _Signer:
 class GroupRegistry:
     """Creates, loads and tends groups; every change is in the store when a call returns."""
 
-    def __init__(self, context: Context, logs: LogKeeper, persons: PersonRegistry) -> None:
+    def __init__(
+        self,
+        context: Context,
+        logs: LogKeeper,
+        persons: PersonRegistry,
+        branches: Branches,
+    ) -> None:
         self._context = context
         self._logs = logs
+        self._branches = branches
         self._persons = persons
         self._groups: dict[bytes, Group] = {}
         self._readable: dict[bytes, int] = {}
@@ -73,6 +82,11 @@ class GroupRegistry:
         self._learned.clear()
 
     # Looking up
+
+    @property
+    def device(self) -> bytes:
+        """This device's public key."""
+        return self._context.device
 
     def ids(self) -> list[bytes]:
         """Return the ids of all groups this device is or was in, by name, its own one included."""
@@ -163,7 +177,12 @@ class GroupRegistry:
             False if the group is here already.
         """
         context = self._context
-        if context.store.groups.get(group) is not None:
+        known = context.store.groups.get(group)
+        if known is not None:
+            if known.left:
+                # Let in again: whoever did so may tell.
+                context.store.groups.set_left(group, False)
+                context.outbox.emit(GroupsChanged(group))
             return False
         now = context.now()
         row = GroupRow(group, "", discovery_secret, now, now, personal=personal)
@@ -300,6 +319,7 @@ class GroupRegistry:
             )
         if row.state:
             stored = [item.decode() for item in self._context.store.operations.control(row.id)]
+            stored += self._branches.held(row.id)
             replica = Group.resume(row.id, self._setup(), _in_causal_order(stored), row.state)
         else:
             replica = Group(row.id, self._setup())
@@ -312,7 +332,10 @@ class GroupRegistry:
         """Bring the store's tables in line with a replica, in the caller's transaction."""
         store, device = self._context.store, self._context.device
         row = self.row(replica.id)
-        is_known = bool(replica.heads())
+        departure = departure_of(replica, device)
+        if departure is not None and not row.left:
+            by, name = departure.by, departure.by_name
+            self._context.outbox.emit(MembershipEnded(replica.id, departure.reason, by, name))
         store.groups.put(
             GroupRow(
                 id=replica.id,
@@ -320,7 +343,7 @@ class GroupRegistry:
                 discovery_secret=replica.discovery_secret or row.discovery_secret,
                 created=row.created,
                 joined=row.joined,
-                left=is_known and not replica.is_member(device),
+                left=departure is not None,
                 state=replica.private_state(),
                 personal=row.personal,
                 profile=int(replica.profile),

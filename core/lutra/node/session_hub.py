@@ -9,6 +9,7 @@ from typing import Any, cast
 from lutra.codec import decode, encode
 from lutra.errors import MalformedError
 from lutra.node.context import Fresh
+from lutra.operation import LogKey
 from lutra.sync.events import (
     Closed,
     GroupShared,
@@ -113,6 +114,17 @@ class SessionHub:
         """Offer new proofs of equivocation to every device."""
         for entry in self._entries.values():
             entry.session.push_forks(group, evidence)
+
+    def push_branches(self, group: bytes, operation_id: bytes, source: bytes | None) -> None:
+        """Name a new operation of a forked log to every device but the one it came from."""
+        for entry in self._entries.values():
+            if entry.device != source:
+                entry.session.push_branches(group, [operation_id])
+
+    def request(self, group: bytes, keys: Sequence[LogKey]) -> None:
+        """Ask every device for more of document logs."""
+        for entry in self._entries.values():
+            entry.session.request(group, keys)
 
     def priority_changed(self, group: bytes) -> None:
         """Let all sessions transfer documents that are open now before the rest."""

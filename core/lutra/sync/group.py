@@ -6,6 +6,7 @@ from collections.abc import Iterable
 
 from lutra.operation import LogKey
 from lutra.sync.heads import HeadSet
+from lutra.sync.limits import MAX_GROUP_IDS
 from lutra.sync.reconcile import Exchange
 from lutra.sync.replica import SyncReplica
 from lutra.sync.states import Stage
@@ -69,19 +70,26 @@ class GroupSync:
 
     Attributes:
         introduces: this side sends its control logs so as to become known as a member.
+        limited: the peer is not in the roster, so it gets control operations only.
+        named: how many operations the peer has named or asked for by their ids.
         known: logs that the peer has, or is being sent, up to a sequence number.
+        asked: ids of single control operations to send, as the peer asked for them.
     """
 
     __slots__ = (
         "_replica",
         "_requested",
+        "_wanted",
         "_whole_asked",
+        "asked",
         "control",
         "data",
         "handle",
         "id",
         "introduces",
         "known",
+        "limited",
+        "named",
         "stage",
     )
 
@@ -97,11 +105,15 @@ class GroupSync:
         self.handle = handle
         self.stage = stage
         self.introduces = False
+        self.limited = False
+        self.asked: dict[bytes, None] = {}
+        self.named = 0
         self.control = LogsSync(Exchange(lambda: replica.heads(group, True)))
         self.data = LogsSync(Exchange(lambda: replica.heads(group, False)))
         self.known: dict[LogKey, int] = {}
         self._requested: dict[LogKey, int | None] = {}
         self._whole_asked: set[LogKey] = set()
+        self._wanted: set[bytes] = set()
 
     def is_control(self, key: LogKey) -> bool:
         """Tell whether a log is one of the group's control logs."""
@@ -132,6 +144,13 @@ class GroupSync:
                 known[key] = seq_num
         while len(known) > _MAX_REMEMBERED:
             del known[next(iter(known))]
+
+    def wanted(self, ids: Iterable[bytes]) -> list[bytes]:
+        """Return the operations of ``ids`` to ask for: none twice, and not without end."""
+        room = MAX_GROUP_IDS - len(self._wanted)
+        news = [one for one in dict.fromkeys(ids) if one not in self._wanted][: max(0, room)]
+        self._wanted.update(news)
+        return news
 
     def may_request(self, key: LogKey, *, whole: bool) -> bool:
         """Tell whether to ask for a log again; not twice without progress in between."""
