@@ -72,6 +72,7 @@ class GroupSync:
         introduces: this side sends its control logs so as to become known as a member.
         limited: the peer is not in the roster, so it gets control operations only.
         named: how many operations the peer has named or asked for by their ids.
+        telling: it has had all of them, and the group ends when it has confirmed that.
         known: logs that the peer has, or is being sent, up to a sequence number.
         asked: ids of single control operations to send, as the peer asked for them.
     """
@@ -91,6 +92,7 @@ class GroupSync:
         "limited",
         "named",
         "stage",
+        "telling",
     )
 
     def __init__(
@@ -106,6 +108,7 @@ class GroupSync:
         self.stage = stage
         self.introduces = False
         self.limited = False
+        self.telling = False
         self.asked: dict[bytes, None] = {}
         self.named = 0
         self.control = LogsSync(Exchange(lambda: replica.heads(group, True)))

@@ -321,8 +321,19 @@ class Session:
         for group in list(self._groups.values()):
             if group.stage is Stage.INTRODUCTION:
                 self._advance_introduction(group)
-            while group.stage in (Stage.CONTROL, Stage.DATA) and self._advance_group(group):
+            while (
+                group.stage in (Stage.CONTROL, Stage.DATA)
+                and not group.telling
+                and self._advance_group(group)
+            ):
                 pass
+            if group.telling and not self._outflow_of(group):
+                self._sharing.end_telling(group)
+                self._groups_dirty = True
+
+    def _outflow_of(self, group: GroupSync) -> bool:
+        """Tell whether the peer has not confirmed yet all that was sent of a group."""
+        return self._outflow is not None and self._outflow.is_under_way(group.id)
 
     def _advance_introduction(self, group: GroupSync) -> None:
         """End an introduction: ours when all is sent, the peer's when all is ingested."""
@@ -359,9 +370,8 @@ class Session:
     def _begin_data(self, group: GroupSync) -> None:
         # The control operations just exchanged may have removed the peer, or this device.
         if not self._replica.may_sync(group.id, self.peer_device):
-            self._sharing.end_telling(group)
+            group.telling = True
             self._limit(group)
-            self._groups_dirty = True
             return
         if group.limited:
             group.limited = False
@@ -553,7 +563,8 @@ class Session:
                 if place is not None and heads.get(place[0], -1) < place[1]:
                     heads[place[0]] = place[1]
         for group_id, heads in held.items():
-            if heads and group_id in self._groups:
+            # Also of a group that has ended meanwhile: who was told of its removal says so last.
+            if heads:
                 self._replica.acknowledged(self.peer_device, group_id, list(heads.items()))
 
     def _on_presence(self, frame: f.Presence) -> None:

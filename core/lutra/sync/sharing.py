@@ -114,7 +114,9 @@ class Sharing:
         if self._replica.may_sync(group_id, self._peer):
             return True
         group = self.groups.get(group_id)
-        if group_id in self._told or (group is not None and group.stage is not Stage.CONTROL):
+        if group is not None and group.stage is not Stage.CONTROL and not group.telling:
+            return False
+        if group_id in self._told:
             return False
         return self._replica.may_tell(group_id, self._peer) or self._hears(group_id)
 

@@ -20,7 +20,7 @@ from core.sync.model import (
     violations,
 )
 from lutra.log import LogHead
-from lutra.operation import Extensions, LogKey, sign_operation
+from lutra.operation import Extensions, LogKey, Operation, sign_operation
 from lutra.sync.events import (
     Closed,
     CloseReason,
