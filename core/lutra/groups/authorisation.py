@@ -180,6 +180,10 @@ class Authorisation:
         live = (item for item in self._actions if removals >> item.index & 1)
         return not any(self._is_killed_by(action, removal) for removal in live)
 
+    def is_forked(self, device: bytes) -> bool:
+        """Tell whether a device signed two operations for one place of its log."""
+        return any(author == device for author, _ in self._forks)
+
     def exclusions(self, device: bytes, known: int) -> list[tuple[bytes, int]]:
         """Return where the live removals stand that keep a device out: (author, place in its log).
 

@@ -252,6 +252,10 @@ class Group:
         """Return who changed the membership how, in the order this device learned of it."""
         return self.control.chronicle.changes(self.control.authorisation, self.control.everything)
 
+    def is_forked(self, device: bytes) -> bool:
+        """Tell whether a device was caught signing two control operations for one place."""
+        return self.control.authorisation.is_forked(device)
+
     def exclusions(self, device: bytes) -> list[tuple[bytes, int]]:
         """Return the removals that keep a device out: (their author, their place in its log)."""
         return self.control.authorisation.exclusions(device, self.control.everything)

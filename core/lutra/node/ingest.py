@@ -210,8 +210,6 @@ class Ingest:
         """Take a control operation that has no place in its log any more, since that was forked."""
         if operation.header.extensions.prune:
             return RefusalReason.INVALID
-        if self._branches.is_held(operation.id) or operation in batch.branches:
-            return None
         if not self._branches.has_room(operation.log_key):
             return RefusalReason.FROZEN
         reception = batch.group.receive(operation)

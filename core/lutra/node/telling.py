@@ -31,7 +31,10 @@ class Telling:
             return False
         if self._told.get((group, device), 0) >= MAX_TELLINGS:
             return False
-        return bool(replica.exclusions(device)) and not self.knows(replica, device)
+        # Of one that forked its log nothing shows what it knows.
+        return replica.is_forked(device) or (
+            bool(replica.exclusions(device)) and not self.knows(replica, device)
+        )
 
     def told(self, group: bytes, device: bytes) -> None:
         """Note that a session with a removed device begins."""

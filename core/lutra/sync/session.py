@@ -237,6 +237,11 @@ class Session:
         if group in self._sharing.shared and not self.closed:
             self._receiver.send_branches(self._groups[group], ids)
 
+    def offer(self, group: bytes, ids: Sequence[bytes]) -> None:
+        """Send single control operations without being asked."""
+        if group in self._sharing.shared and not self.closed:
+            self._groups[group].asked.update(dict.fromkeys(ids))
+
     def request(self, group: bytes, keys: Sequence[LogKey]) -> None:
         """Ask for what follows of document logs that were refused before and count now."""
         found = self._groups.get(group)
@@ -327,7 +332,7 @@ class Session:
                 and self._advance_group(group)
             ):
                 pass
-            if group.telling and not self._outflow_of(group):
+            if group.telling and not group.asked and not self._outflow_of(group):
                 self._sharing.end_telling(group)
                 self._groups_dirty = True
 
@@ -417,12 +422,14 @@ class Session:
             for group in self._groups.values():
                 if not self._replica.may_sync(group.id, self.peer_device):
                     self._limit(group)
+                    group.telling = group.stage in (Stage.DATA, Stage.LIVE)
         for frame in self._sender.flush_live():
             self._emit(frame)
         if self._groups_dirty:
             self._reannounce()
             if self.closed:
                 return
+            self._advance()
         for (group, document), data in self._presence_out.take(now).items():
             if (found := self._groups.get(group)) is not None:
                 self._emit(f.Presence(found.handle, document, data))

@@ -114,10 +114,10 @@ class Sharing:
         if self._replica.may_sync(group_id, self._peer):
             return True
         group = self.groups.get(group_id)
-        if group is not None and group.stage is not Stage.CONTROL and not group.telling:
-            return False
         if group_id in self._told:
             return False
+        if group is not None and group.stage is not Stage.CONTROL:
+            return group.telling
         return self._replica.may_tell(group_id, self._peer) or self._hears(group_id)
 
     def _hears(self, group_id: bytes) -> bool:
