@@ -78,6 +78,7 @@ class GroupSync:
     """
 
     __slots__ = (
+        "_asked_for",
         "_replica",
         "_requested",
         "_wanted",
@@ -117,6 +118,7 @@ class GroupSync:
         self._requested: dict[LogKey, int | None] = {}
         self._whole_asked: set[LogKey] = set()
         self._wanted: set[bytes] = set()
+        self._asked_for = 0
 
     def is_control(self, key: LogKey) -> bool:
         """Tell whether a log is one of the group's control logs."""
@@ -148,11 +150,17 @@ class GroupSync:
         while len(known) > _MAX_REMEMBERED:
             del known[next(iter(known))]
 
-    def wanted(self, ids: Iterable[bytes]) -> list[bytes]:
-        """Return the operations of ``ids`` to ask for: none twice, and not without end."""
-        room = MAX_GROUP_IDS - len(self._wanted)
-        news = [one for one in dict.fromkeys(ids) if one not in self._wanted][: max(0, room)]
+    def wanted(self, ids: Iterable[bytes], *, has: bool) -> list[bytes]:
+        """Return the operations of ``ids`` to ask for, which must not go on without end.
+
+        Args:
+            ids: what is lacking here.
+            has: the peer holds them now, so it is asked again where it was asked in vain before.
+        """
+        room = max(0, MAX_GROUP_IDS - self._asked_for)
+        news = [one for one in dict.fromkeys(ids) if has or one not in self._wanted][:room]
         self._wanted.update(news)
+        self._asked_for += len(news)
         return news
 
     def may_request(self, key: LogKey, *, whole: bool) -> bool:

@@ -266,7 +266,7 @@ class Receiver:
         if group.stage is not Stage.INTRODUCTION:  # There we only listen.
             self._answer_refusals(group, places, refused)
             self.send_forks(group, report.forks)
-            self.ask(group, report.missing)
+            self.ask(group, report.missing, has=True)
 
     def _settle(self, item: _Arrived, refused: Sequence[int]) -> None:
         now = self._clock()
@@ -290,9 +290,9 @@ class Receiver:
         if wants:
             self._emit(Request(group.handle, [Want(key, after) for key, after in wants.items()]))
 
-    def ask(self, group: GroupSync, ids: Sequence[bytes]) -> None:
-        """Ask for single control operations, each once."""
-        wanted = group.wanted(ids)
+    def ask(self, group: GroupSync, ids: Sequence[bytes], *, has: bool) -> None:
+        """Ask for single control operations; see `GroupSync.wanted`."""
+        wanted = group.wanted(ids, has=has)
         for start in range(0, len(wanted), bounds.MAX_FRAME_IDS):
             self._emit(Ask(group.handle, wanted[start : start + bounds.MAX_FRAME_IDS]))
 

@@ -533,12 +533,12 @@ class Session:
 
         held = [blake3_hash(header) for pair in frame.evidence for header in pair]
         if group.stage in SHARED_STAGES:
-            self._receiver.ask(group, self._replica.lacking(group.id, held))
+            self._receiver.ask(group, self._replica.lacking(group.id, held), has=False)
 
     def _on_branches(self, frame: f.Branches) -> None:
         group = self._named(frame.handle, frame.ids)
         if group is not None:
-            self._receiver.ask(group, self._replica.lacking(group.id, frame.ids))
+            self._receiver.ask(group, self._replica.lacking(group.id, frame.ids), has=True)
 
     def _on_ask(self, frame: f.Ask) -> None:
         group = self._named(frame.handle, frame.ids)
