@@ -83,11 +83,6 @@ class GroupRegistry:
 
     # Looking up
 
-    @property
-    def device(self) -> bytes:
-        """This device's public key."""
-        return self._context.device
-
     def ids(self) -> list[bytes]:
         """Return the ids of all groups this device is or was in, by name, its own one included."""
         return [row.id for row in self._context.store.groups.list() if row.form == MLS_FORM]

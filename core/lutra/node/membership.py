@@ -198,7 +198,8 @@ class Membership:
         self, replica: Group, removal: bytes, cuts: dict[tuple[bytes, bytes], int]
     ) -> None:
         """Replace own logs that go beyond a cut: others refuse the part between."""
-        if replica.current_epoch() is None:
+        role = replica.role_of(self._context.device)
+        if role is None or role < Role.WRITER or replica.current_epoch() is None:
             return
         for cut in self._logs.cuts(replica.id, {self._context.device}):
             if cut.seq_num <= cuts.get((cut.device, cut.log), -1):

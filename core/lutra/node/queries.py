@@ -163,7 +163,7 @@ class Queries:
         store = self._context.store
         groups = self._groups.ids()
         return (
-            len(groups),
+            sum(not row.personal for row in store.groups.list()),
             store.documents.count(),
             store.operations.count(),
             len(store.drafts.documents_with_drafts()),
