@@ -10,10 +10,10 @@ from typing import Any, TypeVar
 
 from lutra.cli.listen import options
 from lutra.cli.own import aside, unlocked
+from lutra.node.arguments import Arguments
 from lutra.node.new_identity import checked_name
 from lutra.node.newcomer import Newcomer, create_waiting_profile, waits_for_person
 from lutra.node.plain import plain
-from lutra.node.verb_arguments import Arguments
 from lutra.node.verbs_pairing import PAIRING_VERBS
 from lutra.store.custody import Custody
 from lutra.store.errors import ProfileInUseError

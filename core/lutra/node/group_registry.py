@@ -14,8 +14,10 @@ from lutra.groups.ids import group_id
 from lutra.groups.keys import ControlSigner, Reception
 from lutra.groups.setup import Setup
 from lutra.mls.suites import HYBRID_SUITE
+from lutra.node.branches import Branches
 from lutra.node.context import Context
-from lutra.node.events import GroupsChanged, InvitesChanged
+from lutra.node.departures import departure_of
+from lutra.node.events import GroupsChanged, InvitesChanged, MembershipEnded
 from lutra.node.log_keeper import LogKeeper
 from lutra.node.new_identity import DEVICE_NAME, PERSON_NAME, checked_name
 from lutra.node.person_registry import PersonRegistry
@@ -60,11 +62,14 @@ class GroupRegistry:
         self,
         context: Context,
         logs: LogKeeper,
+        *,
         persons: PersonRegistry,
         directory: ChainDirectory,
+        branches: Branches,
     ) -> None:
         self._context = context
         self._logs = logs
+        self._branches = branches
         self._persons = persons
         self._groups: dict[bytes, Group] = {}
         self._readable: dict[bytes, int] = {}
@@ -182,7 +187,12 @@ class GroupRegistry:
             False if the group is here already.
         """
         context = self._context
-        if context.store.groups.get(group) is not None:
+        known = context.store.groups.get(group)
+        if known is not None:
+            if known.left:
+                # Let in again: whoever did so may tell.
+                context.store.groups.set_left(group, False)
+                context.outbox.emit(GroupsChanged(group))
             return False
         now = context.now()
         row = GroupRow(group, "", discovery_secret, now, now, personal=personal)
@@ -325,6 +335,7 @@ class GroupRegistry:
             )
         if row.state:
             stored = [item.decode() for item in self._context.store.operations.control(row.id)]
+            stored += self._branches.held(row.id)
             replica = Group.resume(row.id, self._setup(), in_causal_order(stored), row.state)
         else:
             replica = Group(row.id, self._setup())
@@ -337,6 +348,10 @@ class GroupRegistry:
         """Bring the store's tables in line with a replica, in the caller's transaction."""
         store, device = self._context.store, self._context.device
         row = self.row(replica.id)
+        departure = departure_of(replica, device)
+        if departure is not None and not row.left:
+            by, name = departure.by, departure.by_name
+            self._context.outbox.emit(MembershipEnded(replica.id, departure.reason, by, name))
         store.groups.put(
             GroupRow(
                 id=replica.id,
@@ -344,7 +359,7 @@ class GroupRegistry:
                 discovery_secret=replica.discovery_secret or row.discovery_secret,
                 created=row.created,
                 joined=row.joined,
-                left=replica.was_removed(device),
+                left=departure is not None,
                 state=replica.private_state(),
                 personal=row.personal,
                 profile=int(replica.profile),

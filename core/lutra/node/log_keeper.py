@@ -74,6 +74,12 @@ class LogKeeper:
         self._context.store.logs.freeze(key)
         forks = self._frozen_logs()
         forks[key] = min(seq_num, forks.get(key, seq_num))
+        if key.log in self._heads:
+            self._cut_back(key)
+
+    def forked(self, group: bytes) -> list[tuple[LogKey, int]]:
+        """Return a group's forked control logs, and where each was forked."""
+        return [(key, place) for key, place in self._frozen_logs().items() if key.log == group]
 
     def of_log(self, group: bytes, log: bytes) -> list[tuple[LogKey, LogHead]]:
         """Return all devices' logs with one id: a document's, or a group's control logs."""
@@ -123,6 +129,8 @@ class LogKeeper:
         for key, head in changed.items():
             self._remember(group, heads, key, head)
             self._head_sets[group, key.log == group].update(key, head.seq_num, head.id)
+            if key.log == group:
+                self._cut_back(key)
 
     def sign_next(
         self,
@@ -202,7 +210,20 @@ class LogKeeper:
         self._head_sets[group, True] = HeadSet(control)
         self._head_sets[group, False] = HeadSet(documents)
         self._heads[group] = heads
+        for key, _ in self.forked(group):
+            self._cut_back(key)
         return heads
+
+    def _cut_back(self, key: LogKey) -> None:
+        """Compare a forked control log up to its fork only, where all replicas are alike."""
+        place, head = self._frozen_logs().get(key), self._heads[key.log].get(key)
+        if place is None or head is None or head.seq_num < place:
+            return
+        before = self._context.store.operations.id_at(key, place - 1) if place else None
+        if before is None:
+            self._head_sets[key.log, True].remove(key)
+        else:
+            self._head_sets[key.log, True].update(key, place - 1, before)
 
     def _remember(
         self, group: bytes, heads: dict[LogKey, LogHead], key: LogKey, head: LogHead

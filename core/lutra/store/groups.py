@@ -76,6 +76,11 @@ class Groups:
         found = self._select("WHERE id = ?", (group,))
         return found[0] if found else None
 
+    def is_out(self, group: bytes) -> bool:
+        """Tell whether this device is not in a group (any more)."""
+        row = self._connection.row("SELECT has_left FROM groups WHERE id = ?", (group,))
+        return row is None or bool(row[0])
+
     def list(self) -> _Groups:
         """Return all groups, those this device has left included, by name."""
         return self._select("ORDER BY name COLLATE NOCASE, id", ())
