@@ -8,7 +8,7 @@ import sys
 import time
 from pathlib import Path
 
-from tests.bench.harness import LOOPBACK, Row, open_engine, new_profile, report, running, scratch
+from tests.bench.harness import LOOPBACK, Row, new_profile, open_engine, report, running, scratch
 
 from lutra.node.events import CatchUpChanged
 from lutra.node.newcomer import Newcomer, create_waiting_profile

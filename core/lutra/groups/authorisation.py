@@ -140,6 +140,7 @@ class Authorisation:
         self._actions: list[_Action] = []
         self._evidence: list[tuple[int, tuple[bytes, ...]]] = []
         self._places: dict[tuple[bytes, int], list[int]] = {}
+        self._authors: dict[int, tuple[bytes, int]] = {}
         self._forks: list[tuple[bytes, int]] = []
         self._relevant = 0
         self._kills: dict[tuple[int, int], bool] = {}
@@ -149,6 +150,7 @@ class Authorisation:
 
     def note(self, index: int, device: bytes, seq_num: int) -> None:
         """Note who wrote the operation at ``index``, so that forks of a log are seen."""
+        self._authors[index] = (device, seq_num)
         places = self._places.setdefault((device, seq_num), [])
         for other in places:
             self._forks.append((device, 1 << other | 1 << index))
@@ -188,6 +190,36 @@ class Authorisation:
         contents = (item.content for item in self._actions if item.index == index)
         content = next(contents, None)
         return content if isinstance(content, RemovePerson) else None
+
+    def counts(self, index: int, known: int) -> bool:
+        """Tell whether the action at ``index`` counts, and was not undone by a concurrent one."""
+        removals = self.judge(known).removals
+        action = next(item for item in self._actions if item.index == index)
+        if action.is_removal:
+            return bool(removals >> index & 1)
+        live = (item for item in self._actions if removals >> item.index & 1)
+        return not any(self._is_killed_by(action, removal) for removal in live)
+
+    def is_forked(self, device: bytes) -> bool:
+        """Tell whether a device signed two operations for one place of its log."""
+        return any(author == device for author, _ in self._forks)
+
+    def exclusions(self, device: bytes, known: int) -> list[tuple[bytes, int]]:
+        """Return where the live removals stand that keep a device out: (author, place in its log).
+
+        Those of its person, by whomever, and those of the device itself.
+        """
+        auth = self.judge(known)
+        person = auth.owner.get(device)
+        return [
+            self._authors[item.index]
+            for item in self._actions
+            if auth.removals >> item.index & 1
+            and (
+                any(device == revoked for _, revoked in item.revoked)
+                or (item.person is not None and item.person == person and item.role is None)
+            )
+        ]
 
     def live_removals(self, known: int) -> list[tuple[int, RemovePerson]]:
         """Return the live removals of persons within ``known``: (index, content)."""

@@ -26,16 +26,6 @@ def evidence_of(operations: Iterable[Operation]) -> tuple[bytes, ...]:
     return tuple(sorted(encode([item.header_bytes, item.body or b""]) for item in operations))
 
 
-def statement(evidence: bytes) -> Operation | None:
-    """Return the operation that a piece of evidence is; None if it is no valid one."""
-    try:
-        operation = _decode(evidence)
-        read_content(operation, operation.log)
-    except RemoteError:
-        return None
-    return operation
-
-
 class ChainDirectory:
     """Reads device chains; a `lutra.groups.authorisation.Directory`.
 
@@ -56,7 +46,7 @@ class ChainDirectory:
         """
         chains: dict[bytes, set[bytes]] = {}
         for item in evidence:
-            operation = self._operation(item)
+            operation = self.statement(item)
             if operation is not None:
                 chains.setdefault(operation.log, set()).add(item)
         owner: dict[bytes, bytes] = {}
@@ -79,7 +69,8 @@ class ChainDirectory:
         listed = {device: frozenset(persons) for device, persons in others.items()}
         return Devices(owner, frozenset(revoked), listed, frozenset(elsewhere))
 
-    def _operation(self, item: bytes) -> Operation | None:
+    def statement(self, item: bytes) -> Operation | None:
+        """Return the operation that a piece of evidence is; None if it is no valid one."""
         if item not in self._operations:
             if len(self._operations) >= _MAX_OPERATIONS:
                 self._operations.clear()
@@ -90,7 +81,7 @@ class ChainDirectory:
         key = (identifier, items)
         state = self._persons.get(key)
         if state is None:
-            found = (self._operation(item) for item in sorted(items))
+            found = (self.statement(item) for item in sorted(items))
             state = Person(identifier, (item for item in found if item is not None)).state
             if len(self._persons) >= _MAX_PERSONS:
                 self._persons.clear()
@@ -101,6 +92,16 @@ class ChainDirectory:
 def devices_by_chains(evidence: frozenset[bytes]) -> Devices:
     """Return which devices belong to whom, remembering nothing; see `ChainDirectory`."""
     return ChainDirectory()(evidence)
+
+
+def statement(evidence: bytes) -> Operation | None:
+    """Return the operation that a piece of evidence is; None if it is no valid one."""
+    try:
+        operation = _decode(evidence)
+        read_content(operation, operation.log)
+    except RemoteError:
+        return None
+    return operation
 
 
 def _decode(evidence: bytes) -> Operation:

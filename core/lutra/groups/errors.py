@@ -23,6 +23,12 @@ class ReadOnlyGroupError(NotPermittedError):
     code = "group.read-only"
 
 
+class LastAdminError(NotPermittedError):
+    """The last admin of a group cannot go, nor give up this role."""
+
+    code = "group.last-admin"
+
+
 class AlreadyMemberError(LocalError):
     """The device is in the group already."""
 

@@ -8,7 +8,8 @@ anything; a knowing device reveals nothing but a refusal to anybody else::
     restoring -> restore(token, proof)
     knowing   -> person(statements) | refused(reason)
     restoring -> add(statements)
-    knowing   -> given(person's secret | nothing, n), n × entry(group) | refused(reason)
+    knowing   -> given(person's secret | nothing, n, device, proof), n × entry(group)
+                 | refused(reason)
 
 The statements added say, signed by the kit, that the new device is the person's, and possibly that
 lost ones are not any more. They prove themselves, to everybody. Only a device of the person itself
@@ -36,6 +37,7 @@ from lutra.operation import Operation
 MAX_FRAME_BYTES = 4 * 1024 * 1024
 MAX_ENTRIES = 10_000
 _PROOF = b"lutra restore proof v1\0"
+_GIVER = b"lutra restore giver v1\0"
 _NOBODY = SigningKey(bytes(32)).public
 
 
@@ -49,8 +51,23 @@ def _token(recovery_key: bytes, handshake_hash: bytes, device: bytes) -> bytes:
     return blake3_keyed(key, handshake_hash + device)
 
 
-def _message(handshake_hash: bytes, restoring: bytes, knowing: bytes) -> bytes:
-    return _PROOF + handshake_hash + restoring + knowing
+@dataclass(frozen=True, slots=True)
+class RestoreChannel:
+    """The encrypted connection that the exchange runs on.
+
+    Attributes:
+        handshake_hash: unique to the connection and the same on both ends.
+        restoring: the restoring device's key, which it has proven.
+        knowing: the key the knowing end has proven; made for this connection.
+    """
+
+    handshake_hash: bytes
+    restoring: bytes
+    knowing: bytes
+
+    def signed(self, context: bytes) -> bytes:
+        """Return what is signed to be worth something on this channel only."""
+        return context + self.handshake_hash + self.restoring + self.knowing
 
 
 class Restoration:
@@ -151,10 +168,10 @@ class Restorer:
         given: what the other side gave, at the end.
     """
 
-    def __init__(self, restoration: Restoration, peer: bytes, handshake_hash: bytes) -> None:
+    def __init__(self, restoration: Restoration, channel: RestoreChannel) -> None:
         self._restoration = restoration
-        self._peer = peer
-        self._handshake_hash = handshake_hash
+        self._channel = channel
+        self._giver = b""
         self._asked = False
         self._secret: bytes | None = None
         self._expected: int | None = None
@@ -164,10 +181,8 @@ class Restorer:
     def start(self) -> bytes:
         """Return the first frame."""
         kit, device = self._restoration.kit.key, self._restoration.key.public
-        token = _token(kit.public, self._handshake_hash, device)
-        return encode(
-            ["restore", token, kit.sign(_message(self._handshake_hash, device, self._peer))]
-        )
+        token = _token(kit.public, self._channel.handshake_hash, device)
+        return encode(["restore", token, kit.sign(self._channel.signed(_PROOF))])
 
     def receive(self, frame: bytes) -> bytes | None:
         """Take a frame; returns the answer, or None when there is none.
@@ -188,15 +203,18 @@ class Restorer:
             self._asked = True
             self._restoration.learn(_evidence(fields[0]))
             return encode(["add", list(self._restoration.evidence())])
-        if self._asked and self._expected is None and name == "given" and len(fields) == 2:
+        if self._asked and self._expected is None and name == "given" and len(fields) == 4:
             self._secret = None if fields[0] is None else _bytes(fields[0], 32)
             self._expected = _count(fields[1])
+            self._giver = _bytes(fields[2], 32)
+            if not is_signature(self._giver, self._channel.signed(_GIVER), _bytes(fields[3], 64)):
+                raise RestoreRefusedError("The other device did not prove who it is.")
         elif self._expected is not None and name == "entry" and len(fields) == 1:
             self._entries.append(_bytes(fields[0]))
         else:
             raise RemoteError("The other device sent something unexpected while restoring.")
         if len(self._entries) == self._expected:
-            self.given = Given(self._peer, self._secret, tuple(self._entries))
+            self.given = Given(self._giver, self._secret, tuple(self._entries))
         return None
 
 
@@ -219,9 +237,8 @@ class Witness:
     """A knowing device's side of one exchange.
 
     Args:
-        device: this device's public key.
-        peer: the restoring device's, proven by the channel.
-        handshake_hash: the channel's.
+        key: this device's key; it is shown once the kit is proven.
+        channel: what the exchange runs on.
         kits: the recovery keys known here.
         evidence: returns the statements about a person.
         admit: takes in statements that make the peer a person's device, and returns what it gets;
@@ -230,17 +247,15 @@ class Witness:
 
     def __init__(
         self,
-        device: bytes,
-        peer: bytes,
-        handshake_hash: bytes,
+        key: SigningKey,
+        channel: RestoreChannel,
         *,
         kits: Sequence[KnownKit],
         evidence: Callable[[bytes], Sequence[bytes]],
         admit: Callable[[bytes, bytes, Sequence[bytes]], Given],
     ) -> None:
-        self._device = device
-        self._peer = peer
-        self._handshake_hash = handshake_hash
+        self._key = key
+        self._channel = channel
         self._kits = kits
         self._evidence = evidence
         self._admit = admit
@@ -264,22 +279,25 @@ class Witness:
         if self._person is not None and name == "add" and len(fields) == 1 and not self.done:
             self.done = True
             try:
-                given = self._admit(self._person, self._peer, _evidence(fields[0]))
+                given = self._admit(self._person, self._channel.restoring, _evidence(fields[0]))
             except LutraError:
                 return [encode(["refused", "addition"])]
             entries = [encode(["entry", entry]) for entry in given.entries]
-            return [encode(["given", given.secret, len(entries)]), *entries]
+            proof = self._key.sign(self._channel.signed(_GIVER))
+            fields = [given.secret, len(entries), self._key.public, proof]
+            return [encode(["given", *fields]), *entries]
         raise RemoteError("A restoring device sent something unexpected.")
 
     def _proven(self, token: bytes, proof: bytes) -> KnownKit | None:
         found: KnownKit | None = None
         for kit in self._kits:
-            if equal_constant_time(token, _token(kit.key, self._handshake_hash, self._peer)):
+            if equal_constant_time(
+                token, _token(kit.key, self._channel.handshake_hash, self._channel.restoring)
+            ):
                 found = kit
         # A signature is checked in any case, so that timing tells nothing.
         key = _NOBODY if found is None else found.key
-        message = _message(self._handshake_hash, self._peer, self._device)
-        return found if is_signature(key, message, proof) else None
+        return found if is_signature(key, self._channel.signed(_PROOF), proof) else None
 
 
 def _frame(frame: bytes) -> tuple[str, list[Any]]:

@@ -81,8 +81,8 @@ class Connection(asyncio.Protocol):
     Attributes:
         role: who dialled.
         address: the other side's address and port.
-        peer_device: the other device's Ed25519 key (32 bytes), once established; on an errand one
-            made for this connection.
+        peer_device: the other device's Ed25519 key (32 bytes), once established, or one it made for
+            an errand.
         handshake_hash: unique to this connection and the same on both sides (32 bytes).
         ending: why the connection is over, or None while it is not.
         is_chosen: one side has said that, of all connections between the two, it uses this one.

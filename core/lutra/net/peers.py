@@ -107,7 +107,7 @@ class PeerManager:
         key: this device's key.
         on_event: called on the event loop, one event at a time.
         admit: what a device may do; asked at the end of each handshake, except on errands.
-        admit_errand: whether errands are run at present.
+        runs_errands: whether errands are run at present; they are under keys made for each.
         timing: how long connections wait.
         jitter: a number in [0, 1) each time.
         wall_clock: seconds since 1970, to notice that the computer was suspended.
@@ -120,7 +120,7 @@ class PeerManager:
         *,
         on_event: Callable[[PeerEvent], None],
         admit: Callable[[bytes], Admission],
-        admit_errand: Callable[[], bool] = lambda: True,
+        runs_errands: Callable[[], bool] = lambda: True,
         timing: Timing | None = None,
         jitter: Callable[[], float] = _random.random,
         wall_clock: Callable[[], float] = time.time,
@@ -138,7 +138,7 @@ class PeerManager:
             key,
             on_connection=self._connected,
             admit=self._may_enter,
-            admit_errand=admit_errand,
+            errand_key=lambda: SigningKey.generate() if runs_errands() else None,
             door=self._door,
             timing=self._timing,
         )

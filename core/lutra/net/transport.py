@@ -28,10 +28,6 @@ def _anyone(_device: bytes) -> bool:
     return True
 
 
-def _always() -> bool:
-    return True
-
-
 async def dial(
     address: Address,
     key: SigningKey,
@@ -45,8 +41,8 @@ async def dial(
 ) -> Connection:
     """Connect to an address and return when both devices are proven.
 
-    With a ``knock``, this device does not show who it is unless a member of that group answers. On
-    an errand neither side shows its device's key, but one made for the connection.
+    With a ``knock``, this device does not show who it is unless a member of that group answers. For
+    an errand ``key`` may be made for the occasion.
     Connections with `Purpose.PEER` are for `lutra.net.peers` to make.
 
     Raises:
@@ -116,6 +112,8 @@ def _dial_error(address: Address, reason: str) -> DialError:
 class Listener:
     """Accepts connections, with bounds on how many strangers may be greeting at a time.
 
+    For ``errand_key`` see `lutra.net.channel.Channel`.
+
     Attributes:
         addresses: where it listens; ``::`` stands for every interface, IPv4 included.
         port: the TCP port.
@@ -129,7 +127,7 @@ class Listener:
         *,
         on_connection: Callable[[Connection], None],
         admit: Admit,
-        admit_errand: Callable[[], bool] = _always,
+        errand_key: Callable[[], SigningKey | None] | None = None,
         door: Door | None = None,
         timing: Timing | None = None,
         random: Random = system_random,
@@ -140,7 +138,7 @@ class Listener:
         self._key = key
         self._on_connection = on_connection
         self._admit = admit
-        self._admit_errand = admit_errand
+        self._errand_key = errand_key
         self._door = door
         self._timing = timing or Timing()
         self._random = random
@@ -186,7 +184,7 @@ class Listener:
             initiator=False,
             door=self._door,
             admit=self._admit,
-            admit_errand=self._admit_errand,
+            errand_key=self._errand_key,
             random=self._random,
         )
         return _Incoming(channel, Role.RESPONDER, self._timing, self._has_settled, self._admit_host)

@@ -1,9 +1,15 @@
-"""Addresses as people type them."""
+"""Addresses as people type them, and finding nobody at them."""
 
 from __future__ import annotations
 
-from lutra.errors import UsageError
+from lutra.errors import EnvironmentalError, UsageError
 from lutra.net.connection import Address
+
+
+class NobodyFoundError(EnvironmentalError):
+    """No device that could help was reached, or can be looked for."""
+
+    code = "join.nobody-found"
 
 
 def parse_address(text: str) -> Address:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Sequence
 
 from lutra.errors import NotPermittedError
@@ -91,12 +92,12 @@ class DeviceAdmission:
         store = self._context.store
         secret = store.keys.get(SECRET)
         assert secret is not None
-        counts = {row.id: store.documents.count(row.id) for row in store.groups.list()}
+        pages = Counter(document.group for document in store.documents.list())
         return HandOver(
             secret,
             str(store.settings.get(PERSON_NAME) or ""),
             self._own_devices.hand_over(),
-            {group: count for group, count in counts.items() if count},
+            dict(pages),
             port,
             tuple(addresses),
         ).encode()
@@ -111,7 +112,9 @@ class DeviceAdmission:
         """
         self._own_devices.accept_hand_over(given.groups)
         groups = [group for group in self._groups.ids() if not self._groups.row(group).left]
-        self._catching_up.expect({group: given.pages.get(group, 0) for group in groups})
+        recent = [group for group in given.pages if group in groups]
+        rest = [group for group in groups if group not in given.pages]
+        self._catching_up.expect({group: given.pages.get(group, 0) for group in [*recent, *rest]})
         now = self._context.now()
         for host, port in places_of(given, met_at):
             self._context.store.addresses.remember(AddressRow(giver, host, port, now, "dialled"))

@@ -16,12 +16,14 @@ from lutra.documents.document import Document
 from lutra.errors import NotFoundError
 from lutra.groups.contents import Profile, Role
 from lutra.groups.data_keys import BodyCipher
+from lutra.groups.directory import ChainDirectory
 from lutra.groups.invite import Inviter
 from lutra.groups.invite_keys import Channel
 from lutra.groups.restore import Witness
 from lutra.mls.suites import HYBRID_SUITE
 from lutra.node.acknowledgements import Acknowledgements
 from lutra.node.acquaintances import Acquaintances
+from lutra.node.branches import Branches
 from lutra.node.bundling import Bundling
 from lutra.node.catching_up import CatchingUp
 from lutra.node.context import Context, Outbox
@@ -47,6 +49,7 @@ from lutra.node.invitations import Invitations
 from lutra.node.join_attempts import JoinAttempts
 from lutra.node.kits import Kits
 from lutra.node.log_keeper import LogFrozenError, LogKeeper
+from lutra.node.membership import Membership
 from lutra.node.new_identity import (
     DEVICE,
     DEVICE_NAME,
@@ -62,6 +65,7 @@ from lutra.node.publishing import Deadlines
 from lutra.node.queries import Queries
 from lutra.node.replica import StoredReplica
 from lutra.node.session_hub import SessionHub, Traffic
+from lutra.node.telling import Telling
 from lutra.node.views import Identity
 from lutra.operation import OperationLimitError
 from lutra.store.joins import JoinRow
@@ -159,14 +163,22 @@ class Engine:
         if store.settings.get(PERSON_ID) is None:
             # The profile comes from a Lutra that knew devices only.
             create_person(store, random, time=now())
-        self.persons = PersonRegistry(context)
-        self._groups = GroupRegistry(context, self._logs, self.persons)
+        directory = ChainDirectory()
+        self.persons = PersonRegistry(context, directory)
+        self._branches = Branches(context, self._logs)
+        self._groups = GroupRegistry(
+            context,
+            self._logs,
+            persons=self.persons,
+            directory=directory,
+            branches=self._branches,
+        )
         self.people = Acquaintances(context, self._groups, self.persons)
         self.invitations = Invitations(context, self._groups, self.persons)
         self.joins = JoinAttempts(context, self._groups, self.persons)
         self.own_devices = OwnDevices(context, self._logs, self._groups)
         self.kits = Kits(context, self._groups, self.persons, self.own_devices)
-        self._catching_up = CatchingUp(context, self._groups)
+        self._catching_up = CatchingUp(context, self._groups, monotonic)
         self.device_admission = DeviceAdmission(
             context,
             self._logs,
@@ -179,11 +191,20 @@ class Engine:
         self._ingest = Ingest(
             context,
             self._logs,
+            branches=self._branches,
             groups=self._groups,
             documents=self._documents,
             own_devices=self.own_devices,
         )
+        self.membership = Membership(
+            context,
+            self._logs,
+            groups=self._groups,
+            persons=self.persons,
+            documents=self._documents,
+        )
         self._acknowledgements = Acknowledgements(context, self._logs)
+        self._telling = Telling(self._groups, self._acknowledgements)
         self._replica = StoredReplica(
             context,
             self._logs,
@@ -191,6 +212,9 @@ class Engine:
             documents=self._documents,
             ingest=self._ingest,
             acknowledgements=self._acknowledgements,
+            branches=self._branches,
+            catching_up=self._catching_up,
+            telling=self._telling,
         )
         self.bundles = Bundling(
             context,
@@ -304,16 +328,12 @@ class Engine:
         return self._groups.create(name, profile, suite=suite)
 
     def rename_group(self, group: bytes, name: str) -> None:
-        """Change a group's name."""
-        self._groups.rename(group, name)
+        """Change a group's name; see `Membership.rename`."""
+        self.membership.rename(group, name)
 
     def remove_person(self, group: bytes, person: bytes) -> None:
-        """Remove a person from a group and change the keys."""
-        replica = self._groups.get(group)
-        cuts = self._logs.cuts(group, replica.devices_of(person))
-        replica.remove_person(self._groups.signer(group), person, cuts)
-        self._groups.save(group)
-        self._gate_moved(group)
+        """Remove a person from a group and change the keys; see `Membership.remove`."""
+        self.membership.remove(group, person)
 
     def set_role(self, group: bytes, person: bytes, role: Role) -> None:
         """Change what a person may do in a group."""
@@ -333,9 +353,9 @@ class Engine:
         """Return the inviting side of a joining exchange."""
         return Inviter(channel, self.invitations, self._context.random)
 
-    def witness(self, peer: bytes, handshake_hash: bytes) -> Witness:
+    def witness(self, own: bytes, peer: bytes, handshake_hash: bytes) -> Witness:
         """Return the knowing side of an exchange with a device that restores a person."""
-        return self.kits.witness(peer, handshake_hash)
+        return self.kits.witness(own, peer, handshake_hash)
 
     def ingest(self, group: bytes, operations: Sequence[WireOperation]) -> IngestReport:
         """Take in operations that did not come through a session, for example from a file."""
@@ -451,10 +471,13 @@ class Engine:
         persons = {event.person for event in events if isinstance(event, PersonChanged)}
         for person in sorted(persons):
             self.people.observe(person)
-        if persons:
-            self._reach_moved = True
+        self._reach_moved |= bool(persons)
+        if self.persons.id in persons:
             self._tell_groups()
-        if any(isinstance(event, GroupsChanged) for event in events):
+        changed = {event.group for event in events if isinstance(event, GroupsChanged)}
+        for group in sorted(changed):
+            self.membership.follow(group)
+        if changed:
             self.own_devices.publish()
         if any(isinstance(event, GroupsChanged | PersonChanged) for event in events):
             self.kits.forget()
@@ -504,11 +527,16 @@ class Engine:
         self._deadlines.keep()
         for document in self._documents.take_grown():
             self._deadlines.rest_later(document, self._monotonic())
+        branches, wanted = self._context.outbox.branches, self._context.outbox.wanted
         events, fresh, forks = self._context.outbox.take()
         for item in fresh:
             self.sessions.push(item)
         for group, evidence in forks:
             self.sessions.push_forks(group, [evidence])
+        for branch in branches:
+            self.sessions.push_branches(*branch)
+        for group, keys in wanted:
+            self.sessions.request(group, keys)
         changed = {event.group for event in events if isinstance(event, GroupsChanged)}
         if changed:
             self.sessions.groups_changed()
@@ -530,7 +558,8 @@ class Engine:
         if traffic.peers_changed:
             events.append(PeersChanged())
             self._publish_soon()
-        times = [at for at in (self._deadlines.next(), self.sessions.next_tick()) if at is not None]
+        due = (self._deadlines.next(), self.sessions.next_tick(), self._catching_up.deadline)
+        times = [at for at in due if at is not None]
         moved = any(isinstance(event, _REACHING) for event in events)
         reach = self.reach() if changed or moved or self._reach_moved else None
         self._reach_moved = False
@@ -560,10 +589,12 @@ class Engine:
         self._logs.forget()
         self._ingest.forget()
         self._groups.forget()
+        self.membership.forget()
         self.persons.forget()
         self.kits.forget()
         self._catching_up.forget()
         self._acknowledgements.forget()
+        self._telling.forget()
         self._documents.forget()
 
     @property

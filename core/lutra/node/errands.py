@@ -11,12 +11,10 @@ if TYPE_CHECKING:
 Result = TypeVar("Result")
 JOIN = b"lutra join 2"
 """First frame of an errand: to join by an invite."""
-NEARBY = b"lutra nearby 1"
-"""First frame of an errand: to see who is nearby, and perhaps to invite."""
-
-
 RESTORE = b"lutra restore 1"
 """First frame of an errand: to bring a person back by a recovery kit."""
+NEARBY = b"lutra nearby 1"
+"""First frame of an errand: to see who is nearby, and perhaps to invite."""
 
 
 class EngineCalls(Protocol):

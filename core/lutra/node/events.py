@@ -17,6 +17,34 @@ class GroupsChanged:
 
 
 @dataclass(frozen=True, slots=True)
+class MembershipEnded:
+    """This device is out of a group; its pages stay here to be read.
+
+    Attributes:
+        group: which one.
+        reason: ``left``, ``removed`` or ``device``; see `lutra.node.views.DepartureView`.
+        by: the person who did it, empty where that is not known.
+        by_name: what it is called.
+    """
+
+    group: bytes
+    reason: str
+    by: bytes
+    by_name: str
+
+
+@dataclass(frozen=True, slots=True)
+class DeviceRemoved:
+    """This device was removed from its person: it can be read, but takes part in nothing more.
+
+    Attributes:
+        wiped: whoever removed it asked for it, so everything on it is deleted now.
+    """
+
+    wiped: bool
+
+
+@dataclass(frozen=True, slots=True)
 class PersonChanged:
     """A person's devices changed, this one's or another's.
 
@@ -239,6 +267,8 @@ class RaiseRequested:
 
 Event = (
     GroupsChanged
+    | MembershipEnded
+    | DeviceRemoved
     | PersonChanged
     | VerifiedKeysChanged
     | KitUsed

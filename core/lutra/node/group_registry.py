@@ -14,8 +14,10 @@ from lutra.groups.ids import group_id
 from lutra.groups.keys import ControlSigner, Reception
 from lutra.groups.setup import Setup
 from lutra.mls.suites import HYBRID_SUITE
+from lutra.node.branches import Branches
 from lutra.node.context import Context
-from lutra.node.events import GroupsChanged, InvitesChanged
+from lutra.node.departures import departure_of
+from lutra.node.events import GroupsChanged, InvitesChanged, MembershipEnded
 from lutra.node.log_keeper import LogKeeper
 from lutra.node.new_identity import DEVICE_NAME, PERSON_NAME, checked_name
 from lutra.node.person_registry import PersonRegistry
@@ -56,15 +58,24 @@ class _Signer:
 class GroupRegistry:
     """Creates, loads and tends groups; every change is in the store when a call returns."""
 
-    def __init__(self, context: Context, logs: LogKeeper, persons: PersonRegistry) -> None:
+    def __init__(
+        self,
+        context: Context,
+        logs: LogKeeper,
+        *,
+        persons: PersonRegistry,
+        directory: ChainDirectory,
+        branches: Branches,
+    ) -> None:
         self._context = context
         self._logs = logs
+        self._branches = branches
         self._persons = persons
         self._groups: dict[bytes, Group] = {}
         self._readable: dict[bytes, int] = {}
         self._learned: dict[bytes, frozenset[bytes]] = {}
         self._sponsored: set[bytes] = set()
-        self._directory = ChainDirectory()
+        self._directory = directory
 
     def forget(self) -> None:
         """Drop what is in memory, after a transaction was undone."""
@@ -176,7 +187,12 @@ class GroupRegistry:
             False if the group is here already.
         """
         context = self._context
-        if context.store.groups.get(group) is not None:
+        known = context.store.groups.get(group)
+        if known is not None:
+            if known.left:
+                # Let in again: whoever did so may tell.
+                context.store.groups.set_left(group, False)
+                context.outbox.emit(GroupsChanged(group))
             return False
         now = context.now()
         row = GroupRow(group, "", discovery_secret, now, now, personal=personal)
@@ -213,8 +229,9 @@ class GroupRegistry:
             True if keys of epochs are new here.
         """
         replica = self.get(group)
-        self._persons.learn(replica.evidence - self._learned.get(group, frozenset()))
-        self._learned[group] = replica.evidence
+        if replica.evidence != self._learned.get(group):
+            self._learned[group] = replica.evidence
+            self._persons.learn(replica.evidence)
         self._take_handed_over(replica)
         self._attend(replica)
         before = self._readable.get(group, 0)
@@ -229,6 +246,9 @@ class GroupRegistry:
         changed = replica.heads() != before
         if changed:
             self._save(replica)
+        elif (state := replica.private_state()) != self.row(group).state:
+            # Keys whose time is over are gone for good only once they are gone from the disk.
+            self._context.store.groups.set_state(group, state)
         return changed
 
     def reconcile_rank(self, group: bytes, online: Container[bytes] | None) -> int | None:
@@ -315,6 +335,7 @@ class GroupRegistry:
             )
         if row.state:
             stored = [item.decode() for item in self._context.store.operations.control(row.id)]
+            stored += self._branches.held(row.id)
             replica = Group.resume(row.id, self._setup(), in_causal_order(stored), row.state)
         else:
             replica = Group(row.id, self._setup())
@@ -327,6 +348,10 @@ class GroupRegistry:
         """Bring the store's tables in line with a replica, in the caller's transaction."""
         store, device = self._context.store, self._context.device
         row = self.row(replica.id)
+        departure = departure_of(replica, device)
+        if departure is not None and not row.left:
+            by, name = departure.by, departure.by_name
+            self._context.outbox.emit(MembershipEnded(replica.id, departure.reason, by, name))
         store.groups.put(
             GroupRow(
                 id=replica.id,
@@ -334,7 +359,7 @@ class GroupRegistry:
                 discovery_secret=replica.discovery_secret or row.discovery_secret,
                 created=row.created,
                 joined=row.joined,
-                left=replica.was_removed(device),
+                left=departure is not None,
                 state=replica.private_state(),
                 personal=row.personal,
                 profile=int(replica.profile),

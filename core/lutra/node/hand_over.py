@@ -24,7 +24,7 @@ class HandOver:
         secret: what a person's own devices share.
         name: what the person is called.
         groups: what `OwnDevices.hand_over` returned.
-        pages: group → how many pages it has.
+        pages: group → how many pages it has, the group that changed last first.
         port: TCP port the giving device listens at for its peers; 0 if it does not.
         addresses: where it can be reached.
     """
@@ -39,9 +39,8 @@ class HandOver:
     def encode(self) -> bytes:
         """Return the bytes; they hold secrets."""
         addresses = [[one.host, one.port] for one in self.addresses[:_MAX_ADDRESSES]]
-        return encode(
-            [_FORM, self.secret, self.name, self.groups, self.pages, self.port, addresses]
-        )
+        pages = [[group, count] for group, count in self.pages.items()]
+        return encode([_FORM, self.secret, self.name, self.groups, pages, self.port, addresses])
 
     @classmethod
     def decode(cls, content: bytes) -> HandOver:
@@ -57,11 +56,9 @@ class HandOver:
         _, secret, name, groups, pages, port, addresses = fields
         right = type(secret) is bytes and len(secret) == 32 and type(groups) is bytes
         named = type(name) is str and 0 < len(name) <= MAX_NAME_LENGTH
-        if not right or not named or type(pages) is not dict or type(addresses) is not list:
+        if not right or not named or type(pages) is not list or type(addresses) is not list:
             raise _malformed()
-        counts = cast("dict[Any, Any]", pages)
-        if not all(type(key) is bytes and _is_number(count) for key, count in counts.items()):
-            raise _malformed()
+        counts = dict(_count(one) for one in cast("list[Any]", pages))
         places = cast("list[Any]", addresses)
         if not _is_number(port) or port > 65535 or len(places) > _MAX_ADDRESSES:
             raise _malformed()
@@ -75,6 +72,13 @@ def _address(value: Any) -> Address:
     if not _is_number(fields[1]) or not 0 < fields[1] < 65536:
         raise _malformed()
     return Address(fields[0], fields[1])
+
+
+def _count(value: Any) -> tuple[bytes, int]:
+    fields = cast("list[Any]", value) if type(value) is list else []
+    if len(fields) != 2 or type(fields[0]) is not bytes or not _is_number(fields[1]):
+        raise _malformed()
+    return fields[0], fields[1]
 
 
 def _is_number(value: Any) -> bool:

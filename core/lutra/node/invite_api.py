@@ -7,12 +7,12 @@ import contextlib
 from collections.abc import Callable
 from typing import TYPE_CHECKING, TypeVar
 
-from lutra.errors import EnvironmentalError, LocalError
+from lutra.errors import LocalError
 from lutra.groups.contents import Role
 from lutra.groups.errors import JoinRefusedError
 from lutra.groups.invite_secret import InviteSecret
 from lutra.groups.nearby import Names
-from lutra.node.addresses import parse_address
+from lutra.node.addresses import NobodyFoundError, parse_address
 from lutra.node.events import Event, GroupsChanged, InvitesChanged, JoinChanged
 from lutra.node.invitations import INVITE_LIFETIME
 from lutra.node.subscription import Subscription
@@ -44,12 +44,6 @@ class NotRunningError(LocalError):
     """The network part of the node is not running."""
 
     code = "node.not-running"
-
-
-class NobodyFoundError(EnvironmentalError):
-    """No device that made the invite can be looked for."""
-
-    code = "join.nobody-found"
 
 
 class InviteApi:

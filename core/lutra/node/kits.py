@@ -7,7 +7,7 @@ from dataclasses import replace
 
 from lutra.errors import NotFoundError, NotPermittedError, UsageError
 from lutra.groups.directory import evidence_of, statement
-from lutra.groups.restore import Given, KnownKit, Witness, kit_rendezvous
+from lutra.groups.restore import Given, KnownKit, RestoreChannel, Witness, kit_rendezvous
 from lutra.identity.device_log import KitConsent, Recovery, Remove, read_content
 from lutra.identity.recovery import kit_mark
 from lutra.node.context import Context
@@ -116,12 +116,11 @@ class Kits:
             ]
         return self._known
 
-    def witness(self, peer: bytes, handshake_hash: bytes) -> Witness:
+    def witness(self, own: bytes, peer: bytes, handshake_hash: bytes) -> Witness:
         """Return the knowing side of an exchange with a restoring device."""
         return Witness(
-            self._context.device,
-            peer,
-            handshake_hash,
+            self._context.key,
+            RestoreChannel(handshake_hash, peer, own),
             kits=self.known(),
             evidence=self._persons.evidence_of,
             admit=self.admit,

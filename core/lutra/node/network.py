@@ -11,7 +11,7 @@ from lutra.net.discovery import Discovery, DiscoveryEvent, Found, Gone, NetworkC
 from lutra.net.mdns import ServiceKind
 from lutra.net.peers import Admission, PeerConnected, PeerEvent, PeerManager
 from lutra.node.engine import Engine, Reach
-from lutra.node.errands import JOIN, NEARBY, EngineCalls
+from lutra.node.errands import JOIN, NEARBY, RESTORE, EngineCalls
 from lutra.node.inviting import Inviting
 from lutra.node.joining import Joining, Means
 from lutra.node.links import Links
@@ -19,6 +19,7 @@ from lutra.node.nearby import Nearby
 from lutra.node.options import NodeOptions
 from lutra.node.pairing_link import read_address
 from lutra.node.session_hub import Traffic
+from lutra.node.witnessing import Witnessing
 from lutra.store.peers import AddressRow
 
 
@@ -55,12 +56,19 @@ class Network:
             rendezvous_changed=self._announce,
             changed=nearby_changed,
         )
-        self._links = Links(engine, {JOIN: self._inviting.serve, NEARBY: self.nearby.serve})
+        self._links = Links(
+            engine,
+            {
+                JOIN: self._inviting.serve,
+                NEARBY: self.nearby.serve,
+                RESTORE: Witnessing(engine).serve,
+            },
+        )
         self._peers = PeerManager(
             key,
             on_event=self._peer_event,
             admit=self._admit,
-            admit_errand=self._runs_errands,
+            runs_errands=self._runs_errands,
             timing=options.timing,
             on_resume=self._resumed,
         )
@@ -175,7 +183,7 @@ class Network:
         if self._discovery is not None:
             self._discovery.set_groups(self._reach.secrets)
             self._discovery.set_rendezvous(
-                offered=[*self._reach.offered, *self.nearby.offered()],
+                offered=[*self._reach.offered, *self._reach.kits, *self.nearby.offered()],
                 sought=[*self._joining.sought(), *self.nearby.sought()],
             )
 
@@ -201,7 +209,7 @@ class Network:
         return Admission.GUEST if self._reach.secrets else Admission.REFUSED
 
     def _runs_errands(self) -> bool:
-        return bool(self._reach.offered or self.nearby.offered())
+        return bool(self._reach.offered or self._reach.kits or self.nearby.offered())
 
     def _resumed(self) -> None:
         self._joining.hurry()

@@ -33,7 +33,7 @@ WAITING = "waits_for_person"
 def create_identity(
     store: Store, name: str, device_name: str, random: Random = system_random, *, time: int = 0
 ) -> None:
-    """Give a new profile its keys, names and person.
+    """Give a profile that has no person yet its keys, names and person.
 
     Args:
         store: the profile's.
@@ -50,7 +50,10 @@ def create_identity(
         store.keys.put(DEVICE, SigningKey.generate(random).seed())
         store.settings.set(PERSON_NAME, name)
         store.settings.set(DEVICE_NAME, device_name)
+<<<<<<< HEAD
         # The device may have been meant to be paired before.
+=======
+>>>>>>> wire
         store.settings.set(WAITING, None)
         create_person(store, random, time=time)
 

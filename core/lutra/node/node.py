@@ -266,12 +266,12 @@ class Node(InviteApi):
 
     async def rename_group(self, group: bytes, name: str) -> GroupView:
         """Change a group's name."""
-        await self._call(lambda engine: engine.rename_group(group, name))
+        await self._call(lambda engine: engine.membership.rename(group, name))
         return await self.group(group)
 
     async def remove_person(self, group: bytes, person: bytes) -> GroupView:
         """Remove a person from a group; new text is encrypted with a key it does not get."""
-        await self._call(lambda engine: engine.remove_person(group, person))
+        await self._call(lambda engine: engine.membership.remove(group, person))
         return await self.group(group)
 
     async def set_role(self, group: bytes, person: bytes, role: Role) -> GroupView:

@@ -110,7 +110,7 @@ class OwnDevices:
         Raises:
             MalformedError: it has not its form.
         """
-        self._take(decode_entries(content))
+        self._take(entry for entry in decode_entries(content) if not entry.personal)
 
     def hand_over(self) -> bytes:
         """Return what a device that joins this person needs: all groups with all keys; secret."""
@@ -133,6 +133,7 @@ class OwnDevices:
         return [entry for entry in self._entries(only_unlinked=False) if entry.group in groups]
 
     def _entries(self, *, only_unlinked: bool) -> list[Entry]:
+        persons = self._context.store.members.persons_of(self._context.device)
         return [
             Entry(
                 row.id,
@@ -144,18 +145,17 @@ class OwnDevices:
             if row.form == MLS_FORM
             and not row.left
             and row.discovery_secret
-            and self._concerns_all(row, only_unlinked=only_unlinked)
+            and self._concerns_all(row, persons.get(row.id), only_unlinked=only_unlinked)
         ]
 
-    def _concerns_all(self, row: GroupRow, *, only_unlinked: bool) -> bool:
+    def _concerns_all(self, row: GroupRow, person: bytes | None, *, only_unlinked: bool) -> bool:
         """Leave out what is not for this person's other devices.
 
         A device that brought an identity of its own may still be in groups as that person.
         """
         if row.personal:
             return not only_unlinked and row.id == self.personal
-        own = self._context.store.members.get(row.id, self._context.device)
-        return own is None or own.person == self._person()
+        return person is None or person == self._person()
 
     def _secrets(self, row: GroupRow, *, only_unlinked: bool) -> dict[bytes, bytes]:
         if only_unlinked and row.profile == Profile.ARCHIVE:

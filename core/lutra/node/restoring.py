@@ -16,18 +16,17 @@ from lutra.crypto.random import Random, system_random
 from lutra.crypto.signing import SigningKey
 from lutra.errors import LocalError, LutraError
 from lutra.groups.errors import KitWithdrawnError, RestoreRefusedError
-from lutra.groups.restore import Given, Restoration, Restorer, kit_rendezvous
+from lutra.groups.restore import Given, Restoration, RestoreChannel, Restorer, kit_rendezvous
 from lutra.identity.recovery import RecoveryKit
 from lutra.net.connection import Address, Connection
 from lutra.net.discovery import Discovery, DiscoveryEvent, Found
 from lutra.net.knock import Knock
 from lutra.net.mdns import ServiceKind
 from lutra.net.transport import dial
-from lutra.node.addresses import parse_address
+from lutra.node.addresses import NobodyFoundError, parse_address
 from lutra.node.bundle_files import read_gift
 from lutra.node.errands import RESTORE
 from lutra.node.host import wall_clock
-from lutra.node.invite_api import NobodyFoundError
 from lutra.node.new_identity import DEVICE, PERSON_NAME, checked_name
 from lutra.node.node import Node
 from lutra.node.options import NodeOptions
@@ -306,7 +305,8 @@ class _Search:
     async def _exchange(self, connection: Connection, restoration: Restoration) -> Given:
         try:
             await connection.send(RESTORE)
-            restorer = Restorer(restoration, connection.peer_device, connection.handshake_hash)
+            keys = connection.own_device, connection.peer_device
+            restorer = Restorer(restoration, RestoreChannel(connection.handshake_hash, *keys))
             await connection.send(restorer.start())
             while (given := restorer.given) is None:
                 async with asyncio.timeout(_STEP_SECONDS):

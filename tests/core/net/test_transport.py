@@ -339,21 +339,26 @@ async def test_nothing_readable_is_on_the_wire() -> None:
         here.close()
 
 
-async def test_errands_show_no_device_and_no_two_of_them_the_same_key() -> None:
-    async with serving(admit=lambda _: False) as server:
-        seen: set[bytes] = set()
-        for _ in range(2):
-            here = await transport.dial(server.address, ALICE)
-            there = await server.arrived.get()
-            assert (here.peer_device, there.peer_device) == (there.own_device, here.own_device)
-            seen |= {here.peer_device, there.peer_device}
-            here.close()
-        assert len(seen) == 4
-        assert not seen & {ALICE.public, BOB.public}
+async def test_errands_are_run_under_keys_of_their_own() -> None:
+    arrived: asyncio.Queue[Connection] = asyncio.Queue()
+    listener = Listener(
+        BOB, on_connection=arrived.put_nowait, admit=lambda _: False, errand_key=SigningKey.generate
+    )
+    await listener.open("127.0.0.1")
+    seen: set[bytes] = set()
+    for _ in range(2):
+        here = await transport.dial(listener.addresses[0], SigningKey.generate())
+        there = await arrived.get()
+        assert (here.peer_device, there.peer_device) == (there.own_device, here.own_device)
+        seen |= {here.peer_device, there.peer_device}
+        here.close()
+    assert len(seen) == 4
+    assert BOB.public not in seen
+    await listener.close()
 
 
 async def test_errands_can_be_switched_off() -> None:
-    listener = Listener(BOB, on_connection=print, admit=anyone, admit_errand=lambda: False)
+    listener = Listener(BOB, on_connection=print, admit=anyone, errand_key=lambda: None)
     await listener.open("127.0.0.1")
     with pytest.raises(NotAdmittedError):
         await transport.dial(listener.addresses[0], ALICE)

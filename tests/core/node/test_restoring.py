@@ -22,9 +22,9 @@ from lutra.net.connection import Connection
 from lutra.net.diagnosis import probe_multicast
 from lutra.net.errors import ChannelClosedError
 from lutra.net.transport import dial
+from lutra.node.addresses import NobodyFoundError
 from lutra.node.events import KitUsed
 from lutra.node.links import RESTORE
-from lutra.node.network import NobodyFoundError
 from lutra.node.node import Node
 from lutra.node.options import NodeOptions
 from lutra.node.restoring import (
