@@ -281,7 +281,7 @@ def sheets_of(studio: Studio, ana: Desktop) -> None:
         wait_until(lambda: sheets.person.member is not None)
         settle()
         assert sheets.person.member is not None
-        sheets.person.removal.begin(group, sheets.person.member)
+        sheets.person.removal.begin(group.id, sheets.person.member.person)
 
     def invite() -> None:
         sheets.open_invite()

@@ -80,20 +80,54 @@ def test_roles_are_changed(make_desktop: MakeDesktop, qtbot: QtBot) -> None:
 
 
 def test_a_person_is_removed_after_a_preview(make_desktop: MakeDesktop, qtbot: QtBot) -> None:
-    ana, _ben = pair_up(make_desktop, qtbot)
+    ana, ben = pair_up(make_desktop, qtbot)
     sheet = open_person(ana, qtbot, "Ben Okafor")
+    qtbot.waitUntil(lambda: "Remove from the group …" in buttons(sheet), timeout=WAIT_MS)
     press(sheet, "Remove from the group …")
-    assert "keeps a copy of the 1 page" in says(sheet)
-    group = ana.window.workspace.group
-    assert group is not None
+    qtbot.waitUntil(lambda: "What Ben Okafor keeps" in says(sheet), timeout=WAIT_MS)
+    assert "1 page is in the group" in says(sheet)
+    assert "From when you are protected" in says(sheet)
     press(sheet, "Remove")
+    qtbot.waitUntil(lambda: "Ben Okafor is out" in says(sheet), timeout=WAIT_MS)
+    assert "keys Ben Okafor does not get" in says(sheet)
+    # Ben's window says what has happened, and by whom; the page stays to be read.
+    standing = ben.window.area.banners
+    qtbot.waitUntil(
+        lambda: "Ana Lima removed you" in standing.text("standing"), timeout=2 * WAIT_MS
+    )
+    page = ben.window.area.page
+    assert page.isReadOnly()
+    assert page.toPlainText() == "for both"
+    press(sheet, "Undo: add again")
+    qtbot.waitUntil(lambda: not standing.text("standing"), timeout=2 * WAIT_MS)
+    qtbot.waitUntil(lambda: not page.isReadOnly(), timeout=WAIT_MS)
 
-    def gone() -> bool:
-        view = ask(ana, qtbot, lambda node: node.group(group.id))
-        return all(member.me for member in view.members if member.present)
 
-    qtbot.waitUntil(gone, timeout=WAIT_MS)
+def test_leaving_and_who_came_and_went(make_desktop: MakeDesktop, qtbot: QtBot) -> None:
+    ana, ben = pair_up(make_desktop, qtbot)
+    # The only admin cannot leave; the sentence says what to do.
+    ana.window.sheets.open_group()
+    sheet = ana.window.sheets.group
+    press(sheet, "Leave the group …")
+    assert "You are its only admin" in says(sheet)
+    press(sheet, "Leave")
+    qtbot.waitUntil(sheet.error.isVisible, timeout=WAIT_MS)
+    assert "admin" in sheet.error.text()
+    sheet.close_sheet()
+    ben.window.sheets.open_group()
+    other = ben.window.sheets.group
+    press(other, "Leave the group …")
+    press(other, "Leave")
+    qtbot.waitUntil(lambda: not other.isVisible(), timeout=WAIT_MS)
+    qtbot.waitUntil(
+        lambda: "You have left" in ben.window.area.banners.text("standing"), timeout=WAIT_MS
+    )
+    assert ben.window.area.page.isReadOnly()
     qtbot.waitUntil(lambda: ana.window.drawer.people.row("Ben Okafor") is None, timeout=WAIT_MS)
+    ana.window.sheets.open_group()
+    press(sheet, "Who came and went")
+    qtbot.waitUntil(lambda: "Ben Okafor left" in says(sheet), timeout=WAIT_MS)
+    assert "Ana Lima added Ben Okafor as writer" in says(sheet)
 
 
 def test_what_is_refused_is_kept(make_desktop: MakeDesktop, qtbot: QtBot) -> None:
