@@ -219,7 +219,7 @@ class DocumentRegistry:
                 kind=KIND,
                 body=encode_body(update),
                 epoch=epoch.id,
-                secret=epoch.secret,
+                seal=group.bodies.seal,
                 previous=group.heads(),
             )
             store.documents.append_tail(identity, update)
@@ -272,7 +272,7 @@ class DocumentRegistry:
             kind=KIND,
             body=body,
             epoch=epoch.id,
-            secret=epoch.secret,
+            seal=group.bodies.seal,
             previous=group.heads(),
             prune=True,
         )

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Container, Iterable
 from dataclasses import dataclass
+from functools import partial
 
 from lutra.errors import BugError, NotFoundError
 from lutra.groups.contents import Profile, Role
+from lutra.groups.data_keys import BodyCipher
 from lutra.groups.directory import ChainDirectory
 from lutra.groups.errors import NotAMemberError, ReadOnlyGroupError
 from lutra.groups.group import Group
@@ -32,6 +34,7 @@ class _Signer:
 
     logs: LogKeeper
     group: bytes
+    cipher: BodyCipher
 
     def sign_control(
         self,
@@ -48,7 +51,7 @@ class _Signer:
             kind=kind,
             body=body,
             epoch=epoch,
-            secret=secret,
+            seal=None if secret is None else partial(self.cipher.seal, secret),
             previous=previous,
         )
 
@@ -129,7 +132,7 @@ class GroupRegistry:
 
     def signer(self, group: bytes) -> ControlSigner:
         """Return what signs this device's control operations of a group."""
-        return _Signer(self._logs, group)
+        return _Signer(self._logs, group, self._context.cipher)
 
     # Beginning
 

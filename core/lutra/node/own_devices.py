@@ -89,7 +89,7 @@ class OwnDevices:
             kind=KIND,
             body=content,
             epoch=epoch.id,
-            secret=epoch.secret,
+            seal=replica.bodies.seal,
             previous=replica.heads(),
             prune=self._logs.head(group, key) is not None,
         )
@@ -131,7 +131,8 @@ class OwnDevices:
         ]
 
     def _secrets(self, row: GroupRow, *, only_unlinked: bool) -> dict[bytes, bytes]:
-        if only_unlinked and row.profile == Profile.ARCHIVE:
+        # The secrets of sealed groups open names only, which are told anew.
+        if row.profile == Profile.SEALED or (only_unlinked and row.profile == Profile.ARCHIVE):
             return {}
         return self._groups.get(row.id).secrets
 
