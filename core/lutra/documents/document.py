@@ -356,6 +356,16 @@ class Document:
         self._taken = end
         return update
 
+    def holds(self, update: bytes) -> bool:
+        """Tell whether all edits of an update are here already, whoever made them.
+
+        Raises:
+            DamagedUpdateError: the update cannot be read.
+        """
+        self._commit()
+        self._note_own()
+        return all(block.end <= self._known.get(block.peer, 0) for block in read_ranges(update))
+
     @property
     def own_counters(self) -> dict[int, int]:
         """Own peer ids (all editing places of this device) → number of edits."""

@@ -20,6 +20,7 @@ from loro import LoroDoc, VersionVector
 from lutra.documents import crdt
 from lutra.documents.errors import DocumentStateError
 from lutra.documents.peers import SLOT_BITS, peer_prefix
+from lutra.documents.updates import MAX_COUNTER
 
 _BLANK: Final = "\ufffd"
 _OPEN_MARKS: Final = frozenset((*crdt.INCLUSIVE_MARKS, *crdt.BLOCK_ATTRIBUTES, "code"))
@@ -29,15 +30,23 @@ _Json = dict[str, Any]
 
 
 def state_of(
-    full_update: bytes, document_id: bytes, devices: Iterable[bytes], *, timeless: bool = True
+    full_update: bytes,
+    document_id: bytes,
+    devices: Iterable[bytes],
+    *,
+    timeless: bool = True,
+    max_edits: int = MAX_COUNTER,
 ) -> list[tuple[bytes, bytes]]:
     """Return a document's state as (device, update) pairs that build on nothing else.
+
+    Taken in in this order they have no gaps.
 
     Args:
         full_update: everybody's edits, see `Document.full_update`.
         document_id: the document.
         devices: those whose edits to return; edits of others are left out.
         timeless: leave out when the edits were made.
+        max_edits: an update holds no more of each peer id; the rest of it follows in another one.
 
     Raises:
         DocumentStateError: Loro cannot read what it wrote.
@@ -50,10 +59,13 @@ def state_of(
         parts: list[tuple[bytes, bytes]] = []
         for device in devices:
             prefix = peer_prefix(device, document_id)
-            ranges = {
-                peer: (0, end) for peer, end in counters.items() if peer >> SLOT_BITS == prefix
-            }
-            if ranges:
+            own = {peer: end for peer, end in counters.items() if peer >> SLOT_BITS == prefix}
+            for start in range(0, max(own.values(), default=0), max_edits):
+                ranges = {
+                    peer: (start, min(end, start + max_edits))
+                    for peer, end in own.items()
+                    if end > start
+                }
                 parts.append((device, crdt.export_ranges(blanked, ranges)))
     except BaseException as error:
         if not crdt.is_loro_failure(error):

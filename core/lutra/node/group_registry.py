@@ -243,6 +243,12 @@ class GroupRegistry:
         """Write a group to the store after a change through its own methods."""
         self._save(self.get(group))
 
+    def save_used_keys(self) -> None:
+        """Write back the groups whose message keys were used, before anything is sent or shown."""
+        for replica in self._groups.values():
+            if replica.unsaved:
+                self._context.store.groups.set_state(replica.id, replica.private_state())
+
     # Inside
 
     def _attend(self, replica: Group) -> None:
