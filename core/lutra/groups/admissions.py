@@ -19,30 +19,37 @@ def unshared_epochs(control: ControlState) -> frozenset[bytes]:
     `archive`: none. `join-on`: all that do not follow the last admission. `sealed`: all but the
     head, since keys are gone once it moves.
     """
-    since = shared_since(control)
+    head = control.head()
+    if head is None or control.profile is not Profile.SEALED:
+        return epochs_before_admission(control)
+    return frozenset(node.id for node in control.tree if node is not head)
+
+
+def epochs_before_admission(control: ControlState) -> frozenset[bytes]:
+    """Return the epochs whose data secret somebody may lack: those that do not follow the last
+    admission, in `archive` none.
+    """
+    since = last_admission(control)
     if since is None:
         return frozenset()
     shared = {since.id}
-    if control.profile is not Profile.SEALED:
-        frontier = [since]
-        while frontier:
-            children = control.tree.children(frontier.pop())
-            shared.update(child.id for child in children)
-            frontier += children
+    frontier = [since]
+    while frontier:
+        children = control.tree.children(frontier.pop())
+        shared.update(child.id for child in children)
+        frontier += children
     return frozenset(node.id for node in control.tree if node.id not in shared)
 
 
-def shared_since(control: ControlState) -> EpochNode | None:
-    """Return the epoch from which on everybody reads; None in `archive`, where all do.
+def last_admission(control: ControlState) -> EpochNode | None:
+    """Return the epoch from which on everybody holds the secrets; None in `archive`: all do.
 
-    A person has read on since its first device came in that is still there: devices of a person
-    hand each other their keys, which is of no use for the keys of `sealed`.
+    A person has held them since its first device came in that is still there: devices of a person
+    hand each other what they have.
     """
     head = control.head()
     if head is None or control.profile is Profile.ARCHIVE:
         return None
-    if control.profile is Profile.SEALED:
-        return head
     owner = control.auth().owner
     waiting = set(head.roster)
     entries: dict[bytes, EpochNode] = {}
@@ -67,7 +74,7 @@ def state_rank(
     Whoever let the last newcomer in comes first, then writers who can be reached by a hash that
     nobody chooses.
     """
-    since, head, auth = shared_since(control), control.head(), control.auth()
+    since, head, auth = last_admission(control), control.head(), control.auth()
     if since is None or head is None:
         return None
     able = [

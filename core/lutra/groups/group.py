@@ -11,6 +11,7 @@ from collections.abc import Container, Iterable, Mapping, Sequence
 from lutra.crypto.hashing import equal_constant_time
 from lutra.errors import BugError, RemoteError
 from lutra.groups.acknowledging import AckTimer
+from lutra.groups.admissions import epochs_before_admission
 from lutra.groups.bodies import Bodies
 from lutra.groups.cards import Card, Settings, encode_names
 from lutra.groups.contents import (
@@ -228,8 +229,15 @@ class Group:
         return frozenset(device for device, owner in devices.items() if owner == person)
 
     def has_card(self, name: str, device_name: str) -> bool:
-        """Tell whether this device's own card says so already."""
-        return self._names.card(self._device) == Card(name, device_name)
+        """Tell whether this device's own card says so already, and everybody can read it."""
+        return self._names.card(self._device) == Card(
+            name, device_name
+        ) and self._names.card_epoch(self._device) not in epochs_before_admission(self.control)
+
+    def is_name_hidden(self) -> bool:
+        """Tell whether newcomers cannot read the group's name: somebody has to say it again."""
+        settings = self.control.authorisation.settings(self.control.everything)
+        return self._names.name_epoch(settings) in epochs_before_admission(self.control)
 
     def require_membership(self) -> None:
         """Raise `NotAMemberError` unless this device is in the group."""

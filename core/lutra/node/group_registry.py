@@ -279,6 +279,12 @@ class GroupRegistry:
             and not replica.has_card(*names)
         ):
             replica.publish_card(self.signer(replica.id), *names)
+        if (
+            self._can_speak(replica)
+            and replica.role_of(self._context.device) is Role.ADMIN
+            and replica.is_name_hidden()
+        ):
+            replica.rename(self.signer(replica.id), replica.name)
 
     def _can_speak(self, replica: Group) -> bool:
         return replica.is_member(self._context.device) and not self._is_mute(replica.id)
