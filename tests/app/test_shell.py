@@ -21,8 +21,10 @@ def page(number: int, title: str = "", group: bytes = b"g") -> DocumentView:
 
 
 def group(name: str, identity: bytes = b"g") -> GroupView:
-    me = MemberView(b"m" * 32, "Ana", "laptop", present=True, me=True, online=True)
-    return GroupView(identity, name, 0, True, (me,), 0, ready=True)
+    me = MemberView(
+        b"m" * 32, "Ana", "laptop", present=True, me=True, online=True, person=b"p", role="admin"
+    )
+    return GroupView(identity, name, 0, True, (me,), 0, ready=True, role="admin", profile="archive")
 
 
 @pytest.fixture

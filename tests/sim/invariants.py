@@ -1,20 +1,36 @@
-"""What must hold in every simulated life of a group."""
+"""What must hold in every simulated life of a group: GROUPS §3, by number."""
 
 from __future__ import annotations
 
 import random
-from collections.abc import Callable, Iterable, Mapping
-from contextlib import suppress
+from collections import Counter
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from lutra.errors import RemoteError
 from lutra.groups.authorisation import Auth
-from lutra.groups.contents import Role
+from lutra.groups.contents import Profile, Role
 from lutra.groups.control_state import ControlState
 from lutra.groups.epochs import EpochNode
+from lutra.groups.group import Group
 from lutra.groups.keys import Reception
 from lutra.operation import Operation
 from sim.device import Device, directory
+
+INVARIANTS = {
+    1: "who is in, the head and validity depend on the set of operations, not on their order",
+    2: "connected and quiet, all stand on one head, can enter it, and its roster is who is in",
+    3: "every send passes the gate in its sender's view",
+    4: "nobody removed in the sender's view gets the key, given all later links",
+    5: "members read and accept all texts of those who are still in, and all the same ones",
+    6: "what honest devices make is never invalid",
+    7: "groups with members have an admin",
+    8: "a withheld chain of one person displaces no branch of two honest ones",
+    9: "sends never wait for others, and answers to a flood are bounded",
+    10: "a crash at any point equals no crash",
+    11: "one epoch, one data secret",
+    # 12, "sealed: no parent state after a child is processed", belongs to the sealed profile.
+}
 
 
 class Violation(AssertionError):
@@ -26,21 +42,230 @@ class Send:
     """Something was encrypted.
 
     Attributes:
-        author: the sending device.
-        epoch: under which key.
+        text: the operation.
         removed: devices the sender knew to be out although they had been in.
         removals: ids of the removals it knew to be live.
     """
 
-    author: bytes
-    epoch: bytes
+    text: Operation
     removed: frozenset[bytes]
     removals: frozenset[bytes]
 
+    @property
+    def author(self) -> bytes:
+        return self.text.author
 
-def require(condition: object, message: str) -> None:
-    if not condition:
-        raise Violation(message)
+    @property
+    def epoch(self) -> bytes:
+        return self.text.header.extensions.epoch or b""
+
+
+class Judge:
+    """Checks invariants and counts how often each was put to the test.
+
+    Attributes:
+        checked: invariant → how often it was checked on something that could have failed.
+    """
+
+    def __init__(self) -> None:
+        self.checked: Counter[int] = Counter()
+        self._secrets: dict[bytes, bytes] = {}
+
+    def require(self, number: int, condition: object, message: str) -> None:
+        self.checked[number] += 1
+        if not condition:
+            raise Violation(f"invariant {number} ({INVARIANTS[number]}): {message}")
+
+    # During life
+
+    def receptions(
+        self,
+        receiver: Device,
+        operations: Mapping[bytes, Operation],
+        results: Iterable[Reception],
+        is_honest: Callable[[bytes], bool],
+    ) -> None:
+        bad = {Reception.REFUSED, Reception.FOREIGN}
+        suspicious = bool(bad.intersection(results))
+        control = receiver.group.control
+        for operation in operations.values():
+            if not is_honest(operation.author) or control.history.missing(operation):
+                continue
+            if suspicious:
+                is_taken = operation.id in control.history and operation.id not in receiver.refused
+                self.require(6, is_taken, f"{receiver} refuses an honest {operation.kind}")
+            if operation.kind == "group.commit":
+                node = control.chooser.vote_of(operation.author, 1 << _index(receiver, operation))
+                self.require(6, node is not None, f"{receiver} finds an honest commit invalid")
+
+    def secrets(self, device: Device) -> None:
+        for epoch, secret in device.group.secrets.items():
+            held = self._secrets.setdefault(epoch, secret)
+            if held is not secret:
+                self.require(11, held == secret, "an epoch has two secrets")
+
+    def admin(self, device: Device) -> None:
+        roles = auth_of(device).roles
+        self.require(7, not roles or Role.ADMIN in roles.values(), "a group has no admin")
+
+    def send(self, device: Device, text: Operation) -> Send:
+        """Recompute the gate from the rules."""
+        control, auth = device.group.control, auth_of(device)
+        node = control.tree.get(text.header.extensions.epoch or b"")
+        assert node is not None
+        self.require(3, set(node.roster) <= auth.leaves, "a device sends to somebody removed")
+        aware = auth.removals | node.known == node.known
+        self.require(3, aware, "a device sends under a key made unaware of a removal")
+        once = {item for other in control.tree for item in other.roster}
+        live = auth.removals
+        ids = [control.history.id(place) for place in range(live.bit_length()) if live >> place & 1]
+        return Send(text, frozenset(once - auth.leaves), frozenset(ids))
+
+    def not_blocked(self, device: Device) -> None:
+        """After reconciling once, sending needs nothing from outside."""
+        group = device.group
+        head = group.control.head()
+        if head is None or device.id not in auth_of(device).leaves or device.id not in head.roster:
+            return
+        stale = device.id in group.control.unserved(head)
+        if not stale and group._keyring.group(head.id) is not None:
+            self.require(9, group.current_epoch() is not None, f"{device} cannot send")
+
+    def answers(self, device: Device, flooded: int, epochs: int, made: Sequence[Operation]) -> None:
+        """An honest device answers a flood by a bounded number of operations.
+
+        Args:
+            device: who answers.
+            flooded: how many operations the flood had.
+            epochs: how many epochs it began, each of which may be complained about once.
+            made: the answers.
+        """
+        bound = 4 + 2 * epochs
+        self.require(9, len(made) <= bound, f"{device} answers {flooded} by {len(made)} operations")
+
+    def same(self, now: dict[str, object], before: dict[str, object], after: str) -> None:
+        """A device is what it would be without a crash."""
+        changed = [name for name in before if now[name] != before[name]]
+        self.require(10, not changed, f"{after}, a device differs in {', '.join(changed)}")
+
+    def revealed(
+        self, device: Device, branch: EpochNode, supporters: frozenset[bytes], attacker: bytes
+    ) -> None:
+        """What an attacker had withheld was received: a branch of two honest persons stays."""
+        if len(supporters - {attacker}) < 2:
+            return
+        stays = head_of(device).descends_from(branch)
+        self.require(8, stays, f"{device} was moved off its branch by one person's chain")
+
+    # In the end
+
+    def converged(self, honest: list[Device]) -> None:
+        heads = {head_of(device).id for device in honest}
+        self.require(2, len(heads) == 1, f"connected devices stand on {len(heads)} heads")
+        present = {device.id for device in honest}
+        for device in honest:
+            auth, roster = auth_of(device), set(head_of(device).roster)
+            if not auth.leaves & present:
+                # Nobody honest is left who could change the keys.
+                continue
+            # Whoever is in and has no replica yet offers no key package.
+            self.require(2, roster <= auth.leaves, f"{device} sees somebody too many in the roster")
+            missing = (auth.leaves & present) - roster
+            self.require(2, not missing, f"{device} misses {len(missing)} devices in the roster")
+            if device.id in auth.leaves:
+                can = device.group.current_epoch() is not None
+                self.require(2, can, f"{device} cannot enter the head")
+
+    def order(self, device: Device, rng: random.Random) -> None:
+        control = device.group.control
+        other = ControlState(device.group.id, directory, device.setup.services())
+        waiting = list(device.store.operations.values())
+        rng.shuffle(waiting)
+        refused: set[bytes] = set()
+        halfway = False
+        while waiting:
+            left: list[Operation] = []
+            for operation in waiting:
+                if other.history.missing(operation):
+                    left.append(operation)
+                    continue
+                self.require(1, not other.is_foreign(operation), "order decides what is foreign")
+                try:
+                    other.accept(operation)
+                except RemoteError:
+                    refused.add(operation.id)
+                if not halfway and 2 * len(other.history) > len(control.history):
+                    halfway = True
+                    self._same_then(control, other)
+            self.require(1, len(left) < len(waiting), "an operation lacks what it follows")
+            waiting = left
+        self.require(1, refused == device.refused, "order decides what is refused")
+        one, two = control.auth(), other.auth()
+        self.require(1, one.roles == two.roles, "order decides roles")
+        self.require(1, one.devices == two.devices, "order decides devices")
+        same = {node.id for node in control.tree} == {node.id for node in other.tree}
+        self.require(1, same, "order decides which commits are valid")
+        head = other.head()
+        self.require(
+            1, head is not None and head.id == head_of(device).id, "order decides the head"
+        )
+
+    def _same_then(self, control: ControlState, partial: ControlState) -> None:
+        """What part of the operations says is the same whether or not the others are known."""
+        history = partial.history
+        known = control.history.closure(history.id(place) for place in range(len(history)))
+        assert known is not None
+        one, two = control.auth(known), partial.auth()
+        same = (one.roles, one.devices) == (two.roles, two.devices)
+        self.require(1, same, "what is known besides decides who was in")
+        head, then = partial.head(), control.head(known)
+        is_same = head is not None and then is not None and head.id == then.id
+        self.require(1, is_same, "what is known besides decides a former head")
+
+    def coalitions(self, honest: list[Device], everybody: list[Device], sends: list[Send]) -> None:
+        """The removed, all together and with all later links, read nothing gated."""
+        control = honest[0].group.control
+        final = auth_of(honest[0])
+        by_id = {device.id: device for device in everybody}
+        for item in sends:
+            known = control.history.closure(item.removals)
+            assert known is not None
+            readmitted = {
+                device
+                for node in control.tree
+                if not known & ~node.known
+                for device in item.removed & node.roster.keys()
+            }
+            # A removal that was itself undone later protects nobody any more.
+            lives = all(
+                final.removals >> control.history.index(removal) & 1 for removal in item.removals
+            )
+            if not lives:
+                continue
+            for device in (item.removed - readmitted - final.leaves) & by_id.keys():
+                opened = by_id[device].read(item.text)
+                self.require(4, opened is None, f"{by_id[device]} reads though removed")
+
+    def texts(self, honest: list[Device], sends: list[Send]) -> None:
+        """What members hold in the end; see invariant 5."""
+        auth = auth_of(honest[0])
+        readers = [device for device in honest if device.id in auth.leaves]
+        writers = {device.id for device in honest if device.id in auth.leaves}
+        for send in sends:
+            text = send.text
+            accepting = [item for item in readers if text.id in item.store.applied]
+            if text.author in writers and not _is_cut(honest[0], text):
+                for device in readers:
+                    self.require(5, device in accepting, f"{device} refuses a member's text")
+            unsure = [device for device in readers if not device.mute]
+            agree = {device in accepting for device in unsure}
+            if not any(device.mute for device in accepting):
+                self.require(5, len(agree) < 2, "some accepted a text that others refuse")
+            if readers and readers[0].group.profile is Profile.ARCHIVE:
+                for device in accepting:
+                    if text.author in writers:
+                        readable = device.read(text) is not None
+                        self.require(5, readable, f"{device} cannot read what a member wrote")
 
 
 def head_of(device: Device) -> EpochNode:
@@ -53,175 +278,44 @@ def auth_of(device: Device) -> Auth:
     return device.group.control.auth()
 
 
-def is_settled(device: Device) -> bool:
+def is_settled(device: Device, present: set[bytes]) -> bool:
     """A device is out for good, or can write under a head with the right roster."""
     if device.group.control.head() is None or device.id not in auth_of(device).leaves:
         return True
-    epoch = device.group.current_epoch()
-    return epoch is not None and head_of(device).roster.keys() == auth_of(device).leaves
+    epoch, roster = device.group.current_epoch(), set(head_of(device).roster)
+    leaves = auth_of(device).leaves
+    return epoch is not None and roster <= leaves and leaves & present <= roster
 
 
-def check_receptions(
-    receiver: Device,
-    operations: Mapping[bytes, Operation],
-    results: Iterable[Reception],
-    is_honest: Callable[[bytes], bool],
-) -> None:
-    """Invariant 6: what honest devices make is never invalid."""
-    bad = {Reception.REFUSED, Reception.FOREIGN}
-    if not bad.intersection(results):
-        return
-    control = receiver.group.control
-    for operation in operations.values():
-        if not is_honest(operation.author) or control.history.missing(operation):
-            continue
-        if operation.id not in control.history:
-            raise Violation(f"{receiver} refuses {operation.kind} of an honest device")
-        if operation.kind == "group.commit":
-            begun = {node.index for node in control.tree}
-            require(
-                control.history.index(operation.id) in begun,
-                f"{receiver} finds an honest commit invalid",
-            )
+def view(group: Group) -> dict[str, object]:
+    """What a restart must bring back.
 
-
-def check_one_secret(device: Device, secrets: dict[bytes, bytes]) -> None:
-    """Invariant 11: one epoch, one data secret."""
-    for epoch, secret in device.group.secrets.items():
-        require(secrets.setdefault(epoch, secret) == secret, "one epoch has two secrets")
-
-
-def check_admin(device: Device) -> None:
-    """Invariant 7: groups with members have an admin."""
-    roles = auth_of(device).roles
-    require(not roles or Role.ADMIN in roles.values(), "a group has no admin")
-
-
-def check_not_blocked(device: Device) -> None:
-    """Invariant 9: after reconciling once, sending needs nothing from outside."""
-    if device.group.control.head() is None or device.id not in auth_of(device).leaves:
-        return
-    head = head_of(device)
-    able = device.group.secret(head.id) is not None and device.id in head.roster
-    stale = device.id in device.group.control.unserved(head)
-    if able and not stale and device.group._keyring.group(head.id) is not None:
-        require(device.group.current_epoch() is not None, f"{device} cannot send")
-
-
-def send(device: Device) -> Send | None:
-    """Send if the gate is open; invariant 3 is recomputed from the rules."""
-    epoch = device.group.current_epoch()
-    if epoch is None:
-        return None
-    control, auth = device.group.control, auth_of(device)
-    node = control.tree.get(epoch.id)
-    assert node is not None
-    require(set(node.roster) <= auth.leaves, "a device sends to somebody removed")
-    require(auth.removals | node.known == node.known, "a device sends unaware of a removal")
-    once = {item for other in control.tree for item in other.roster}
-    ids = {
-        operation_id
-        for operation_id in device.store.operations
-        if auth.removals >> control.history.index(operation_id) & 1
-    }
-    return Send(device.id, epoch.id, frozenset(once - auth.leaves), frozenset(ids))
-
-
-def view(device: Device) -> tuple[object, ...]:
-    """What a restart must bring back."""
-    group = device.group
+    Which keys of former epochs somebody who is out still got depends on when it heard of it.
+    """
     head = group.control.head()
-    return (
-        None if head is None else head.id,
-        group.heads(),
-        group.current_epoch(),
-        group.secrets,
-        group.roles(),
-    )
+    keyring, is_in = group._keyring, group._device in group.control.auth().leaves
+    return {
+        "head": None if head is None else head.id,
+        "heads": group.heads(),
+        "epoch": group.current_epoch(),
+        "roles": group.roles(),
+        "renewal": keyring.renewal,
+        "secrets": group.secrets if is_in else None,
+        "held": sorted(keyring.left) if is_in else None,
+        "failed": sorted(keyring.failed) if is_in else None,
+    }
 
 
-def check_restart(device: Device, before: tuple[object, ...]) -> None:
-    """Invariant 10: a crash at any point equals no crash."""
-    require(view(device) == before, f"{device} is another one after a restart")
+def _index(receiver: Device, operation: Operation) -> int:
+    return receiver.group.control.history.index(operation.id)
 
 
-def check_converged(devices: list[Device]) -> None:
-    """Invariant 2: one head, enterable, and its roster is what is authorised."""
-    heads = {head_of(device).id for device in devices}
-    require(len(heads) == 1, f"connected devices stand on {len(heads)} heads")
-    for device in devices:
-        if device.id in auth_of(device).leaves:
-            require(device.group.current_epoch() is not None, f"{device} cannot enter the head")
-            require(
-                head_of(device).roster.keys() == auth_of(device).leaves,
-                f"{device} sees a wrong roster",
-            )
-
-
-def check_order(device: Device, rng: random.Random) -> None:
-    """Invariant 1: another order of arrival gives the same."""
+def _is_cut(device: Device, text: Operation) -> bool:
+    """Tell whether a live removal of its author's person was not known to a text."""
     control = device.group.control
-    other = ControlState(device.group.id, directory, device.setup.services())
-    waiting = list(device.store.operations.values())
-    rng.shuffle(waiting)
-    while waiting:
-        left: list[Operation] = []
-        for operation in waiting:
-            if other.history.missing(operation):
-                left.append(operation)
-                continue
-            require(not other.is_foreign(operation), "order decides who is in")
-            with suppress(RemoteError):
-                other.accept(operation)
-        require(len(left) < len(waiting), "an operation lacks what it follows")
-        waiting = left
-    one, two = control.auth(), other.auth()
-    require(one.roles == two.roles, "order decides roles")
-    require(one.devices == two.devices, "order decides devices")
-    require({node.id for node in control.tree} == {node.id for node in other.tree}, "validity")
-    head, same = control.head(), other.head()
-    assert head is not None
-    assert same is not None
-    require(head.id == same.id, "order decides the head")
-
-
-def check_coalitions(honest: list[Device], everybody: list[Device], sends: list[Send]) -> None:
-    """Invariant 4: the removed, all together and with all later links, read nothing gated."""
-    reference = next(iter(honest))
-    control = reference.group.control
-    final = auth_of(reference)
-    held = {device.id: set(device.group.secrets) for device in everybody}
-    for item in sends:
-        known = control.history.closure(item.removals)
-        assert known is not None
-        readmitted = {
-            device
-            for node in control.tree
-            if not known & ~node.known
-            for device in item.removed & node.roster.keys()
-        }
-        # A removal that was itself undone later protects nobody any more.
-        lives = not known or all(
-            final.removals >> control.history.index(removal) & 1 for removal in item.removals
-        )
-        if not lives:
-            continue
-        for device in item.removed - readmitted - final.leaves:
-            require(
-                item.epoch not in held.get(device, ()),
-                "a removed device reads what was written by one who knew",
-            )
-
-
-def check_archive(honest: list[Device], sends: list[Send]) -> None:
-    """Invariant 5: every member reads everything by those who are still in."""
-    for device in honest:
-        auth = auth_of(device)
-        if device.id not in auth.leaves:
-            continue
-        for item in sends:
-            if item.author in auth.leaves:
-                require(
-                    device.group.secret(item.epoch) is not None,
-                    f"{device} cannot read what a member wrote",
-                )
+    known = control.history.closure(text.header.extensions.previous)
+    person = auth_of(device).devices.get(text.author)
+    if known is None or person is None:
+        return True
+    removals = control.authorisation.removals_of(person, control.everything)
+    return any(not known >> index & 1 and content is not None for index, content in removals)

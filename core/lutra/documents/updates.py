@@ -10,9 +10,8 @@ could not read back from its own snapshot (seen with fuzzed updates that named u
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
 from operator import attrgetter
-from typing import Final
+from typing import Final, NamedTuple
 
 from lutra.documents.crdt import BODY, FIELDS, META, TITLE
 from lutra.documents.errors import CounterGapError, DamagedUpdateError, ForeignPeerError
@@ -37,8 +36,7 @@ _KINDS: Final = {
 _PLAIN_TYPING: Final = (b"\x01\x04\x01\x02\x00\x00", b"\x04" + BODY.encode())
 
 
-@dataclass(frozen=True, slots=True)
-class BlockRange:
+class BlockRange(NamedTuple):
     """The edits one block of an update claims to hold.
 
     Attributes:

@@ -124,7 +124,8 @@ class Authorisation:
         self._relevant = 0
         self._kills: dict[tuple[int, int], bool] = {}
         self._judged: dict[int, Auth] = {}
-        self._devices: dict[frozenset[bytes], Devices] = {}
+        self._evidential = 0
+        self._devices: dict[int, Devices] = {}
 
     def note(self, index: int, device: bytes, seq_num: int) -> None:
         """Note who wrote the operation at ``index``, so that forks of a log are seen."""
@@ -161,6 +162,21 @@ class Authorisation:
     def persons(self) -> frozenset[bytes]:
         """Return every person that was ever added."""
         return frozenset(item.person for item in self._actions if item.is_add and item.person)
+
+    def removal_at(self, index: int) -> RemovePerson | None:
+        """Return what the removal at ``index`` says; None where none, or none permitted, is."""
+        contents = (item.content for item in self._actions if item.index == index)
+        content = next(contents, None)
+        return content if isinstance(content, RemovePerson) else None
+
+    def live_removals(self, known: int) -> list[tuple[int, RemovePerson]]:
+        """Return the live removals of persons within ``known``: (index, content)."""
+        live = self.judge(known).removals
+        return [
+            (item.index, item.content)
+            for item in self._actions
+            if live >> item.index & 1 and isinstance(item.content, RemovePerson)
+        ]
 
     def removals_of(self, person: bytes, known: int) -> list[tuple[int, RemovePerson | None]]:
         """Return live removals of a person within ``known``: (index, content; None for leaving)."""
@@ -199,7 +215,7 @@ class Authorisation:
         person = auth.devices.get(device)
         if person is None or not _is_permitted(auth, person, content):
             return False
-        standing = self._standing(past).get(person)
+        standing = self._standing(past, self._live(past, self._devices_of(past))).get(person)
         grounds = () if standing is None else (standing.adds, standing.ranks)
         self._keep(_action(index, device, person, content, auth=auth, grounds=grounds))
         return True
@@ -208,6 +224,7 @@ class Authorisation:
         past = self._history.past(index)
         before = self._devices_of(past)
         self._evidence.append((index, content.evidence))
+        self._evidential |= 1 << index
         self._relevant |= 1 << index
         after = self._devices_of(past | 1 << index)
         author = after.owner.get(device)
@@ -254,19 +271,26 @@ class Authorisation:
     # Judging
 
     def _devices_of(self, known: int) -> Devices:
-        evidence = frozenset(
-            item for index, items in self._evidence if known >> index & 1 for item in items
-        )
-        devices = self._devices.get(evidence)
+        known &= self._evidential
+        devices = self._devices.get(known)
         if devices is None:
-            devices = self._devices[evidence] = self._directory(evidence)
+            devices = self._directory(
+                frozenset(
+                    item for index, items in self._evidence if known >> index & 1 for item in items
+                )
+            )
+            if len(self._devices) >= _MAX_CACHED:
+                self._devices.clear()
+            self._devices[known] = devices
         return devices
 
     def _judge(self, known: int) -> Auth:
-        roles = {person: item.role for person, item in self._standing(known).items()}
-        if roles and Role.ADMIN not in roles.values():
-            roles[self._eldest(known)] = Role.ADMIN
         directory = self._devices_of(known)
+        live = self._live(known, directory)
+        standing = self._standing(known, live)
+        roles = {person: item.role for person, item in standing.items()}
+        if roles and Role.ADMIN not in roles.values():
+            roles[self._eldest(standing)] = Role.ADMIN
         forked = {device for device, pair in self._forks if known & pair == pair}
         devices = {
             device: person
@@ -276,11 +300,10 @@ class Authorisation:
         leaves = frozenset(
             device for device, person in devices.items() if roles[person] > Role.KEEPER
         )
-        live = self._live(known, directory)
         bits = sum(1 << item.index for item in live)
         return Auth(roles, devices, leaves, bits, directory.owner)
 
-    def _eldest(self, known: int) -> bytes:
+    def _eldest(self, members: Mapping[bytes, _Standing]) -> bytes:
         """Return who becomes admin where none is left: the member added first, if no keeper."""
 
         def age(entry: tuple[bytes, _Standing]) -> tuple[bool, int, bytes]:
@@ -288,11 +311,10 @@ class Authorisation:
             depth = min(self._history.past(add.index).bit_count() for add in standing.adds)
             return standing.role is Role.KEEPER, depth, person
 
-        return min(self._standing(known).items(), key=age)[0]
+        return min(members.items(), key=age)[0]
 
-    def _standing(self, known: int) -> dict[bytes, _Standing]:
-        """Return each member's grants that count."""
-        live = self._live(known, self._devices_of(known))
+    def _standing(self, known: int, live: list[_Action]) -> dict[bytes, _Standing]:
+        """Return each member's grants that count where exactly the removals ``live`` do."""
         grants: dict[bytes, list[_Action]] = {}
         for item in self._actions:
             if not known >> item.index & 1 or item.person is None or item.role is None:

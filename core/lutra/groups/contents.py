@@ -19,6 +19,7 @@ PERSON = "group.person"
 OFFER = "group.offer"
 ADD = "group.add"
 REMOVE = "group.remove"
+CUT = "group.cut"
 ROLE = "group.role"
 LEAVE = "group.leave"
 SETTINGS = "group.settings"
@@ -127,6 +128,19 @@ class RemovePerson:
 
 
 @dataclass(frozen=True, slots=True)
+class ExtendCuts:
+    """Extends the cuts of a removal that its author did not know when it accepted more.
+
+    Attributes:
+        removal: id of the operation that removed the person.
+        cuts: what is accepted besides.
+    """
+
+    removal: bytes
+    cuts: tuple[Cut, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class SetRole:
     """Changes a member's role."""
 
@@ -203,6 +217,7 @@ Content = (
     | Offers
     | AddPerson
     | RemovePerson
+    | ExtendCuts
     | SetRole
     | Leave
     | Sealed
@@ -224,8 +239,8 @@ def encode_content(content: Content) -> bytes:
             return encode([[_offer_fields(offer) for offer in offers]])
         case AddPerson(person, role) | SetRole(person, role):
             return encode([person, int(role)])
-        case RemovePerson(person, cuts):
-            return encode([person, [[cut.device, cut.log, cut.seq_num] for cut in cuts]])
+        case RemovePerson(target, cuts) | ExtendCuts(target, cuts):
+            return encode([target, [[cut.device, cut.log, cut.seq_num] for cut in cuts]])
         case Leave():
             return encode([])
         case Sealed(ciphertext):
@@ -388,6 +403,7 @@ _READERS: dict[str, tuple[int, Callable[[list[Any]], Content]]] = {
     OFFER: (1, lambda fields: Offers(_items(fields[0], MAX_OFFERS, _offer))),
     ADD: (2, lambda fields: AddPerson(_id(fields[0]), _role(fields[1]))),
     REMOVE: (2, lambda fields: RemovePerson(_id(fields[0]), _items(fields[1], MAX_CUTS, _cut))),
+    CUT: (2, lambda fields: ExtendCuts(_id(fields[0]), _items(fields[1], MAX_CUTS, _cut))),
     ROLE: (2, lambda fields: SetRole(_id(fields[0]), _role(fields[1]))),
     LEAVE: (0, lambda fields: Leave()),
     COMMIT: (6, _read_commit),

@@ -22,6 +22,7 @@ from lutra.groups.contents import (
     Content,
     Create,
     EpochCommit,
+    ExtendCuts,
     KeyLink,
     Leave,
     Offer,
@@ -36,6 +37,7 @@ from lutra.groups.contents import (
     Stale,
     decode_content,
 )
+from lutra.groups.cuts import CutBook
 from lutra.groups.epochs import EpochNode, EpochTree
 from lutra.groups.errors import ControlError
 from lutra.groups.head import HeadChooser
@@ -83,6 +85,7 @@ class ControlState:
         self.offers = OfferBook()
         self.stale = StaleBook()
         self.links = LinkGraph()
+        self.cuts = CutBook()
         self.profile = Profile.ARCHIVE
         self.discovery_secret: bytes | None = None
         self._services = services
@@ -155,6 +158,8 @@ class ControlState:
                 self.authorisation.record(index, author, content)
             case AddPerson() | RemovePerson() | SetRole() | Leave():
                 self._act(index, author, content)
+            case ExtendCuts():
+                self._extend(author, past, content)
             case Sealed():
                 if operation.kind == SETTINGS:
                     self._act(index, author, content)
@@ -184,6 +189,16 @@ class ControlState:
     ) -> None:
         if not self.authorisation.record(index, author, content):
             raise ControlError("A member did something it has no right to.")
+
+    def _extend(self, author: bytes, past: int, content: ExtendCuts) -> None:
+        role = self.auth(past).role_of(author)
+        if role is None or role < Role.WRITER:
+            raise ControlError("A member vouches for texts but may not write any.")
+        known = content.removal in self.history
+        index = self.history.index(content.removal) if known else 0
+        if not past >> index & 1 or self.authorisation.removal_at(index) is None:
+            raise ControlError("A member vouches for texts of somebody who was not removed.")
+        self.cuts.extend(index, content.cuts)
 
     def _create(self, operation: Operation, index: int, content: Create) -> EpochNode:
         if index != 0:

@@ -7,15 +7,18 @@ it does not matter who brought it into the group.
 from __future__ import annotations
 
 from collections.abc import Iterable
-from contextlib import suppress
 from typing import Any, cast
 
 from lutra.codec import decode, encode
 from lutra.errors import RemoteError
 from lutra.groups.authorisation import Devices
+from lutra.identity.device_log import read_content
 from lutra.identity.person import Person
 from lutra.identity.resolution import PersonState
 from lutra.operation import Operation, decode_operation
+
+_MAX_OPERATIONS = 16_384
+_MAX_PERSONS = 4_096
 
 
 def evidence_of(operations: Iterable[Operation]) -> tuple[bytes, ...]:
@@ -23,63 +26,74 @@ def evidence_of(operations: Iterable[Operation]) -> tuple[bytes, ...]:
     return tuple(sorted(encode([item.header_bytes, item.body or b""]) for item in operations))
 
 
-def statement(evidence: bytes) -> Operation | None:
-    """Return the operation that a piece of evidence is; None if it is no valid one."""
-    try:
-        return _operation(evidence)
-    except RemoteError:
-        return None
-
-
 class ChainDirectory:
-    """Says which devices belong to whom; a `lutra.groups.authorisation.Directory`.
+    """Reads device chains; a `lutra.groups.authorisation.Directory`.
 
-    What is no valid operation of a device log counts for nothing, for everyone alike. A device
-    that let two persons add it belongs to the one with the lesser id. What was checked once is
-    remembered, since a group asks anew with every statement that arrives.
+    It is asked about ever growing sets of the same evidence, so it remembers what each piece says
+    and what each person's pieces amount to. Groups may share one.
     """
 
     def __init__(self) -> None:
-        self._statements: dict[bytes, Operation | None] = {}
-        self._states: dict[frozenset[bytes], PersonState] = {}
+        self._operations: dict[bytes, Operation | None] = {}
+        self._persons: dict[tuple[bytes, frozenset[bytes]], PersonState] = {}
 
     def __call__(self, evidence: frozenset[bytes]) -> Devices:
-        """Return what a set of evidence says."""
-        chains: dict[bytes, list[Operation]] = {}
-        for item in sorted(evidence):
-            operation = self._statement(item)
+        """Return which devices belong to whom.
+
+        What is no valid operation of a device log counts for nothing, for everyone alike. A device
+        that let two persons add it belongs to the one with the lesser id.
+        """
+        chains: dict[bytes, set[bytes]] = {}
+        for item in evidence:
+            operation = self.statement(item)
             if operation is not None:
-                chains.setdefault(operation.log, []).append(operation)
+                chains.setdefault(operation.log, set()).add(item)
         owner: dict[bytes, bytes] = {}
         revoked: set[bytes] = set()
-        for person in sorted(chains):
-            state = self._state(person, chains[person])
+        for identifier in sorted(chains):
+            state = self._person(identifier, frozenset(chains[identifier]))
             for device in state.devices:
-                if device.recovery or owner.setdefault(device.key, person) != person:
+                if device.recovery or owner.setdefault(device.key, identifier) != identifier:
                     continue
                 if not device.active or device.key in state.equivocating:
                     revoked.add(device.key)
         return Devices(owner, frozenset(revoked))
 
-    def _statement(self, evidence: bytes) -> Operation | None:
-        if evidence not in self._statements:
-            self._statements[evidence] = statement(evidence)
-        return self._statements[evidence]
+    def statement(self, item: bytes) -> Operation | None:
+        """Return the operation that a piece of evidence is; None if it is no valid one."""
+        if item not in self._operations:
+            if len(self._operations) >= _MAX_OPERATIONS:
+                self._operations.clear()
+            self._operations[item] = _statement(item)
+        return self._operations[item]
 
-    def _state(self, person: bytes, operations: list[Operation]) -> PersonState:
-        name = frozenset(operation.id for operation in operations)
-        state = self._states.get(name)
+    def _person(self, identifier: bytes, items: frozenset[bytes]) -> PersonState:
+        key = (identifier, items)
+        state = self._persons.get(key)
         if state is None:
-            chain = Person(person)
-            for operation in operations:
-                # A statement that breaks the form of a device log counts for nothing either.
-                with suppress(RemoteError):
-                    chain.receive(operation)
-            state = self._states[name] = chain.state
+            found = (self.statement(item) for item in sorted(items))
+            state = Person(identifier, (item for item in found if item is not None)).state
+            if len(self._persons) >= _MAX_PERSONS:
+                self._persons.clear()
+            self._persons[key] = state
         return state
 
 
-def _operation(evidence: bytes) -> Operation:
+def devices_by_chains(evidence: frozenset[bytes]) -> Devices:
+    """Return which devices belong to whom, remembering nothing; see `ChainDirectory`."""
+    return ChainDirectory()(evidence)
+
+
+def _statement(evidence: bytes) -> Operation | None:
+    try:
+        operation = _decode(evidence)
+        read_content(operation, operation.log)
+    except RemoteError:
+        return None
+    return operation
+
+
+def _decode(evidence: bytes) -> Operation:
     value = decode(evidence)
     fields = cast("list[Any]", value) if type(value) is list else []
     if len(fields) != 2 or type(fields[0]) is not bytes or type(fields[1]) is not bytes:

@@ -97,9 +97,9 @@ class EpochTree:
         """Return the epochs that follow one."""
         return self._children.get(node.id, [])
 
-    def kids(self) -> dict[bytes, bytes]:
-        """Return epoch → commitment to its data secret."""
-        return {node.id: node.kid for node in self._nodes.values()}
+    def kid(self, epoch: bytes) -> bytes:
+        """Return the commitment to the data secret of a known epoch."""
+        return self._nodes[epoch].kid
 
     def __iter__(self) -> Iterator[EpochNode]:
         return iter(self._nodes.values())

@@ -20,8 +20,10 @@ from lutra.groups.contents import (
     CARD,
     COMMIT,
     CREATE,
+    CUT,
     KEYLINK,
     LEAVE,
+    MAX_CUTS,
     NACK,
     OFFER,
     OK,
@@ -35,6 +37,7 @@ from lutra.groups.contents import (
     Create,
     Cut,
     EpochCommit,
+    ExtendCuts,
     KeyLink,
     Leave,
     Offer,
@@ -51,7 +54,7 @@ from lutra.groups.contents import (
 )
 from lutra.groups.control_state import Accepted, ControlState
 from lutra.groups.data_keys import BodyCipher
-from lutra.groups.data_rules import accepts
+from lutra.groups.data_rules import DataRules
 from lutra.groups.epochs import EpochNode, epoch_id_of
 from lutra.groups.errors import AlreadyMemberError, NotAMemberError
 from lutra.groups.ids import group_id
@@ -88,6 +91,7 @@ class Group:
         self.control = ControlState(group, setup.directory, self._services)
         self._keyring = Keyring(self._services)
         self._names = Names(self._cipher)
+        self._data_rules = DataRules(self.control)
         self._acks = AckTimer()
 
     # Beginning and resuming
@@ -215,6 +219,16 @@ class Group:
         """Tell whether ``device`` is in, by all that is known here."""
         return device in self.control.auth().devices
 
+    def was_removed(self, device: bytes) -> bool:
+        """Tell whether ``device`` is out after it had been in; a newcomer never was in."""
+        auth = self.control.auth()
+        owner = auth.owner.get(device)
+        return (
+            owner is not None
+            and device not in auth.devices
+            and owner in self.control.authorisation.persons()
+        )
+
     def role_of(self, device: bytes) -> Role | None:
         """Return the role in which a device acts, None where it is not in."""
         return self.control.auth().role_of(device)
@@ -253,7 +267,32 @@ class Group:
         self, author: bytes, log: bytes, seq_num: int, *, epoch: bytes, heads: tuple[bytes, ...]
     ) -> bool | None:
         """Tell whether a data operation counts, see `lutra.groups.data_rules`."""
-        return accepts(self.control, author, log, seq_num, epoch=epoch, heads=heads)
+        return self._data_rules.accepts(author, log, seq_num, epoch=epoch, heads=heads)
+
+    def live_removals(self) -> list[tuple[bytes, bytes, dict[tuple[bytes, bytes], int]]]:
+        """Return removals that count: operation id, person, (device, log) → last accepted number.
+
+        Logs of the person's devices that are not named are accepted up to nothing. Where this
+        device holds more, accepted before it knew of the removal, it calls `extend_cuts`. What the
+        person wrote after it was added anew needs no cut: see `is_aware`.
+        """
+        control = self.control
+        return [
+            (
+                control.history.id(index),
+                content.person,
+                dict(control.cuts.known(index, content.cuts)),
+            )
+            for index, content in control.authorisation.live_removals(control.everything)
+        ]
+
+    def is_aware(self, heads: tuple[bytes, ...], operation_id: bytes) -> bool | None:
+        """Tell whether who names ``heads`` knew an operation; None while one of them is unknown."""
+        history = self.control.history
+        known = history.closure(heads)
+        if known is None:
+            return None
+        return operation_id in history and bool(known >> history.index(operation_id) & 1)
 
     def current_epoch(self) -> Epoch | None:
         """Return the key for new text; None while the send gate is shut (GROUPS §2.6.2)."""
@@ -330,7 +369,7 @@ class Group:
     def _settle(self) -> None:
         """Draw the consequences of what was received."""
         keyring, control = self._keyring, self.control
-        control.links.follow(self.id, keyring.secrets, control.tree.kids())
+        control.links.follow(self.id, keyring.secrets, control.tree.kid)
         self._names.read(keyring.secrets)
         head, now = control.head(), self._setup.clock()
         if head is None:
@@ -408,6 +447,34 @@ class Group:
         removal = self._issue(signer, REMOVE, RemovePerson(person, tuple(cuts)))
         return [removal, *self.reconcile(signer)]
 
+    def extend_cuts(
+        self, signer: ControlSigner, removal: bytes, cuts: Iterable[Cut]
+    ) -> list[Operation]:
+        """Vouch for what this device accepted of a removed person before it knew of the removal.
+
+        Args:
+            signer: of this device.
+            removal: id of the removal's operation; see `live_removals`.
+            cuts: the logs as they are held; what does not go beyond the known cuts is left out.
+
+        Returns:
+            nothing where nothing goes beyond, this device may not write, or the removal does not
+            count (any more).
+
+        Raises:
+            NotAMemberError: this device is not in the group.
+        """
+        self.require_membership()
+        known = next((item[2] for item in self.live_removals() if item[0] == removal), None)
+        role = self.control.auth().role_of(self._device)
+        if known is None or role is None or role < Role.WRITER:
+            return []
+        further = [cut for cut in cuts if cut.seq_num > known.get((cut.device, cut.log), -1)]
+        return [
+            self._issue(signer, CUT, ExtendCuts(removal, tuple(further[start : start + MAX_CUTS])))
+            for start in range(0, len(further), MAX_CUTS)
+        ]
+
     def set_role(self, signer: ControlSigner, person: bytes, role: Role) -> list[Operation]:
         """Change a member's role."""
         self.require_membership()
@@ -436,8 +503,13 @@ class Group:
     # Keys
 
     def renew(self, signer: ControlSigner) -> list[Operation]:
-        """Renew this device's keys; repeated by `reconcile` should the commit lose its place."""
+        """Renew this device's keys; repeated by `reconcile` should the commit lose its place.
+
+        Keepers have none to renew.
+        """
         self.require_membership()
+        if self._device not in self.control.auth().leaves:
+            return []
         self._keyring.renewal = b""
         return self.reconcile(signer)
 
@@ -482,13 +554,13 @@ class Group:
         Returns:
             how many were new.
         """
-        kids = self.control.tree.kids()
+        tree = self.control.tree
         news = {
             epoch: secret
             for epoch, secret in secrets.items()
             if epoch not in self._keyring.secrets
-            and epoch in kids
-            and equal_constant_time(kid_of(secret), kids[epoch])
+            and tree.get(epoch) is not None
+            and equal_constant_time(kid_of(secret), tree.kid(epoch))
         }
         if news:
             self._keyring.secrets.update(news)

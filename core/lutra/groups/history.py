@@ -64,6 +64,10 @@ class ControlHistory:
         """Return the bit set of what happened before the operation at ``index``."""
         return self._past[index]
 
+    def id(self, index: int) -> bytes:
+        """Return the id of the operation at ``index``."""
+        return self._ids[index]
+
     def index(self, operation_id: bytes) -> int:
         """Return the index of a known operation."""
         return self._index[operation_id]

@@ -5,7 +5,7 @@ Each epoch publishes a commitment to its data secret, the *kid*; whoever opens a
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
 from lutra.crypto import aead
 from lutra.crypto.hashing import equal_constant_time
@@ -49,11 +49,13 @@ class LinkGraph:
 
     def __init__(self) -> None:
         self._links: dict[bytes, list[Link]] = {}
+        self._untried: dict[bytes, list[Link]] = {}
         self._broken: set[tuple[bytes, bytes]] = set()
 
     def add(self, source: bytes, links: tuple[Link, ...]) -> None:
         """Note links under an epoch."""
         self._links.setdefault(source, []).extend(links)
+        self._untried.setdefault(source, []).extend(links)
 
     def reachable(self, source: bytes) -> frozenset[bytes]:
         """Return the epochs whose secrets follow from that of ``source``, itself included.
@@ -70,19 +72,25 @@ class LinkGraph:
                     frontier.append(link.epoch)
         return frozenset(found)
 
-    def follow(self, group: bytes, secrets: dict[bytes, bytes], kids: Mapping[bytes, bytes]) -> int:
-        """Open all links whose source is held, adding to ``secrets``; returns how many came."""
-        before = len(secrets)
-        frontier = list(secrets)
+    def follow(
+        self, group: bytes, secrets: dict[bytes, bytes], kid: Callable[[bytes], bytes]
+    ) -> None:
+        """Open all links whose source is held, each once, adding to ``secrets``.
+
+        Args:
+            group: the group's id.
+            secrets: epoch → data secret, as held.
+            kid: returns the commitment to an epoch's data secret.
+        """
+        frontier = [source for source in self._untried if source in secrets]
         while frontier:
             source = frontier.pop()
-            for link in self._links.get(source, ()):
-                if link.epoch in secrets or link.epoch not in kids:
+            for link in self._untried.pop(source, ()):
+                if link.epoch in secrets:
                     continue
-                secret = open_link(group, secrets[source], link, kids[link.epoch])
+                secret = open_link(group, secrets[source], link, kid(link.epoch))
                 if secret is None:
                     self._broken.add((source, link.sealed))
                     continue
                 secrets[link.epoch] = secret
                 frontier.append(link.epoch)
-        return len(secrets) - before

@@ -16,11 +16,14 @@ from lutra.documents.document import Document
 from lutra.errors import NotFoundError
 from lutra.groups.contents import Profile, Role
 from lutra.groups.data_keys import BodyCipher
+from lutra.groups.directory import ChainDirectory
 from lutra.groups.invite import Admission, Inviter, InviteSecret, JoinRequest
+from lutra.mls.suites import HYBRID_SUITE
 from lutra.node.acknowledgements import Acknowledgements
 from lutra.node.context import Context, Outbox
 from lutra.node.document_registry import DocumentRegistry
 from lutra.node.document_states import DocumentStates
+from lutra.node.earlier_groups import EarlierGroups
 from lutra.node.events import (
     Event,
     GroupsChanged,
@@ -126,8 +129,9 @@ class Engine:
         if store.settings.get(PERSON_ID) is None:
             # The profile comes from a Lutra that knew devices only.
             create_person(store, random, time=now())
-        self.persons = PersonRegistry(context)
-        self._groups = GroupRegistry(context, self._logs, self.persons)
+        directory = ChainDirectory()
+        self.persons = PersonRegistry(context, directory)
+        self._groups = GroupRegistry(context, self._logs, self.persons, directory)
         self.invitations = Invitations(context, self._groups, self.persons)
         self.own_devices = OwnDevices(context, self._logs, self._groups)
         self._documents = DocumentRegistry(context, self._logs, self._groups)
@@ -186,6 +190,7 @@ class Engine:
         """Pick up what an earlier run left: drafts become operations, keys are reconciled."""
         self._reach_moved = True
         self.own_devices.ensure_personal()
+        EarlierGroups(self._context, self._groups, self._documents).renew()
         now = self._monotonic()
         for document in self._documents.drafted():
             self._deadlines.publish_now(document, now)
@@ -235,9 +240,11 @@ class Engine:
         """Return the ids of all groups this device is or was in."""
         return self._groups.ids()
 
-    def create_group(self, name: str, profile: Profile = Profile.ARCHIVE) -> bytes:
-        """Start a group; returns its id."""
-        return self._groups.create(name, profile)
+    def create_group(
+        self, name: str, profile: Profile = Profile.ARCHIVE, suite: int = HYBRID_SUITE
+    ) -> bytes:
+        """Start a group; returns its id. See `GroupRegistry.create`."""
+        return self._groups.create(name, profile, suite=suite)
 
     def rename_group(self, group: bytes, name: str) -> None:
         """Change a group's name."""
@@ -365,7 +372,7 @@ class Engine:
     def _follow_up(self) -> None:
         """Do what must be in the same transaction as its cause, before anything is sent."""
         events = self._context.outbox.events
-        if any(isinstance(event, PersonChanged) for event in events):
+        if PersonChanged(self.persons.id) in events:
             self._tell_groups()
         if any(isinstance(event, GroupsChanged) for event in events):
             self.own_devices.publish()

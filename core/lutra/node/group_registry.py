@@ -59,7 +59,13 @@ class _Signer:
 class GroupRegistry:
     """Creates, loads and tends groups; every change is in the store when a call returns."""
 
-    def __init__(self, context: Context, logs: LogKeeper, persons: PersonRegistry) -> None:
+    def __init__(
+        self,
+        context: Context,
+        logs: LogKeeper,
+        persons: PersonRegistry,
+        directory: ChainDirectory,
+    ) -> None:
         self._context = context
         self._logs = logs
         self._persons = persons
@@ -67,7 +73,7 @@ class GroupRegistry:
         self._readable: dict[bytes, int] = {}
         self._learned: dict[bytes, frozenset[bytes]] = {}
         self._sponsored: set[bytes] = set()
-        self._directory = ChainDirectory()
+        self._directory = directory
 
     def forget(self) -> None:
         """Drop what is in memory, after a transaction was undone."""
@@ -137,9 +143,21 @@ class GroupRegistry:
     # Beginning
 
     def create(
-        self, name: str, profile: Profile = Profile.ARCHIVE, *, personal: bool = False
+        self,
+        name: str,
+        profile: Profile = Profile.ARCHIVE,
+        *,
+        suite: int = HYBRID_SUITE,
+        personal: bool = False,
     ) -> bytes:
         """Start a group with this person as its only member; returns its id.
+
+        Args:
+            name: what its members call it.
+            profile: what newcomers may read of the time before them.
+            suite: MLS cipher suite, for good; suite 3 has much smaller commits, for groups of
+                more than about 250 devices.
+            personal: it is for this person's own devices.
 
         Raises:
             UsageError: the name is empty or too long.
@@ -149,7 +167,8 @@ class GroupRegistry:
         nonce = context.random(32)
         identity = group_id(context.device, nonce)
         signer = self.signer(identity)
-        replica, _ = Group.create(signer, self._setup(), nonce, self._persons.evidence(), profile)
+        setup = self._setup(suite)
+        replica, _ = Group.create(signer, setup, nonce, self._persons.evidence(), profile)
         self._groups[identity] = replica
         self._readable[identity] = len(replica.secrets)
         now = context.now()
@@ -203,8 +222,9 @@ class GroupRegistry:
             True if keys of epochs are new here.
         """
         replica = self.get(group)
-        self._persons.learn(replica.evidence - self._learned.get(group, frozenset()))
-        self._learned[group] = replica.evidence
+        if replica.evidence != self._learned.get(group):
+            self._learned[group] = replica.evidence
+            self._persons.learn(replica.evidence)
         self._take_handed_over(replica)
         self._attend(replica)
         before = self._readable.get(group, 0)
@@ -219,6 +239,9 @@ class GroupRegistry:
         changed = replica.heads() != before
         if changed:
             self._save(replica)
+        elif (state := replica.private_state()) != self.row(group).state:
+            # Keys whose time is over are gone for good only once they are gone from the disk.
+            self._context.store.groups.set_state(group, state)
         return changed
 
     def reconcile_rank(self, group: bytes, online: Container[bytes] | None) -> int | None:
@@ -297,7 +320,7 @@ class GroupRegistry:
         """Tell whether this device's control log is frozen, so that it can say nothing more."""
         return self._logs.is_frozen(LogKey(self._context.device, group))
 
-    def _setup(self) -> Setup:
+    def _setup(self, suite: int = HYBRID_SUITE) -> Setup:
         context = self._context
         return Setup(
             device=context.device,
@@ -305,7 +328,7 @@ class GroupRegistry:
             directory=self._directory,
             clock=context.now,
             random=context.random,
-            suite_id=HYBRID_SUITE,
+            suite_id=suite,
         )
 
     def _load(self, row: GroupRow) -> Group:
@@ -327,7 +350,6 @@ class GroupRegistry:
         """Bring the store's tables in line with a replica, in the caller's transaction."""
         store, device = self._context.store, self._context.device
         row = self.row(replica.id)
-        is_known = bool(replica.heads())
         store.groups.put(
             GroupRow(
                 id=replica.id,
@@ -335,7 +357,7 @@ class GroupRegistry:
                 discovery_secret=replica.discovery_secret or row.discovery_secret,
                 created=row.created,
                 joined=row.joined,
-                left=is_known and not replica.is_member(device),
+                left=replica.was_removed(device),
                 state=replica.private_state(),
                 personal=row.personal,
                 profile=int(replica.profile),

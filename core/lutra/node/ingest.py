@@ -350,19 +350,20 @@ class Ingest:
         if not self._blocked_logs(group_id):
             return
         store = self._context.store
-        waiting = [item.decode() for item in store.operations.waiting(group_id)]
+        waiting = store.operations.waiting(group_id)
         self._blocked[group_id] = set()
-        states = self._apply(group_id, self._groups.get(group_id), waiting)
+        group = self._groups.get(group_id)
+        states = self._apply(group_id, group, [item.decode() for item in waiting])
         for state in (OperationState.APPLIED, OperationState.REFUSED):
-            ids = [identity for identity, value in states.items() if value is state]
-            if ids:
-                store.operations.set_state(ids, state)
+            numbers = [item.number for item in waiting if states[item.id] is state]
+            if numbers:
+                store.operations.set_state(numbers, state)
 
     # Forks
 
     def _catch_fork(self, batch: _Batch, held: bytes, operation: Operation) -> None:
-        stored = self._context.store.operations.get(held)
-        if stored is not None:
+        stored = self._context.store.operations.at(operation.log_key, operation.seq_num)
+        if stored is not None and stored.id == held:
             other = stored.decode()
         else:
             placed = (*batch.control, *batch.data)

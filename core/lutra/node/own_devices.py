@@ -101,7 +101,7 @@ class OwnDevices:
         Raises:
             MalformedError: it has not its form.
         """
-        self._take(decode_entries(content))
+        self._take(entry for entry in decode_entries(content) if not entry.personal)
 
     def hand_over(self) -> bytes:
         """Return what a device that joins this person needs: all groups with all keys; secret."""

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from contextlib import suppress
 
 from lutra.crypto.aead import unseal
 from lutra.errors import BugError, DecryptionError, RemoteError
-from lutra.groups.directory import evidence_of, statement
+from lutra.groups.directory import ChainDirectory, evidence_of
 from lutra.identity.device_log import Consent
 from lutra.identity.person import Person
 from lutra.node.context import Context
@@ -22,8 +23,9 @@ class PersonRegistry:
     secret of the person's own devices. Others know names from the groups' cards.
     """
 
-    def __init__(self, context: Context) -> None:
+    def __init__(self, context: Context, directory: ChainDirectory) -> None:
         self._context = context
+        self._directory = directory
         self._persons: dict[bytes, Person] = {}
         self._evidence: tuple[bytes, ...] | None = None
 
@@ -80,23 +82,40 @@ class PersonRegistry:
 
     def learn(self, evidence: Iterable[bytes]) -> None:
         """Take in statements about persons, as groups carry them; what is none is left out."""
-        operations = [statement(item) for item in evidence]
+        operations = map(self._directory.statement, evidence)
         self.learn_operations(item for item in operations if item is not None)
 
     def learn_operations(self, operations: Iterable[Operation]) -> None:
-        """Take in verified operations of device logs; those that break their form are left out."""
-        changed: set[bytes] = set()
+        """Take in verified operations of device logs.
+
+        Those that break their form, and those of keys that never belonged to the person, are left
+        out: anybody can write such, and they would be carried into every group.
+        """
+        by_person: dict[bytes, list[Operation]] = {}
         for operation in operations:
-            person = self.get(operation.log)
-            try:
-                is_new = person.receive(operation)
-            except RemoteError:
-                continue
-            if is_new:
+            by_person.setdefault(operation.log, []).append(operation)
+        for person in sorted(by_person):
+            if self._learn_of(person, by_person[person]):
+                self._changed(person)
+
+    def _learn_of(self, identifier: bytes, operations: list[Operation]) -> bool:
+        person = self.get(identifier)
+        known = person.operations()
+        held = {operation.id for operation in known}
+        fresh = [operation for operation in operations if operation.id not in held]
+        if not fresh:
+            return False
+        whole = Person(identifier, known)
+        for operation in fresh:
+            with suppress(RemoteError):
+                whole.receive(operation)
+        keys = {device.key for device in whole.state.devices}
+        sound = [operation for operation in whole.operations() if operation.author in keys]
+        for operation in sound:
+            if operation.id not in held:
+                person.receive(operation)
                 self._context.store.persons.add(operation)
-                changed.add(operation.log)
-        for person in sorted(changed):
-            self._changed(person)
+        return len(sound) > len(held)
 
     # Changing the own person
 

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
 from enum import IntEnum
+from typing import NamedTuple
 
 from lutra.operation import LogKey, Operation, decode_operation
 from lutra.store.connection import Connection, Row, Value
@@ -22,8 +22,7 @@ class OperationState(IntEnum):
     """It is kept and passed on, since its log needs it, but its content broke a rule."""
 
 
-@dataclass(frozen=True, slots=True)
-class StoredOperation:
+class StoredOperation(NamedTuple):
     """An operation as the store holds it; `decode` gives the whole of it.
 
     Attributes:
@@ -98,9 +97,12 @@ class Operations:
             if any(key.log == group for key in numbers):
                 self._connection.request_full_sync()
 
-    def get(self, operation_id: bytes) -> StoredOperation | None:
-        """Return the operation with this id, or None."""
-        row = self._connection.row(f"{_SELECT} WHERE o.id = ?", (operation_id,))
+    def at(self, key: LogKey, seq_num: int) -> StoredOperation | None:
+        """Return the operation held at a place of a log, or None."""
+        row = self._connection.row(
+            f"{_SELECT} WHERE o.log = {LOG_NUMBER} AND o.seq_num = ?",
+            (key.log, key.author, seq_num),
+        )
         return None if row is None else _stored(row)
 
     def id_at(self, key: LogKey, seq_num: int) -> bytes | None:
@@ -110,16 +112,6 @@ class Operations:
             (key.log, key.author, seq_num),
         )
         return None if row is None else row[0]
-
-    def contains(self, ids: Iterable[bytes]) -> set[bytes]:
-        """Return those of ``ids`` that are held, as operations or as evidence of a fork."""
-        row = self._connection.row
-        return {
-            operation_id
-            for operation_id in ids
-            if row("SELECT 1 FROM operations WHERE id = ?", (operation_id,)) is not None
-            or row("SELECT 1 FROM forks WHERE id = ?", (operation_id,)) is not None
-        }
 
     def of_log(
         self, key: LogKey, after_seq: int | None = None, max_bytes: int | None = None
@@ -155,12 +147,12 @@ class Operations:
             return self._list(f"{_WAITING} ORDER BY o.number", (group,))
         return self._list(f"{_WAITING} AND o.epoch = ? ORDER BY o.number", (group, epoch))
 
-    def set_state(self, ids: Iterable[bytes], state: OperationState) -> None:
-        """Record what became of operations."""
+    def set_state(self, numbers: Iterable[int], state: OperationState) -> None:
+        """Record what became of operations, given their `StoredOperation.number`."""
         with self._connection.transaction():
             self._connection.run_many(
-                "UPDATE operations SET state = ? WHERE id = ?",
-                [(int(state), operation_id) for operation_id in ids],
+                "UPDATE operations SET state = ? WHERE number = ?",
+                [(int(state), number) for number in numbers],
             )
 
     def delete_before(self, key: LogKey, seq_num: int) -> int:

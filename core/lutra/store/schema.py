@@ -149,6 +149,8 @@ CREATE TABLE addresses (
 ) STRICT, WITHOUT ROWID;
 """
 
+# Ids are hashes: every operation of a slice dirtied another page of the index of ids, which cost
+# more than all else that is written. Operations are looked up by their place.
 _SECOND = """
 CREATE TABLE person_operations (
     number INTEGER PRIMARY KEY,
@@ -198,6 +200,8 @@ CREATE TABLE document_states (
     content BLOB,
     PRIMARY KEY (document, publisher, seq_num)
 ) STRICT;
+
+DROP INDEX operations_id;
 """
 
 _SCRIPTS = (_FIRST, _SECOND)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import random
 from dataclasses import dataclass, field
 
@@ -9,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from lutra.crypto.signing import SigningKey
-from lutra.groups.authorisation import Auth, Authorisation
+from lutra.groups.authorisation import Auth, Authorisation, Devices
 from lutra.groups.contents import (
     AddPerson,
     Create,
@@ -22,7 +23,26 @@ from lutra.groups.contents import (
 )
 from lutra.groups.history import ControlHistory
 from lutra.operation import Extensions, Operation, sign_operation
-from sim.device import belongs, directory, person_id, revoked
+
+
+def person_id(name: str) -> bytes:
+    return hashlib.sha256(b"person " + name.encode()).digest()
+
+
+def belongs(person: bytes, device: bytes) -> bytes:
+    """A statement that a device is a person's (device chains say it with two signatures)."""
+    return b"+" + person + device
+
+
+def revoked(device: bytes) -> bytes:
+    """A statement that a device's person revoked it."""
+    return b"-" + device
+
+
+def directory(evidence: frozenset[bytes]) -> Devices:
+    owner = {item[33:]: item[1:33] for item in sorted(evidence) if item[:1] == b"+"}
+    return Devices(owner, frozenset(item[1:] for item in evidence if item[:1] == b"-"))
+
 
 NAMES = ("anna", "ben", "cleo", "dora", "emil")
 KEYS = {name: SigningKey(person_id(name)) for name in NAMES}

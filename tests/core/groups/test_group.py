@@ -9,7 +9,11 @@ from sim.device import Clock, Device, settle, synchronise
 
 def people(clock: Clock, *names: str, profile: Profile = Profile.ARCHIVE) -> list[Device]:
     """Devices named "person" or "person/device", all in one group founded by the first."""
-    devices = [Device(name, name.split("/")[0], clock) for name in names]
+    devices: list[Device] = []
+    for name in names:
+        person = name.split("/")[0]
+        sibling = next((item for item in devices if item.person_name == person), None)
+        devices.append(Device(name, person, clock, sibling=sibling))
     devices[0].found(profile)
     for device in devices[1:]:
         invite(devices[0], device)
@@ -20,15 +24,14 @@ def people(clock: Clock, *names: str, profile: Profile = Profile.ARCHIVE) -> lis
 
 def invite(host: Device, guest: Device, role: Role = Role.ADMIN) -> None:
     guest.open(host.group.id)
-    offer = guest.group.create_offer()
-    guest.persist([])
+    offer = guest.offer()
     if guest.person in host.group.roles():
-        host.do(lambda group: group.introduce(host, [guest.evidence], [offer]))
+        host.do(lambda group: group.introduce(host, guest.evidence, [offer]))
         host.do(lambda group: group.reconcile(host))
         return
     host.do(
         lambda group: group.add_person(
-            host, guest.person, role, evidence=[guest.evidence], offers=[offer]
+            host, guest.person, role, evidence=guest.evidence, offers=[offer]
         )
     )
 
@@ -146,13 +149,13 @@ def test_a_device_nobody_answers_enters_by_itself() -> None:
 def test_a_second_device_of_a_person_gets_all_keys() -> None:
     clock = Clock()
     anna, ben = people(clock, "anna", "ben")
-    phone = Device("anna/phone", "anna", clock)
+    phone = Device("anna/phone", "anna", clock, sibling=anna)
     invite(anna, phone)
     settle(clock, anna, ben, phone)
     agree(anna, ben, phone)
     assert set(phone.group.secrets) == set(anna.group.secrets)
-    revocation = [b"-" + phone.id]
-    anna.do(lambda group: group.introduce(anna, revocation))
+    anna.chain.remove(anna.key, phone.id, clock.now)
+    anna.do(lambda group: group.introduce(anna, anna.untold()))
     assert anna.group.current_epoch() is None
     settle(clock, anna, ben, phone)
     agree(anna, ben)

@@ -8,11 +8,14 @@ from core.groups.test_group import agree, invite, people
 from lutra.errors import BugError
 from lutra.groups import group as group_module
 from lutra.groups import planning
+from lutra.groups.acknowledging import ACK_INTERVAL_MS
 from lutra.groups.commits import MAX_KEY_ONLY
 from lutra.groups.contents import (
     CREATE,
+    CUT,
     KEYLINK,
     Cut,
+    ExtendCuts,
     KeyLink,
     Role,
     decode_content,
@@ -57,7 +60,8 @@ def test_a_withheld_chain_displaces_no_branch_of_two_persons() -> None:
     for _ in range(MAX_KEY_ONLY):
         renew(mallory)
     renew(anna)
-    synchronise(anna, ben)
+    # A day later Ben says where he stands, though nothing is contested yet.
+    clock.now += ACK_INTERVAL_MS
     settle(clock, anna, ben, seconds=30)
     honest = anna.group.current_epoch()
     assert honest is not None
@@ -70,9 +74,7 @@ def test_nobody_is_added_who_did_not_offer_a_key_package() -> None:
     clock = Clock()
     anna, ben = people(clock, "anna", "ben")
     dora = Device("dora", "dora", clock)
-    anna.do(
-        lambda group: group.add_person(anna, dora.person, Role.WRITER, evidence=[dora.evidence])
-    )
+    anna.do(lambda group: group.add_person(anna, dora.person, Role.WRITER, evidence=dora.evidence))
     settle(clock, anna, ben)
     assert anna.group.is_member(dora.id)
     head = anna.group.control.head()
@@ -165,6 +167,68 @@ def test_data_is_accepted_from_writers_under_the_head_they_knew_and_within_the_c
     assert now is not None
     place = {"epoch": now.id, "heads": cleo.group.heads()}
     assert cleo.group.accepts(anna.id, log, 0, **place) is False
+
+
+def test_cuts_are_extended_by_those_who_accepted_more_before_they_knew() -> None:
+    clock = Clock()
+    anna, ben, cleo, rita = people(clock, "anna", "ben", "cleo", "rita")
+    anna.do(lambda group: group.set_role(anna, rita.person, Role.READER))
+    settle(clock, anna, ben, cleo, rita)
+    log, other = bytes(32), bytes([1]) * 32
+    epoch, heads = ben.group.current_epoch(), ben.group.heads()
+    assert epoch is not None
+
+    def accepts(device: Device, seq_num: int, where: bytes = log) -> bool | None:
+        return device.group.accepts(ben.id, where, seq_num, epoch=epoch.id, heads=heads)
+
+    assert accepts(cleo, 9)
+    anna.do(lambda group: group.remove_person(anna, ben.person, [Cut(ben.id, log, 5)]))
+    ((removal, person, cuts),) = anna.group.live_removals()
+    assert (person, cuts) == (ben.person, {(ben.id, log): 5})
+    assert [accepts(anna, number) for number in (5, 6)] == [True, False]
+
+    settle(clock, anna, cleo, rita)
+    held = [Cut(ben.id, log, 8), Cut(ben.id, other, 0), Cut(ben.id, log, 3)]
+    # Readers vouch for nothing; neither does anybody for what is covered, or not removed.
+    assert not rita.do(lambda group: group.extend_cuts(rita, removal, held))
+    assert not cleo.do(lambda group: group.extend_cuts(cleo, removal, held[2:]))
+    assert not cleo.do(lambda group: group.extend_cuts(cleo, bytes(32), held))
+    assert len(cleo.do(lambda group: group.extend_cuts(cleo, removal, held))) == 1
+    synchronise(anna, cleo, rita)
+    for device in (anna, cleo, rita):
+        assert [accepts(device, number) for number in (5, 8, 9)] == [True, True, False]
+        assert [accepts(device, number, other) for number in (0, 1)] == [True, False]
+        assert device.group.live_removals()[0][2] == {(ben.id, log): 8, (ben.id, other): 0}
+    # Nothing goes beyond any more, and nothing ever shrinks.
+    assert not cleo.do(lambda group: group.extend_cuts(cleo, removal, held))
+    anna.restart()
+    assert accepts(anna, 8)
+
+
+def test_extensions_that_break_a_rule_are_refused() -> None:
+    clock = Clock()
+    anna, ben, cleo = people(clock, "anna", "ben", "cleo")
+    before = cleo.group.heads()
+    removal = anna.do(lambda group: group.remove_person(anna, ben.person))[0]
+    cleo.deliver(cleo.lacks(anna))
+
+    def extend(removed: bytes, previous: tuple[bytes, ...]) -> Reception:
+        body = encode_content(ExtendCuts(removed, (Cut(ben.id, bytes(32), 7),)))
+        made = cleo.sign_control(CUT, body, epoch=None, secret=None, previous=previous)
+        cleo.deliver([made])
+        return anna.deliver([made])[0]
+
+    created = next(iter(cleo.store.operations))
+    assert extend(removal.id, before) is Reception.REFUSED
+    assert extend(bytes(32), cleo.group.heads()) is Reception.REFUSED
+    assert extend(created, cleo.group.heads()) is Reception.REFUSED
+    assert anna.group.live_removals()[0][2] == {}
+    assert extend(removal.id, cleo.group.heads()) is Reception.ACCEPTED
+    assert anna.group.live_removals()[0][2] == {(ben.id, bytes(32)): 7}
+    # Those who were not writers by what they knew vouch for nothing.
+    anna.do(lambda group: group.set_role(anna, cleo.person, Role.READER))
+    cleo.deliver(cleo.lacks(anna))
+    assert extend(removal.id, cleo.group.heads()) is Reception.REFUSED
 
 
 def test_private_state_is_deleted_once_it_is_over() -> None:
