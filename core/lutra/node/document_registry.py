@@ -13,6 +13,7 @@ from lutra.documents.document import Document
 from lutra.documents.errors import DocumentStateError
 from lutra.documents.peers import MAX_SLOT, peer_id
 from lutra.errors import LocalError, NotFoundError, RemoteError
+from lutra.groups.contents import Profile
 from lutra.node.context import Context
 from lutra.node.events import DocumentChanged
 from lutra.node.group_registry import GroupRegistry
@@ -185,7 +186,9 @@ class DocumentRegistry:
             good = list(updates)
             store.append_tail_many(identity, [update for _, update in good])
         except RemoteError:
-            opened, good, refused = self._one_by_one(identity, updates)
+            replica = self._groups.find(group)
+            has_states = replica is not None and replica.profile is not Profile.ARCHIVE
+            opened, good, refused = self._one_by_one(identity, updates, has_states=has_states)
         if good:
             if any(author == self._context.device for author, _ in good):
                 opened = self._adopt_own(identity)
@@ -357,15 +360,23 @@ class DocumentRegistry:
         return opened
 
     def _one_by_one(
-        self, identity: bytes, updates: Sequence[tuple[bytes, bytes]]
+        self, identity: bytes, updates: Sequence[tuple[bytes, bytes]], *, has_states: bool
     ) -> tuple[OpenDocument, list[tuple[bytes, bytes]], list[int]]:
-        """Import and store updates singly, to find those that break a rule."""
+        """Import and store updates singly, to find those that break a rule.
+
+        Where there are states without history, known edits may come again with less in them.
+        """
         good: list[tuple[bytes, bytes]] = []
         refused: list[int] = []
         for index, (author, update) in enumerate(updates):
             try:
                 # One that broke the document in memory makes `get` load it from the store.
-                self.get(identity).document.import_batch([(author, update)])
+                document = self.get(identity).document
+                if has_states:
+                    if document.holds(update):
+                        continue
+                    update = document.unknown_part(update) or update
+                document.import_batch([(author, update)])
             except RemoteError:
                 refused.append(index)
             else:

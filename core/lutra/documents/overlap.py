@@ -1,0 +1,58 @@
+"""Cutting known edits off an update.
+
+Loro compares edits that come a second time with those it has, and refuses them where they differ.
+A state without history (`lutra.documents.states`) differs from the edits themselves in what it
+blanked, and an older one from a newer one: then only what is new may be taken in.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING
+
+from lutra.documents import crdt
+from lutra.documents.updates import read_ranges
+
+if TYPE_CHECKING:
+    from loro import LoroDoc
+
+
+def unknown_part(doc: LoroDoc, update: bytes, known: Mapping[int, int]) -> bytes | None:
+    """Return the edits of an update that a document lacks, or None where that is not possible.
+
+    Args:
+        doc: the document; it stays as it is.
+        update: an update that overlaps with it.
+        known: peer id → number of edits known without a gap.
+
+    Raises:
+        DamagedUpdateError: the update is not one.
+    """
+    firsts: dict[int, int] = {}
+    for block in read_ranges(update):
+        firsts[block.peer] = min(block.start, firsts.get(block.peer, block.start))
+    if all(start >= known.get(peer, 0) for peer, start in firsts.items()):
+        return None
+    scratch = crdt.new_loro_doc(0)
+    rest = {
+        peer: (0, min(end, firsts.get(peer, end)))
+        for peer, end in crdt.counters(doc.oplog_vv).items()
+        if firsts.get(peer, end) > 0
+    }
+    try:
+        # What others built on the part left out waits until the update brings it back.
+        if rest:
+            scratch.import_(crdt.export_ranges(doc, rest))
+        scratch.import_(update)
+        reached = crdt.counters(scratch.oplog_vv)
+        ranges = {
+            peer: (known.get(peer, 0), reached.get(peer, 0))
+            for peer in firsts
+            if reached.get(peer, 0) > known.get(peer, 0)
+        }
+        return crdt.export_ranges(scratch, ranges) if ranges else None
+    except BaseException as error:
+        if not crdt.is_loro_failure(error):
+            raise
+        crdt.abandon(scratch, error)
+        return None
