@@ -76,9 +76,7 @@ def state_of(
 
 def _blanked(whole: LoroDoc, *, timeless: bool) -> LoroDoc:
     graph: _Json = json.loads(whole.export_json_updates(VersionVector(), whole.oplog_vv))
-    operations = [
-        (change, operation) for change in graph["changes"] for operation in change["ops"]
-    ]
+    operations = [(change, operation) for change in graph["changes"] for operation in change["ops"]]
     deleted = _Spans(
         span
         for _, operation in operations

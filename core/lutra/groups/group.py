@@ -244,9 +244,9 @@ class Group:
 
     def has_card(self, name: str, device_name: str) -> bool:
         """Tell whether this device's own card says so already, and everybody can read it."""
-        return self._names.card(self._device) == Card(
-            name, device_name
-        ) and self._names.card_epoch(self._device) not in epochs_before_admission(self.control)
+        return self._names.card(self._device) == Card(name, device_name) and self._names.card_epoch(
+            self._device
+        ) not in epochs_before_admission(self.control)
 
     def is_name_hidden(self) -> bool:
         """Tell whether newcomers cannot read the group's name: somebody has to say it again."""

@@ -12,8 +12,11 @@ from lutra.documents.checkpoint import CheckpointPolicy
 from lutra.documents.document import Document
 from lutra.documents.errors import DocumentStateError
 from lutra.documents.peers import MAX_SLOT, peer_id
+from lutra.documents.states import state_of
 from lutra.errors import LocalError, NotFoundError, RemoteError
+from lutra.groups.admissions import unshared_epochs
 from lutra.groups.contents import Profile
+from lutra.groups.group import Group
 from lutra.node.context import Context
 from lutra.node.events import DocumentChanged
 from lutra.node.group_registry import GroupRegistry
@@ -266,7 +269,7 @@ class DocumentRegistry:
             )
         ):
             return False
-        body = encode_body(opened.document.checkpoint())
+        body = encode_body(self._own_edits(group, opened))
         if len(body) > MAX_CHECKPOINT_BYTES:
             return False
         self._logs.sign_next(
@@ -281,6 +284,22 @@ class DocumentRegistry:
         )
         opened.log = OwnLog(len(body), 0, 0)
         return True
+
+    def _own_edits(self, group: Group, opened: OpenDocument) -> bytes:
+        """Return all edits of this device for a checkpoint.
+
+        Where its log reaches back to epochs that newcomers cannot read, they would find words in
+        it that were deleted before they came: these are left out then.
+        """
+        device, document = self._context.device, opened.document
+        if group.profile is Profile.ARCHIVE:
+            return document.checkpoint()
+        epochs = self._context.store.states.epochs(LogKey(device, document.document_id))
+        if epochs.isdisjoint(unshared_epochs(group.control)):
+            return document.checkpoint()
+        full = document.full_update()
+        parts = state_of(full, document.document_id, [device], timeless=False)
+        return parts[0][1] if parts else b""
 
     def drafted(self) -> list[bytes]:
         """Return the documents with edits that are not in operations yet."""
@@ -369,19 +388,20 @@ class DocumentRegistry:
         good: list[tuple[bytes, bytes]] = []
         refused: list[int] = []
         for index, (author, update) in enumerate(updates):
+            new = update
             try:
                 # One that broke the document in memory makes `get` load it from the store.
                 document = self.get(identity).document
                 if has_states:
                     if document.holds(update):
                         continue
-                    update = document.unknown_part(update) or update
-                document.import_batch([(author, update)])
+                    new = document.unknown_part(update) or update
+                document.import_batch([(author, new)])
             except RemoteError:
                 refused.append(index)
             else:
-                self._context.store.documents.append_tail(identity, update)
-                good.append((author, update))
+                self._context.store.documents.append_tail(identity, new)
+                good.append((author, new))
         return self.get(identity), good, refused
 
     def _adopt_own(self, identity: bytes) -> OpenDocument:

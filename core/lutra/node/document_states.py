@@ -26,8 +26,8 @@ from lutra.groups.contents import Profile
 from lutra.groups.errors import UnreadableBodyError
 from lutra.groups.group import Group
 from lutra.node.context import Context
-from lutra.node.document_registry import MAX_EDITS, DocumentRegistry
 from lutra.node.document_registry import KIND as DOCUMENT
+from lutra.node.document_registry import MAX_EDITS, DocumentRegistry
 from lutra.node.group_registry import GroupRegistry
 from lutra.node.log_keeper import LogKeeper
 from lutra.operation import LogKey, Operation
@@ -311,7 +311,8 @@ class DocumentStates:
     ) -> dict[bytes, int]:
         """Return how much of each log is in a document here, without gaps."""
         waiting = content.waiting()
-        stuck = {block.peer >> SLOT_BITS for block in read_ranges(waiting)} if waiting else set()
+        blocks = read_ranges(waiting) if waiting else []
+        stuck = {block.peer >> SLOT_BITS for block in blocks}
         covers: dict[bytes, int] = {}
         for key, head in self._logs.of_log(group, document):
             reached = unread.get(key, head.seq_num + 1) - 1
@@ -344,8 +345,7 @@ class DocumentStates:
     def is_unborn(self, operation: Operation) -> bool:
         """Tell whether an operation belongs to a document of which nothing is here yet."""
         return (
-            operation.kind == DOCUMENT
-            and self._context.store.documents.get(operation.log) is None
+            operation.kind == DOCUMENT and self._context.store.documents.get(operation.log) is None
         )
 
     def _put(self, row: StateRow, content: bytes | None, *, prune: bool) -> None:
@@ -368,5 +368,3 @@ def _split(state: StateBody) -> list[StateBody]:
         size += len(part[1])
     # Covered is everything once the last part is there: logs keep their order.
     return [*bodies, replace(state, parts=parts)]
-
-

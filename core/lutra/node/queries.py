@@ -13,6 +13,7 @@ from lutra.node.acknowledgements import Acknowledgements
 from lutra.node.context import Context
 from lutra.node.document_registry import DocumentRegistry
 from lutra.node.group_registry import GroupRegistry
+from lutra.node.history_profiles import profile_name
 from lutra.node.views import (
     ChangeView,
     DocumentStatus,
@@ -218,7 +219,7 @@ class Queries:
             documents=self._context.store.documents.count(row.id),
             ready=self._is_ready(row),
             role=self._role(row),
-            profile=Profile(row.profile).name.lower().replace("_", "-"),
+            profile=profile_name(Profile(row.profile)),
         )
 
     def _is_ready(self, row: GroupRow) -> bool:

@@ -13,6 +13,7 @@ from lutra.documents.markdown_writer import to_markdown
 from lutra.errors import NotFoundError, UsageError
 from lutra.node.control import ControlServer
 from lutra.node.editor_session import EditorSession
+from lutra.node.history_profiles import profile_named
 from lutra.node.ids import ID_LETTERS, parse_id, resolve_id
 from lutra.node.node import Node
 from lutra.node.plain import plain, plain_event
@@ -218,9 +219,9 @@ async def _group(node: Node, arguments: Arguments) -> object:
 
 
 async def _create_group(node: Node, arguments: Arguments) -> object:
-    name = arguments.text("name")
+    name, profile = arguments.text("name"), arguments.text("profile", "archive")
     arguments.finish()
-    return await node.create_group(name)
+    return await node.create_group(name, profile_named(profile))
 
 
 async def _invite(node: Node, arguments: Arguments) -> object:

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from lutra.codec import decode, encode
 from lutra.operation import LogKey
 from lutra.store.connection import Connection
+from lutra.store.logs import LOG_NUMBER
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,6 +99,17 @@ class States:
             "UPDATE document_states SET content = NULL WHERE document = ? AND publisher = ?",
             (document, publisher),
         )
+
+    def epochs(self, key: LogKey) -> set[bytes]:
+        """Return the epochs that a log's operations are encrypted under."""
+        return {
+            row[0]
+            for row in self._connection.rows(
+                "SELECT DISTINCT epoch FROM operations "  # noqa: S608
+                f"WHERE log = {LOG_NUMBER} AND epoch IS NOT NULL",
+                (key.log, key.author),
+            )
+        }
 
     def furthest(self, group: bytes) -> Sequence[tuple[LogKey, bytes, int]]:
         """Return how far each log of a group reaches under each epoch: (log, epoch, seq_num)."""

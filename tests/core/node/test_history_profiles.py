@@ -2,17 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from core.node.world import Device, World
-from lutra.errors import DecryptionError
 from lutra.groups.contents import Profile
-from lutra.groups.data_keys import BodyCipher
-from lutra.store.operations import OperationState
-
-BOTH = pytest.mark.parametrize("profile", [Profile.JOIN_ON, Profile.SEALED])
 
 
 class Room:
@@ -54,10 +50,10 @@ class Room:
 
 
 @pytest.fixture
-def room(tmp_path: Path, request: pytest.FixtureRequest) -> Room:
+def room(tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[Room]:
     room = Room(tmp_path, request.param)
-    request.addfinalizer(room.world.close)
-    return room
+    yield room
+    room.world.close()
 
 
 ROOMS = pytest.mark.parametrize("room", [Profile.JOIN_ON, Profile.SEALED], indirect=True)
@@ -150,7 +146,7 @@ def test_the_author_of_a_late_edit_need_not_be_there(room: Room) -> None:
 
 @ROOMS
 def test_newcomers_learn_what_everybody_and_the_group_are_called(room: Room) -> None:
-    ben = room.join("ben")
+    room.join("ben")
     room.meet()
     cleo = room.join("cleo")
     room.meet()
