@@ -19,8 +19,7 @@ def group() -> None:
 @group.command()
 @click.argument("name")
 @click.option(
-    "--profile",
-    "history",
+    "--history",
     type=click.Choice(["archive", "join-on", "sealed"]),
     default="archive",
     show_default=True,
