@@ -367,15 +367,14 @@ class Document:
         self._note_own()
         return all(block.end <= self._known.get(block.peer, 0) for block in read_ranges(update))
 
-    def unknown_part(self, update: bytes) -> bytes | None:
-        """Return what an update holds beyond what is here; None if it holds nothing, or only that.
+    def unknown_part(self, update: bytes) -> list[bytes]:
+        """Return what an update holds beyond what is here, as updates to be taken in in order.
 
         Raises:
             DamagedUpdateError: the update cannot be read.
         """
         self._commit()
-        self._note_own()
-        return unknown_part(self._doc, update, self._known)
+        return unknown_part(self._doc, update)
 
     @property
     def own_counters(self) -> dict[int, int]:

@@ -7,7 +7,6 @@ blanked, and an older one from a newer one: then only what is new may be taken i
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 from lutra.documents import crdt
@@ -17,26 +16,29 @@ if TYPE_CHECKING:
     from loro import LoroDoc
 
 
-def unknown_part(doc: LoroDoc, update: bytes, known: Mapping[int, int]) -> bytes | None:
-    """Return the edits of an update that a document lacks, or None where that is not possible.
+def unknown_part(doc: LoroDoc, update: bytes) -> list[bytes]:
+    """Return the edits of an update that a document lacks, as updates to be taken in in order.
+
+    An update that does not overlap with the document comes back as it is, and so does one that
+    Loro cannot take apart.
 
     Args:
         doc: the document; it stays as it is.
-        update: an update that overlaps with it.
-        known: peer id → number of edits known without a gap.
+        update: edits, from whichever counter on.
 
     Raises:
         DamagedUpdateError: the update is not one.
     """
+    held = crdt.counters(doc.oplog_vv)
     firsts: dict[int, int] = {}
     for block in read_ranges(update):
         firsts[block.peer] = min(block.start, firsts.get(block.peer, block.start))
-    if all(start >= known.get(peer, 0) for peer, start in firsts.items()):
-        return None
+    if all(start >= held.get(peer, 0) for peer, start in firsts.items()):
+        return [update]
     scratch = crdt.new_loro_doc(0)
     rest = {
         peer: (0, min(end, firsts.get(peer, end)))
-        for peer, end in crdt.counters(doc.oplog_vv).items()
+        for peer, end in held.items()
         if firsts.get(peer, end) > 0
     }
     try:
@@ -46,13 +48,15 @@ def unknown_part(doc: LoroDoc, update: bytes, known: Mapping[int, int]) -> bytes
         scratch.import_(update)
         reached = crdt.counters(scratch.oplog_vv)
         ranges = {
-            peer: (known.get(peer, 0), reached.get(peer, 0))
+            peer: (held.get(peer, 0), reached.get(peer, 0))
             for peer in firsts
-            if reached.get(peer, 0) > known.get(peer, 0)
+            if reached.get(peer, 0) > held.get(peer, 0)
         }
-        return crdt.export_ranges(scratch, ranges) if ranges else None
+        parts = [crdt.export_ranges(scratch, ranges)] if ranges else []
+        waiting = scratch.export_pending_updates()
     except BaseException as error:
         if not crdt.is_loro_failure(error):
             raise
         crdt.abandon(scratch, error)
-        return None
+        return [update]
+    return parts if waiting is None else [*parts, waiting]

@@ -388,20 +388,19 @@ class DocumentRegistry:
         good: list[tuple[bytes, bytes]] = []
         refused: list[int] = []
         for index, (author, update) in enumerate(updates):
-            new = update
+            news = [(author, update)]
             try:
                 # One that broke the document in memory makes `get` load it from the store.
                 document = self.get(identity).document
                 if has_states:
-                    if document.holds(update):
-                        continue
-                    new = document.unknown_part(update) or update
-                document.import_batch([(author, new)])
+                    news = [(author, part) for part in document.unknown_part(update)]
+                document.import_batch(news)
             except RemoteError:
                 refused.append(index)
             else:
-                self._context.store.documents.append_tail(identity, new)
-                good.append((author, new))
+                parts = [part for _, part in news]
+                self._context.store.documents.append_tail_many(identity, parts)
+                good += news
         return self.get(identity), good, refused
 
     def _adopt_own(self, identity: bytes) -> OpenDocument:
