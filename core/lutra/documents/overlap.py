@@ -31,8 +31,12 @@ def unknown_part(doc: LoroDoc, update: bytes) -> list[bytes]:
     """
     held = crdt.counters(doc.oplog_vv)
     firsts: dict[int, int] = {}
+    ends: dict[int, int] = {}
     for block in read_ranges(update):
         firsts[block.peer] = min(block.start, firsts.get(block.peer, block.start))
+        ends[block.peer] = max(block.end, ends.get(block.peer, 0))
+    if all(end <= held.get(peer, 0) for peer, end in ends.items()):
+        return []
     if all(start >= held.get(peer, 0) for peer, start in firsts.items()):
         return [update]
     scratch = crdt.new_loro_doc(0)
@@ -41,11 +45,14 @@ def unknown_part(doc: LoroDoc, update: bytes) -> list[bytes]:
         for peer, end in held.items()
         if firsts.get(peer, end) > 0
     }
+    behind = {peer: (end, held[peer]) for peer, end in ends.items() if end < held.get(peer, 0)}
     try:
         # What others built on the part left out waits until the update brings it back.
         if rest:
             scratch.import_(crdt.export_ranges(doc, rest))
         scratch.import_(update)
+        if behind:
+            scratch.import_(crdt.export_ranges(doc, behind))
         reached = crdt.counters(scratch.oplog_vv)
         ranges = {
             peer: (held.get(peer, 0), reached.get(peer, 0))
