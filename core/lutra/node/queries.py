@@ -94,7 +94,7 @@ class Queries:
         return self._documents.get(document).document
 
     def history(self, document: bytes) -> list[ChangeView]:
-        """Return who changed a document when, oldest first."""
+        """Return who changed a document when, oldest first, as far as this device was told."""
         opened = self._documents.get(document)
         members = {
             peer_prefix(item.device, document): item for item in self._members(opened.row.group)
@@ -102,6 +102,9 @@ class Queries:
         now = self._context.now()
         views: list[ChangeView] = []
         for change in opened.document.history():
+            if not change.time:
+                # Part of a state without history: what was before is not known here.
+                continue
             author = members.get(change.peer >> SLOT_BITS)
             views.append(
                 ChangeView(

@@ -1,4 +1,4 @@
-"""`sealed` groups: keys go on use, no epoch is kept once another is entered (GROUPS §2.9, §3.12)."""
+"""`sealed` groups: keys go on use, no epoch is kept once another is entered (GROUPS §2.9)."""
 
 from __future__ import annotations
 
