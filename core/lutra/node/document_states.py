@@ -51,11 +51,13 @@ class _Due:
     """What is known of a group's need for states: good until it is stale.
 
     Attributes:
+        known: how many control operations this follows from.
         unshared: the epochs that somebody may be unable to read.
         documents: the documents this device should publish, last changed first.
         stale: something changed since.
     """
 
+    known: int
     unshared: frozenset[bytes]
     documents: list[bytes] = field(default_factory=list[bytes])
     stale: bool = True
@@ -207,10 +209,14 @@ class DocumentStates:
 
     def _of(self, group: Group) -> _Due:
         """Return what is known of a group's need, for the epochs there are now."""
-        unshared = unshared_epochs(group.control)
+        known = len(group.control.history)
         due = self._due.get(group.id)
+        if due is not None and due.known == known:
+            return due
+        unshared = unshared_epochs(group.control)
         if due is None or due.unshared != unshared:
-            due = self._due[group.id] = _Due(unshared)
+            due = self._due[group.id] = _Due(known, unshared)
+        due.known = known
         return due
 
     def _stale(self, group: bytes) -> None:
