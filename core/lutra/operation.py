@@ -284,14 +284,17 @@ def _decode_header(data: bytes) -> Header:
         map_head,
         log,
         kind,
-        time,
+        time_bytes,
         epoch,
         group,
         prune,
         count,
         heads,
     ) = match.groups()
-    payload_size, seq_num = _number(size_bytes), _number(seq_bytes)
+    # A number below 24 is its own head, a larger one follows its head.
+    payload_size = int.from_bytes(size_bytes[1:] or size_bytes, "big")
+    seq_num = int.from_bytes(seq_bytes[1:] or seq_bytes, "big")
+    time = int.from_bytes(time_bytes[1:] or time_bytes, "big")
     if (payload_hash is None) != (payload_size == 0):
         raise InvalidOperationError(
             "An operation has a payload hash if and only if it has a payload."
@@ -303,20 +306,13 @@ def _decode_header(data: bytes) -> Header:
     ):
         raise InvalidOperationError("An operation's header has the wrong number of elements.")
     previous = _ids(count, heads) if heads is not None else ()
-    text = kind[1 if len(kind) <= _SHORT_TEXT else 2 :]
-    extensions = Extensions(
-        log, text.decode(), group, epoch, previous, _number(time), prune is not None
-    )
+    name = kind[1 if len(kind) <= _SHORT_TEXT else 2 :].decode()
+    extensions = Extensions(log, name, group, epoch, previous, time, prune is not None)
     header = Header(
         public_key, signature, payload_size, payload_hash, seq_num, backlink, extensions
     )
     _check_header(header, InvalidOperationError)
     return header
-
-
-def _number(encoded: bytes) -> int:
-    """Return a number that `_FORM` has matched."""
-    return encoded[0] if len(encoded) == 1 else int.from_bytes(encoded[1:], "big")
 
 
 def _ids(array: bytes, items: bytes) -> tuple[bytes, ...]:

@@ -11,12 +11,14 @@ from dataclasses import dataclass
 from lutra.errors import RemoteError
 from lutra.groups import gate
 from lutra.groups.authorisation import Auth, Authorisation, Directory
+from lutra.groups.chronicle import Chronicle
 from lutra.groups.commits import Circumstances, check_commit, first_epoch
 from lutra.groups.contents import (
     ACK,
     CREATE,
     NACK,
     OK,
+    PERSON,
     SETTINGS,
     AddPerson,
     Content,
@@ -86,6 +88,7 @@ class ControlState:
         self.stale = StaleBook()
         self.links = LinkGraph()
         self.cuts = CutBook()
+        self.chronicle = Chronicle()
         self.profile = Profile.ARCHIVE
         self.discovery_secret: bytes | None = None
         self._services = services
@@ -122,7 +125,9 @@ class ControlState:
         past = self.history.past_of(operation)
         if not past:
             return not self._is_creation(operation)
-        return operation.author not in self.auth(past).devices
+        if operation.author in self.auth(past).devices:
+            return False
+        return not self._introduces_itself(operation, past)
 
     def accept(self, operation: Operation) -> Accepted:
         """Take in an operation whose predecessors are known and whose author was in.
@@ -139,6 +144,22 @@ class ControlState:
         content = decode_content(operation.kind, operation.body or b"\x80")
         epoch = self._apply(operation, index, content)
         return Accepted(operation, index, content, epoch)
+
+    def _introduces_itself(self, operation: Operation, past: int) -> bool:
+        """Tell whether a device shows by its person's own log that it is a member's.
+
+        Nobody has to vouch for what proves itself: a device restored from a recovery kit may be
+        the only one of its person.
+        """
+        if operation.kind != PERSON or operation.body is None:
+            return False
+        try:
+            content = decode_content(PERSON, operation.body)
+        except RemoteError:
+            return False
+        return isinstance(content, PersonEvidence) and self.authorisation.would_admit(
+            past, operation.author, content.evidence
+        )
 
     def _is_creation(self, operation: Operation) -> bool:
         if operation.kind != CREATE or operation.body is None:
@@ -158,6 +179,7 @@ class ControlState:
                 self.authorisation.record(index, author, content)
             case AddPerson() | RemovePerson() | SetRole() | Leave():
                 self._act(index, author, content)
+                self.chronicle.note(index, operation, self.auth(past).devices[author], content)
             case ExtendCuts():
                 self._extend(author, past, content)
             case Sealed():
@@ -206,6 +228,7 @@ class ControlState:
         if not self.authorisation.record(index, operation.author, content):
             raise ControlError("A group was created by a device without a person.")
         person = self.auth(1).devices[operation.author]
+        self.chronicle.note(index, operation, person, content)
         node = first_epoch(operation, content, person, self._services)
         self.profile = content.profile
         self.discovery_secret = discovery_secret(operation.author, content.nonce)

@@ -14,6 +14,7 @@ from lutra.groups.acknowledging import AckTimer
 from lutra.groups.admissions import epochs_before_admission
 from lutra.groups.bodies import Bodies
 from lutra.groups.cards import Card, Settings, encode_names
+from lutra.groups.chronicle import Change
 from lutra.groups.contents import (
     ACK,
     ADD,
@@ -193,6 +194,10 @@ class Group:
         """Return the control operations nothing else follows, sorted."""
         return self.control.history.heads()
 
+    def knows(self, operation_id: bytes) -> bool:
+        """Tell whether a control operation has its place in the history."""
+        return operation_id in self.control.history
+
     def members(self) -> Sequence[Member]:
         """Return all devices of those who are or were in, sorted by device key."""
         auth = self.control.auth()
@@ -268,6 +273,28 @@ class Group:
     ) -> bool | None:
         """Tell whether a data operation counts, see `lutra.groups.data_rules`."""
         return self._data_rules.accepts(author, log, seq_num, epoch=epoch, heads=heads)
+
+    def missing(self, operation: Operation) -> Sequence[bytes]:
+        """Return the ids of control operations that one builds on and that are not known."""
+        return self.control.history.missing(operation)
+
+    def is_cut_off(
+        self, author: bytes, log: bytes, seq_num: int, *, epoch: bytes, heads: tuple[bytes, ...]
+    ) -> bool:
+        """Tell whether a data operation would count if somebody vouched for it: `extend_cuts`."""
+        return self._data_rules.is_cut_off(author, log, seq_num, epoch=epoch, heads=heads)
+
+    def changes(self) -> list[Change]:
+        """Return who changed the membership how, in the order this device learned of it."""
+        return self.control.chronicle.changes(self.control.authorisation, self.control.everything)
+
+    def is_forked(self, device: bytes) -> bool:
+        """Tell whether a device was caught signing two control operations for one place."""
+        return self.control.authorisation.is_forked(device)
+
+    def exclusions(self, device: bytes) -> list[tuple[bytes, int]]:
+        """Return the removals that keep a device out: (their author, their place in its log)."""
+        return self.control.authorisation.exclusions(device, self.control.everything)
 
     def live_removals(self) -> list[tuple[bytes, bytes, dict[tuple[bytes, bytes], int]]]:
         """Return removals that count: operation id, person, (device, log) → last accepted number.
@@ -379,14 +406,15 @@ class Group:
         for epoch, left in list(keyring.left.items()):
             if epoch == head.id:
                 keyring.left[epoch] = None
-            elif left is None:
+            elif left is None or left > now:
+                # A clock that was set back must not make anything wait for years.
                 keyring.left[epoch] = now
         if self._device not in control.auth().leaves:
             keyring.outside_since = None
             self._on_removed()
         elif self._is_inside(head):
             keyring.outside_since = None
-        elif keyring.outside_since is None:
+        elif keyring.outside_since is None or keyring.outside_since > now:
             keyring.outside_since = now
 
     def _is_inside(self, head: EpochNode) -> bool:
@@ -410,6 +438,19 @@ class Group:
         if offered := tuple(offers):
             operations.append(self._issue(signer, OFFER, Offers(offered)))
         return operations
+
+    def introduce_itself(self, signer: ControlSigner, evidence: Iterable[bytes]) -> list[Operation]:
+        """Show that this device, which nobody has introduced, belongs to a member.
+
+        Returns nothing where the evidence does not show that.
+        """
+        statements = tuple(sorted(evidence))
+        control = self.control
+        if not self.heads() or self._device in control.auth().devices:
+            return []
+        if not control.authorisation.would_admit(control.everything, self._device, statements):
+            return []
+        return [self._issue(signer, PERSON, PersonEvidence(statements))]
 
     def add_person(
         self,
@@ -476,7 +517,11 @@ class Group:
         ]
 
     def set_role(self, signer: ControlSigner, person: bytes, role: Role) -> list[Operation]:
-        """Change a member's role."""
+        """Change a member's role.
+
+        Raises:
+            NotAMemberError: this device, or the person, is not in the group.
+        """
         self.require_membership()
         changed = self._issue(signer, ROLE, SetRole(person, role))
         return [changed, *self.reconcile(signer)]
@@ -575,6 +620,8 @@ class Group:
         now = self._setup.clock()
         if self.control.head() is None or self._device not in self.control.auth().leaves:
             return []
+        # Times count from now on where the clock was set back since.
+        self._settle()
         operations = self._words(signer)
         # What was just said may have moved the head.
         head = self.control.head()

@@ -119,7 +119,7 @@ class HeadChooser:
             ]
             if not eligible:
                 return node
-            node = eligible[0] if len(eligible) == 1 else self._best(node, eligible, auth, support)
+            node = self._best(node, eligible, auth, support)
 
     def _support(self, auth: Auth, known: int) -> dict[bytes, _Persons]:
         """Return epoch → persons with a device voting at or below it."""
@@ -140,13 +140,12 @@ class HeadChooser:
         supporters = support.get(child.id)
         if not supporters:
             return False
-        refusing = self._persons(self._nacks, child, auth, known)
-        if not refusing:
+        if child.id not in self._nacks:
             return True
         approving = supporters | self._persons(self._oks, child, auth, known)
         assert child.parent is not None
         entitled = _roster_persons(child.parent, auth)
-        rejecting = (refusing & entitled) - approving
+        rejecting = (self._persons(self._nacks, child, auth, known) & entitled) - approving
         return len(approving) - len(rejecting) >= 1
 
     def _persons(
@@ -165,6 +164,8 @@ class HeadChooser:
         auth: Auth,
         support: dict[bytes, _Persons],
     ) -> EpochNode:
+        if len(eligible) == 1:
+            return eligible[0]
         entitled = _roster_persons(parent, auth)
 
         def rank(child: EpochNode) -> tuple[int, int, bytes, int]:

@@ -48,6 +48,8 @@ class Keyring:
     def __init__(self, services: Services) -> None:
         self._services = services
         self._groups: dict[bytes, Group] = {}
+        # States never change, but for their message keys: each is encoded once.
+        self._encoded: dict[bytes, bytes] = {}
         self._bundles: dict[bytes, KeyPackageBundle] = {}
         self.secrets: dict[bytes, bytes] = {}
         self.left: dict[bytes, int | None] = {}
@@ -85,12 +87,14 @@ class Keyring:
             self.forget(list(self._groups))
         unused = _UNUSED_SECRETS if self.sealed else (*_UNUSED_SECRETS, "messages")
         self._groups[epoch] = group.without_secrets(*unused)
+        self._encoded.pop(epoch, None)
         self.left.setdefault(epoch, None)
         return secret
 
     def replace(self, epoch: bytes, group: Group) -> None:
         """Put an epoch's state after a message in the place of the one before."""
         self._groups[epoch] = group
+        self._encoded.pop(epoch, None)
         self.unsaved = True
 
     def drop_used(self, packages: Collection[bytes]) -> None:
@@ -102,6 +106,7 @@ class Keyring:
         """Delete the MLS state of epochs; data secrets stay."""
         for epoch in epochs:
             self._groups.pop(epoch, None)
+            self._encoded.pop(epoch, None)
             self.left.pop(epoch, None)
 
     def wipe(self) -> None:
@@ -183,13 +188,13 @@ class Keyring:
 
     def to_bytes(self) -> bytes:
         """Serialise, secrets included; keep the result encrypted. Public trees are left out."""
+        for epoch, group in self._groups.items():
+            if epoch not in self._encoded:
+                self._encoded[epoch] = group.to_bytes(with_tree=False)
         return encode(
             [
                 _FORMAT,
-                [
-                    [epoch, group.to_bytes(with_tree=False), self.left.get(epoch)]
-                    for epoch, group in self._groups.items()
-                ],
+                [[epoch, self._encoded[epoch], self.left.get(epoch)] for epoch in self._groups],
                 [[epoch, secret] for epoch, secret in self.secrets.items()],
                 [bundle.to_bytes() for bundle in self._bundles.values()],
                 self.renewal,

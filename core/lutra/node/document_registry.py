@@ -251,26 +251,27 @@ class DocumentRegistry:
         self._compact(self.get(identity))
         self.checkpoint(identity)
 
-    def checkpoint(self, identity: bytes) -> bool:
-        """Replace this device's log of a document by one operation, if that pays now."""
+    def checkpoint(self, identity: bytes, *, always: bool = False) -> bool:
+        """Replace this device's log of a document by one operation, if that pays now.
+
+        Args:
+            identity: the document.
+            always: do it whether it pays or not, and whatever the size; drafts come along.
+
+        Raises:
+            OperationLimitError: the edits do not fit into one operation.
+        """
         opened = self.get(identity)
         if self._logs.is_frozen(LogKey(self._context.device, identity)):
             return False
-        log = self._own_log(opened)
         group = self._groups.get(opened.row.group)
         epoch = group.current_epoch()
-        if (
-            epoch is None
-            or opened.drafts
-            or not self._policy.due(
-                checkpoint_bytes=log.checkpoint_bytes,
-                tail_bytes=log.tail_bytes,
-                tail_operations=log.tail_operations,
-            )
-        ):
+        if epoch is None or not (always or self._is_checkpoint_due(opened)):
             return False
+        if opened.drafts:
+            self.publish(identity)
         body = encode_body(self._own_edits(group, opened))
-        if len(body) > MAX_CHECKPOINT_BYTES:
+        if len(body) > MAX_CHECKPOINT_BYTES and not always:
             return False
         self._logs.sign_next(
             opened.row.group,
@@ -300,6 +301,14 @@ class DocumentRegistry:
         full = document.full_update()
         parts = state_of(full, document.document_id, [device], timeless=False)
         return parts[0][1] if parts else b""
+
+    def _is_checkpoint_due(self, opened: OpenDocument) -> bool:
+        log = self._own_log(opened)
+        return not opened.drafts and self._policy.due(
+            checkpoint_bytes=log.checkpoint_bytes,
+            tail_bytes=log.tail_bytes,
+            tail_operations=log.tail_operations,
+        )
 
     def drafted(self) -> list[bytes]:
         """Return the documents with edits that are not in operations yet."""

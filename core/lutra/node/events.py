@@ -17,6 +17,34 @@ class GroupsChanged:
 
 
 @dataclass(frozen=True, slots=True)
+class MembershipEnded:
+    """This device is out of a group; its pages stay here to be read.
+
+    Attributes:
+        group: which one.
+        reason: ``left``, ``removed`` or ``device``; see `lutra.node.views.DepartureView`.
+        by: the person who did it, empty where that is not known.
+        by_name: what it is called.
+    """
+
+    group: bytes
+    reason: str
+    by: bytes
+    by_name: str
+
+
+@dataclass(frozen=True, slots=True)
+class DeviceRemoved:
+    """This device was removed from its person: it can be read, but takes part in nothing more.
+
+    Attributes:
+        wiped: whoever removed it asked for it, so everything on it is deleted now.
+    """
+
+    wiped: bool
+
+
+@dataclass(frozen=True, slots=True)
 class PersonChanged:
     """A person's devices changed, this one's or another's.
 
@@ -25,6 +53,34 @@ class PersonChanged:
     """
 
     person: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class VerifiedKeysChanged:
+    """A person whose keys were compared has other keys now: to be said loudly until it was seen.
+
+    Attributes:
+        person: which one.
+        name: what it is called; empty while unknown.
+    """
+
+    person: bytes
+    name: str
+
+
+@dataclass(frozen=True, slots=True)
+class KitUsed:
+    """Somebody came back by a recovery kit, and this device helped.
+
+    Of this device's own person it is to be said loudly: who found the kit can do that too.
+
+    Attributes:
+        person: whose kit.
+        device: the device that is the person's now.
+    """
+
+    person: bytes
+    device: bytes
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,11 +169,37 @@ class JoinRequested:
         group: where it leads.
         device: the asking device.
         name: what its person is called, by its own word.
+        device_name: what the device is called, by its own word.
+        comparison: the digits that both sides show.
     """
 
     group: bytes
     device: bytes
     name: str
+    device_name: str
+    comparison: str
+
+
+@dataclass(frozen=True, slots=True)
+class JoinChanged:
+    """An invite this device uses has come further; see `lutra.node.views.JoinView`.
+
+    Attributes:
+        join: the attempt's id.
+        state: ``seeking``, ``waiting``, ``admitted``, ``refused``, ``expired`` or ``cancelled``.
+        group: the group, once admitted; empty before.
+        reason: one sentence, if refused or expired.
+    """
+
+    join: bytes
+    state: str
+    group: bytes = b""
+    reason: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class NearbyChanged:
+    """People nearby, invitations between them and this person, or its visibility changed."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,6 +213,38 @@ class MemberJoined:
 
     group: bytes
     device: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class PairingChanged:
+    """The pairing of this device with another one moved on; `PairingService.view` has it all.
+
+    Attributes:
+        state: as in `PairingView.state`.
+        revision: as in `PairingView.revision`.
+    """
+
+    state: str
+    revision: int
+
+
+@dataclass(frozen=True, slots=True)
+class CatchUpChanged:
+    """A device that was paired has received more of what its person's devices hold.
+
+    Attributes:
+        groups: how many groups there are.
+        groups_ready: in how many of them this device can read and write.
+        pages: how many pages there are, at least.
+        pages_here: how many of them are here.
+        complete: nothing is missing any more.
+    """
+
+    groups: int
+    groups_ready: int
+    pages: int
+    pages_here: int
+    complete: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -153,7 +267,11 @@ class RaiseRequested:
 
 Event = (
     GroupsChanged
+    | MembershipEnded
+    | DeviceRemoved
     | PersonChanged
+    | VerifiedKeysChanged
+    | KitUsed
     | DocumentsChanged
     | DocumentChanged
     | DocumentStatusChanged
@@ -161,7 +279,11 @@ Event = (
     | PresenceChanged
     | InvitesChanged
     | JoinRequested
+    | JoinChanged
+    | NearbyChanged
     | MemberJoined
+    | PairingChanged
+    | CatchUpChanged
     | Trouble
     | RaiseRequested
 )

@@ -16,8 +16,10 @@ from lutra.groups.ids import group_id
 from lutra.groups.keys import ControlSigner, Reception
 from lutra.groups.setup import Setup
 from lutra.mls.suites import HYBRID_SUITE
+from lutra.node.branches import Branches
 from lutra.node.context import Context
-from lutra.node.events import GroupsChanged
+from lutra.node.departures import departure_of
+from lutra.node.events import GroupsChanged, InvitesChanged, MembershipEnded
 from lutra.node.log_keeper import LogKeeper
 from lutra.node.new_identity import DEVICE_NAME, PERSON_NAME, checked_name
 from lutra.node.person_registry import PersonRegistry
@@ -63,11 +65,14 @@ class GroupRegistry:
         self,
         context: Context,
         logs: LogKeeper,
+        *,
         persons: PersonRegistry,
         directory: ChainDirectory,
+        branches: Branches,
     ) -> None:
         self._context = context
         self._logs = logs
+        self._branches = branches
         self._persons = persons
         self._groups: dict[bytes, Group] = {}
         self._readable: dict[bytes, int] = {}
@@ -185,7 +190,12 @@ class GroupRegistry:
             False if the group is here already.
         """
         context = self._context
-        if context.store.groups.get(group) is not None:
+        known = context.store.groups.get(group)
+        if known is not None:
+            if known.left:
+                # Let in again: whoever did so may tell.
+                context.store.groups.set_left(group, False)
+                context.outbox.emit(GroupsChanged(group))
             return False
         now = context.now()
         row = GroupRow(group, "", discovery_secret, now, now, personal=personal)
@@ -261,6 +271,8 @@ class GroupRegistry:
         if missing and self._can_speak(replica):
             replica.introduce(self.signer(replica.id), missing)
             replica.reconcile(self.signer(replica.id))
+        elif missing and not self._is_mute(replica.id):
+            replica.introduce_itself(self.signer(replica.id), missing)
 
     def save(self, group: bytes) -> None:
         """Write a group to the store after a change through its own methods."""
@@ -338,7 +350,8 @@ class GroupRegistry:
             )
         if row.state:
             stored = [item.decode() for item in self._context.store.operations.control(row.id)]
-            replica = Group.resume(row.id, self._setup(), _in_causal_order(stored), row.state)
+            stored += self._branches.held(row.id)
+            replica = Group.resume(row.id, self._setup(), in_causal_order(stored), row.state)
         else:
             replica = Group(row.id, self._setup())
         self._groups[row.id] = replica
@@ -350,6 +363,10 @@ class GroupRegistry:
         """Bring the store's tables in line with a replica, in the caller's transaction."""
         store, device = self._context.store, self._context.device
         row = self.row(replica.id)
+        departure = departure_of(replica, device)
+        if departure is not None and not row.left:
+            by, name = departure.by, departure.by_name
+            self._context.outbox.emit(MembershipEnded(replica.id, departure.reason, by, name))
         store.groups.put(
             GroupRow(
                 id=replica.id,
@@ -357,7 +374,7 @@ class GroupRegistry:
                 discovery_secret=replica.discovery_secret or row.discovery_secret,
                 created=row.created,
                 joined=row.joined,
-                left=replica.was_removed(device),
+                left=departure is not None,
                 state=replica.private_state(),
                 personal=row.personal,
                 profile=int(replica.profile),
@@ -395,9 +412,10 @@ class GroupRegistry:
         for row in self._context.store.invites.list(group):
             if not row.revoked:
                 self._context.store.invites.revoke(row.id)
+                self._context.outbox.emit(InvitesChanged(group))
 
 
-def _in_causal_order(operations: Iterable[Operation]) -> list[Operation]:
+def in_causal_order(operations: Iterable[Operation]) -> list[Operation]:
     """Order stored operations so that each follows its predecessors.
 
     Those of one batch were stored log by log.

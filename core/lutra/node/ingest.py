@@ -8,10 +8,12 @@ from dataclasses import dataclass, field
 from lutra.crypto.verifying import BatchVerifier
 from lutra.documents.body import decode_body
 from lutra.errors import DecryptionError, MalformedError, RemoteError
+from lutra.groups.contents import CUT
 from lutra.groups.errors import UnreadableBodyError
 from lutra.groups.group import Group
 from lutra.groups.keys import Reception
 from lutra.log import LogHead, Placement, advance, place
+from lutra.node.branches import Branches
 from lutra.node.context import Context
 from lutra.node.document_registry import KIND, DocumentRegistry
 from lutra.node.document_states import KIND as STATE
@@ -26,8 +28,6 @@ from lutra.operation import LogKey, Operation, decode_operation, signature_claim
 from lutra.store.operations import OperationState
 from lutra.sync.replica import ForkEvidence, IngestReport, Refusal, RefusalReason, WireOperation
 
-_REFUSALS = {Placement.GAP: RefusalReason.GAP, Placement.FORK: RefusalReason.FORK}
-
 
 @dataclass(slots=True)
 class _Batch:
@@ -39,6 +39,8 @@ class _Batch:
     heads: dict[LogKey, LogHead] = field(default_factory=dict[LogKey, LogHead])
     ids: dict[tuple[LogKey, int], bytes] = field(default_factory=dict[tuple[LogKey, int], bytes])
     control: list[Placed] = field(default_factory=list[Placed])
+    branches: list[Operation] = field(default_factory=list[Operation])
+    missing: dict[bytes, None] = field(default_factory=dict[bytes, None])
     data: list[Placed] = field(default_factory=list[Placed])
 
 
@@ -51,6 +53,7 @@ class Ingest:
         logs: LogKeeper,
         *,
         groups: GroupRegistry,
+        branches: Branches,
         documents: DocumentRegistry,
         own_devices: OwnDevices,
         states: DocumentStates,
@@ -60,6 +63,7 @@ class Ingest:
         self._logs = logs
         self._groups = groups
         self._documents = documents
+        self._branches = branches
         self._own_devices = own_devices
         self._verifier = BatchVerifier()
         self._early = EarlyOperations()
@@ -101,8 +105,11 @@ class Ingest:
         self._retry_early(batch, group_id)
         # Keys first: what waited for them comes before what has just arrived.
         self._append(group_id, batch.control, source)
-        if batch.control:
+        for operation in batch.branches:
+            self._context.outbox.branches.append((group_id, operation.id, source))
+        if batch.control or batch.branches:
             self._after_control(group_id)
+            self._want_vouched(batch)
         told = [item for item in batch.data if item.operation.kind == STATE]
         self._append(
             group_id,
@@ -111,12 +118,20 @@ class Ingest:
         )
         data = [item for item in batch.data if item.operation.kind != STATE] if told else batch.data
         states = self._apply(group_id, group, [item.operation for item in data])
-        placed = [item._replace(state=states[item.operation.id]) for item in data]
+        placed = [
+            Placed(operation, placement, head, states[operation.id])
+            for operation, placement, head, _ in data
+        ]
         self._append(group_id, placed, source)
         self._states.note(group, (item.operation for item in data))
         if told:
             self._retry_waiting(group_id)
-        return IngestReport(batch.refused, batch.forks)
+        missing = [
+            one
+            for one in batch.missing
+            if not group.knows(one) and not self._branches.is_beside(one)
+        ]
+        return IngestReport(batch.refused, batch.forks, missing)
 
     def ingest_forks(
         self, group: bytes, evidence: Sequence[ForkEvidence], source: bytes | None
@@ -169,7 +184,7 @@ class Ingest:
             return RefusalReason.INVALID
         key = operation.log_key
         if self._logs.is_after_fork(key, operation.seq_num):
-            return RefusalReason.FROZEN
+            return self._take_branch(batch, operation) if is_control else RefusalReason.FROZEN
         head = batch.heads.get(key) or self._logs.head(group_id, key)
         if head is None and self._logs.is_elsewhere(group_id, key):
             return RefusalReason.NOT_PERMITTED
@@ -179,10 +194,14 @@ class Ingest:
             return None
         if placement is Placement.FORK and held is not None:
             self._catch_fork(batch, held, operation)
+            if is_control:
+                return self._take_branch(batch, operation)
         if placement is Placement.GAP and (is_control or self._early.has_log(key)):
             self._early.put(group_id, operation)
-        if placement in _REFUSALS:
-            return _REFUSALS[placement]
+        if placement is Placement.GAP:
+            return RefusalReason.GAP
+        if placement is Placement.FORK:
+            return RefusalReason.FORK
         if is_control:
             return self._take_control(batch, operation, placement, head)
         return self._take_data(batch, operation, placement, head)
@@ -202,12 +221,33 @@ class Ingest:
             return RefusalReason.INVALID
         reception = batch.group.receive(operation)
         if reception is Reception.WAITING:
-            self._early.put(batch.group.id, operation)
+            self._wait(batch, operation)
         if reception in (Reception.FOREIGN, Reception.WAITING):
             return RefusalReason.NOT_PERMITTED
         state = OperationState.REFUSED if reception is Reception.REFUSED else OperationState.APPLIED
         batch.control.append(self._place(batch, operation, placement, head, state))
         return None
+
+    def _take_branch(self, batch: _Batch, operation: Operation) -> RefusalReason | None:
+        """Take a control operation that has no place in its log any more, since that was forked."""
+        if operation.header.extensions.prune:
+            return RefusalReason.INVALID
+        if not self._branches.has_room(operation.log_key):
+            return RefusalReason.FROZEN
+        reception = batch.group.receive(operation)
+        if reception is Reception.WAITING:
+            self._wait(batch, operation)
+        if reception in (Reception.FOREIGN, Reception.WAITING):
+            return RefusalReason.NOT_PERMITTED
+        if reception is not Reception.KNOWN:
+            self._context.store.forks.add(operation)
+            batch.branches.append(operation)
+        return None
+
+    def _wait(self, batch: _Batch, operation: Operation) -> None:
+        """Keep a control operation until what it builds on has come."""
+        self._early.put(batch.group.id, operation)
+        batch.missing.update(dict.fromkeys(batch.group.missing(operation)))
 
     def _take_data(
         self, batch: _Batch, operation: Operation, placement: Placement, head: LogHead | None
@@ -223,9 +263,9 @@ class Ingest:
             epoch=epoch,
             heads=header.extensions.previous,
         )
-        if permitted is None:
-            self._early.put(batch.group.id, operation)
         if not permitted:
+            if permitted is None or self._is_cut_off(batch.group, operation):
+                self._early.put(batch.group.id, operation)
             return RefusalReason.NOT_PERMITTED
         batch.data.append(self._place(batch, operation, placement, head, OperationState.WAITING))
         return None
@@ -246,10 +286,37 @@ class Ingest:
     def _retry_early(self, batch: _Batch, group_id: bytes) -> None:
         """Take what had come too early and builds on this batch's control operations."""
         seen = 0
-        while len(batch.control) > seen and len(self._early):
-            seen = len(batch.control)
+        while len(batch.control) + len(batch.branches) > seen and len(self._early):
+            seen = len(batch.control) + len(batch.branches)
             for operation in self._early.take(group_id):
                 self._take(batch, group_id, operation)
+
+    def _is_cut_off(self, group: Group, operation: Operation) -> bool:
+        """Tell whether an operation counts as soon as somebody vouches for it."""
+        extensions = operation.header.extensions
+        return group.is_cut_off(
+            operation.author,
+            operation.log,
+            operation.seq_num,
+            epoch=extensions.epoch or b"",
+            heads=extensions.previous,
+        )
+
+    def _want_vouched(self, batch: _Batch) -> None:
+        """Ask again for what was refused before a member vouched for it."""
+        if all(placed.operation.kind != CUT for placed in batch.control):
+            return
+        heads = {item.operation.log_key: item.head.seq_num for item in batch.data}
+        wanted: list[LogKey] = []
+        for _, _, cuts in batch.group.live_removals():
+            for (device, log), seq_num in cuts.items():
+                key = LogKey(device, log)
+                head = self._logs.head(batch.group.id, key)
+                held = max(-1 if head is None else head.seq_num, heads.get(key, -1))
+                if held < seq_num and log != batch.group.id:
+                    wanted.append(key)
+        if wanted:
+            self._context.outbox.wanted.append((batch.group.id, tuple(wanted)))
 
     def _held_id(
         self, batch: _Batch, key: LogKey, head: LogHead | None, operation: Operation

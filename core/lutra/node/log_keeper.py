@@ -91,6 +91,12 @@ class LogKeeper:
         self._context.store.logs.freeze(key)
         forks = self._frozen_logs()
         forks[key] = min(seq_num, forks.get(key, seq_num))
+        if key.log in self._heads:
+            self._cut_back(key)
+
+    def forked(self, group: bytes) -> list[tuple[LogKey, int]]:
+        """Return a group's forked control logs, and where each was forked."""
+        return [(key, place) for key, place in self._frozen_logs().items() if key.log == group]
 
     def of_log(self, group: bytes, log: bytes) -> list[tuple[LogKey, LogHead]]:
         """Return all devices' logs with one id: a document's, or a group's control logs."""
@@ -113,26 +119,35 @@ class LogKeeper:
         heads = self._load(group)
         store = self._context.store
         changed: dict[LogKey, LogHead] = {}
-        by_state: dict[OperationState, dict[LogKey, list[Operation]]] = {}
+        by_state: dict[int, dict[LogKey, list[Operation]]] = {}
         prunes: dict[LogKey, int] = {}
         for operation, placement, head, state in placed:
             key = operation.log_key
             changed[key] = head
-            logs = by_state.setdefault(state, {})
+            # By its number: an Enum's own hash is computed in Python.
+            number = state.value
+            logs = by_state.get(number)
+            if logs is None:
+                logs = by_state[number] = {}
             if placement is Placement.PRUNE:
                 prunes[key] = operation.seq_num
                 for waiting in by_state.values():
                     waiting.pop(key, None)
-            logs.setdefault(key, []).append(operation)
-        for state, logs in by_state.items():
+            items = logs.get(key)
+            if items is None:
+                items = logs[key] = []
+            items.append(operation)
+        for number, logs in by_state.items():
             operations = [item for items in logs.values() for item in items]
-            store.operations.insert_many(operations, group=group, state=state)
+            store.operations.insert_many(operations, group=group, state=OperationState(number))
         for key, seq_num in prunes.items():
             store.operations.delete_before(key, seq_num)
         store.logs.set_heads(list(changed.items()), group=group)
         for key, head in changed.items():
             self._remember(group, heads, key, head)
             self._head_sets[group, key.log == group].update(key, head.seq_num, head.id)
+            if key.log == group:
+                self._cut_back(key)
 
     def sign_next(
         self,
@@ -211,7 +226,20 @@ class LogKeeper:
         self._head_sets[group, True] = HeadSet(control)
         self._head_sets[group, False] = HeadSet(documents)
         self._heads[group] = heads
+        for key, _ in self.forked(group):
+            self._cut_back(key)
         return heads
+
+    def _cut_back(self, key: LogKey) -> None:
+        """Compare a forked control log up to its fork only, where all replicas are alike."""
+        place, head = self._frozen_logs().get(key), self._heads[key.log].get(key)
+        if place is None or head is None or head.seq_num < place:
+            return
+        before = self._context.store.operations.id_at(key, place - 1) if place else None
+        if before is None:
+            self._head_sets[key.log, True].remove(key)
+        else:
+            self._head_sets[key.log, True].update(key, place - 1, before)
 
     def _remember(
         self, group: bytes, heads: dict[LogKey, LogHead], key: LogKey, head: LogHead

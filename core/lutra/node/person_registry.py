@@ -8,7 +8,7 @@ from contextlib import suppress
 from lutra.crypto.aead import unseal
 from lutra.errors import BugError, DecryptionError, RemoteError
 from lutra.groups.directory import ChainDirectory, evidence_of
-from lutra.identity.device_log import Consent
+from lutra.identity.device_log import Consent, KitConsent
 from lutra.identity.person import Person
 from lutra.node.context import Context
 from lutra.node.events import PersonChanged
@@ -41,6 +41,14 @@ class PersonRegistry:
         if not isinstance(value, bytes):
             raise BugError("This profile's device belongs to no person.")
         return value
+
+    @property
+    def secret(self) -> bytes:
+        """The secret of this person's own devices; never shown."""
+        secret = self._context.store.keys.get(SECRET)
+        if secret is None:
+            raise BugError("This profile lacks its person's secret.")
+        return secret
 
     @property
     def own(self) -> Person:
@@ -77,6 +85,28 @@ class PersonRegistry:
     def person_of(self, device: bytes) -> bytes | None:
         """Return the person that lists a device as in use; None if nobody known does."""
         return next((one for one in self.ids() if device in self.get(one).state.active()), None)
+
+    def owner(
+        self, device: bytes, evidence: Iterable[bytes]
+    ) -> tuple[bytes, tuple[bytes, ...]] | None:
+        """Return the person that has a device in use, by what is known here and by evidence.
+
+        Nothing is learned from it.
+
+        Returns:
+            the person's id and the part of the evidence that is about it, or None.
+        """
+        about = {
+            item: said.log
+            for item in evidence
+            if (said := self._directory.statement(item)) is not None
+        }
+        known = [item for person in set(about.values()) for item in self.evidence_of(person)]
+        devices = self._directory(frozenset([*about, *known]))
+        person = devices.owner.get(device)
+        if person is None or device in devices.revoked:
+            return None
+        return person, tuple(sorted(item for item, who in about.items() if who == person))
 
     # Learning
 
@@ -117,13 +147,19 @@ class PersonRegistry:
                 self._context.store.persons.add(operation)
         return len(sound) > len(held)
 
+    def enter(self, person: bytes, operations: Iterable[Operation]) -> None:
+        """Belong to a person that this profile's settings name already, from now on."""
+        self.forget()
+        self.learn_operations(operations)
+        self._changed(person)
+
     # Changing the own person
 
     def add_device(self, consent: Consent, name: str) -> Operation:
         """Add a device that consented; see `Person.add`."""
         return self._keep(self.own.add(self._context.key, consent, self._seal(name), self._now()))
 
-    def add_recovery(self, consent: Consent) -> Operation:
+    def add_recovery(self, consent: KitConsent) -> Operation:
         """Add a recovery kit's key; see `Person.add_recovery`."""
         return self._keep(self.own.add_recovery(self._context.key, consent, self._now()))
 
@@ -165,10 +201,7 @@ class PersonRegistry:
         return self._context.now()
 
     def _name_key(self) -> bytes:
-        secret = self._context.store.keys.get(SECRET)
-        if secret is None:
-            raise BugError("This profile lacks its person's secret.")
-        return name_key(secret)
+        return name_key(self.secret)
 
     def _seal(self, name: str) -> bytes:
         return seal_name(self._name_key(), name, self._context.random)

@@ -11,11 +11,13 @@ from lutra.errors import NotFoundError
 from lutra.groups.contents import Profile
 from lutra.node.acknowledgements import Acknowledgements
 from lutra.node.context import Context
+from lutra.node.departures import departure_of
 from lutra.node.document_registry import DocumentRegistry
 from lutra.node.group_registry import GroupRegistry
 from lutra.node.history_profiles import profile_name
 from lutra.node.views import (
     ChangeView,
+    DepartureView,
     DocumentStatus,
     DocumentView,
     GroupView,
@@ -165,7 +167,7 @@ class Queries:
         store = self._context.store
         groups = self._groups.ids()
         return (
-            len(groups),
+            sum(not row.personal for row in store.groups.list()),
             store.documents.count(),
             store.operations.count(),
             len(store.drafts.documents_with_drafts()),
@@ -188,13 +190,7 @@ class Queries:
 
     def known_devices(self) -> frozenset[bytes]:
         """Return the devices that are in a group that this device is in."""
-        return frozenset(
-            member.device
-            for row in self._context.store.groups.list()
-            if not row.left
-            for member in self._context.store.members.list(row.id)
-            if not member.removed
-        )
+        return self._context.store.members.present()
 
     def _members(self, group: bytes) -> Sequence[MemberView]:
         online = set(self._online.connected(group))
@@ -222,12 +218,17 @@ class Queries:
             documents=self._context.store.documents.count(row.id),
             ready=self._is_ready(row),
             role=self._role(row),
+            departure=self._departure(row),
             profile=profile_name(Profile(row.profile)),
         )
 
     def _is_ready(self, row: GroupRow) -> bool:
         replica = self._groups.find(row.id)
         return replica is not None and replica.current_epoch() is not None
+
+    def _departure(self, row: GroupRow) -> DepartureView | None:
+        replica = self._groups.find(row.id) if row.left else None
+        return None if replica is None else departure_of(replica, self._context.device)
 
     def _role(self, row: GroupRow) -> str:
         member = self._context.store.members.get(row.id, self._context.device)

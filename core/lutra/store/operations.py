@@ -84,14 +84,23 @@ class Operations:
         """
         if not operations:
             return
-        keys = [operation.log_key for operation in operations]
         with self._connection.transaction():
-            numbers = intern_logs(self._connection, set(keys), group)
+            keys = {operation.log_key for operation in operations}
+            numbers = intern_logs(self._connection, keys, group)
+            value = int(state)
             self._connection.run_many(
                 _INSERT,
                 [
-                    _row_for(operation, numbers[key], int(state))
-                    for operation, key in zip(operations, keys, strict=True)
+                    (
+                        numbers[log_key],
+                        header.seq_num,
+                        identity,
+                        value,
+                        header.extensions.epoch,
+                        header_bytes,
+                        body,
+                    )
+                    for identity, log_key, header, header_bytes, body in operations
                 ],
             )
             if any(key.log == group for key in numbers):
@@ -141,6 +150,12 @@ class Operations:
         where = "WHERE l.log = ? AND l.group_id = ? ORDER BY o.number"
         return self._list(f"{_SELECT} {where}", (group, group))
 
+    def control_by_id(self, group: bytes, operation_id: bytes) -> StoredOperation | None:
+        """Return a control operation of a group by its id, or None; looks through all of them."""
+        where = "WHERE l.log = ? AND l.group_id = ? AND o.id = ?"
+        found = self._list(f"{_SELECT} {where}", (group, group, operation_id))
+        return found[0] if found else None
+
     def waiting(self, group: bytes, epoch: bytes | None = None) -> list[StoredOperation]:
         """Return the operations of a group that wait for one epoch's key, or for any."""
         if epoch is None:
@@ -189,19 +204,6 @@ class Operations:
 
     def _list(self, sql: str, parameters: Sequence[Value]) -> list[StoredOperation]:
         return [_stored(row) for row in self._connection.rows(sql, parameters)]
-
-
-def _row_for(operation: Operation, log: int, state: int) -> tuple[Value, ...]:
-    header = operation.header
-    return (
-        log,
-        header.seq_num,
-        operation.id,
-        state,
-        header.extensions.epoch,
-        operation.header_bytes,
-        operation.body,
-    )
 
 
 def _stored(row: Row) -> StoredOperation:

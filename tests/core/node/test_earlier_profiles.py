@@ -80,7 +80,7 @@ def test_earlier_groups_are_read_only(engine: Engine) -> None:
         with pytest.raises(ReadOnlyGroupError):
             engine.run(lambda page=page: engine.edit(page.id, lambda made: made.splice(0, 0, "x")))
         with pytest.raises(LutraError):
-            engine.run(lambda group=group: engine.invite(group.id))
+            engine.run(lambda group=group: engine.invitations.invite(group.id))
 
 
 def test_it_happens_once(path: Path) -> None:
