@@ -23,7 +23,13 @@ from lutra.node.device_files import DeviceFiles
 from lutra.node.device_views import DeviceView, PairingView
 from lutra.node.editor_session import EditorSession
 from lutra.node.engine import Effects, Engine, Reach
-from lutra.node.events import CatchUpChanged, GroupsChanged, PairingChanged, RaiseRequested
+from lutra.node.events import (
+    CatchUpChanged,
+    GroupsChanged,
+    PairingChanged,
+    PeersChanged,
+    RaiseRequested,
+)
 from lutra.node.hand_over import HandOver
 from lutra.node.host import EngineHost, wall_clock
 from lutra.node.invitations import INVITE_LIFETIME
@@ -452,6 +458,8 @@ class Node:
             self._network.carry_out(effects.traffic)
             if effects.reach is not None:
                 self._network.set_reach(effects.reach)
+            if PeersChanged() in effects.events:
+                self.pairing.met(self._network.connected())
         for event in effects.events:
             for subscription in tuple(self._subscriptions):
                 subscription.put(event)
