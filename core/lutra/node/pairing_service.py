@@ -13,7 +13,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from lutra.codec import decode, encode
-from lutra.errors import BugError, LutraError, RemoteError, UsageError
+from lutra.errors import BugError, LutraError, MalformedError, RemoteError, UsageError
 from lutra.identity.errors import PairingStateError
 from lutra.identity.pairing import Pairing, Step
 from lutra.identity.pairing_code import PairingSecret
@@ -134,7 +134,12 @@ class PairingService:
         stored = await self._desk.load()
         if stored is None or self._run is not None:
             return None
-        machine, plan = self._read_record(stored)
+        try:
+            machine, plan = self._read_record(stored)
+        except MalformedError:
+            # Another version left it. Nothing was added by it that the person does not see.
+            await self._desk.save(None)
+            return None
         self._has_identity = bool(await self._desk.identity())
         await self._open(machine, plan, Side.SHOWS if plan.port else Side.ENTERS)
         return self._view

@@ -8,11 +8,13 @@ import pytest
 
 from core.node.nodes import address_of, until_text
 from core.node.pairing_homes import LOOPBACK, Home, Waiting, confirm, pair, reach, until_complete
+from lutra.codec import encode
 from lutra.errors import MalformedError, NotFoundError, NotPermittedError, UsageError
 from lutra.identity.errors import PairingStateError
 from lutra.node.newcomer import Newcomer
 from lutra.node.node import Node
 from lutra.node.pairing_desk import Entrance, WaitingDesk
+from lutra.node.pairing_service import PairingService
 from lutra.operation import Operation
 
 
@@ -245,3 +247,30 @@ async def test_files_pair_devices_that_meet_later(tmp_path: Path) -> None:
             phone.add_peer(str(address_of(laptop)))
             await until_text(phone, page.id, "trout")
             await until_complete(phone)
+
+
+async def test_a_code_that_nobody_enters_ends_with_a_sentence(tmp_path: Path) -> None:
+    home = await Home.make(tmp_path, "Ana")
+    async with await home.open() as laptop:
+        now = [1000.0]
+        service = PairingService(
+            laptop.pairing._desk, LOOPBACK, lambda _view: None, clock=lambda: now[0]
+        )
+        await service.show(new=False)
+        with pytest.raises(PairingStateError):
+            await service.show(new=False)
+        now[0] += 601
+        told = await reach(service, "failed")
+        assert told.sentence.startswith("The other device did not appear.")
+        assert not told.code
+        await service.show(new=False)
+        await service.close()
+        assert await laptop.pairing.resume() is not None
+
+
+async def test_a_record_of_another_version_is_dropped(tmp_path: Path) -> None:
+    home = await Home.make(tmp_path, "Ana")
+    async with await home.open() as laptop:
+        await laptop.pairing._desk.save(encode([b"\x80", [None, bytes(16)], [], 1]))
+        assert await laptop.pairing.resume() is None
+        assert (await laptop.pairing.show(new=False)).code
