@@ -21,7 +21,13 @@ from lutra.node.device_files import DeviceFiles
 from lutra.node.device_views import DeviceView, PairingView
 from lutra.node.editor_session import EditorSession
 from lutra.node.engine import Effects, Engine, Reach
-from lutra.node.events import CatchUpChanged, NearbyChanged, PairingChanged, RaiseRequested
+from lutra.node.events import (
+    CatchUpChanged,
+    NearbyChanged,
+    PairingChanged,
+    PeersChanged,
+    RaiseRequested,
+)
 from lutra.node.hand_over import HandOver
 from lutra.node.host import EngineHost, wall_clock
 from lutra.node.invite_api import InviteApi, NotRunningError
@@ -392,6 +398,8 @@ class Node(InviteApi):
             self._network.carry_out(effects.traffic)
             if effects.reach is not None:
                 self._network.set_reach(effects.reach)
+            if PeersChanged() in effects.events:
+                self.pairing.met(self._network.connected())
         for event in effects.events:
             self._tell_network(event)
             for subscription in tuple(self._subscriptions):
