@@ -66,13 +66,13 @@ class Arguments:
             raise UsageError(f"“{name}” of “{self._verb}” must be a list of texts.")
         return texts
 
-    def flag(self, name: str) -> bool:
-        """Take a yes or no; no if it is not there.
+    def flag(self, name: str, *, default: bool = False) -> bool:
+        """Take a yes or no; ``default`` if it is not there.
 
         Raises:
             UsageError: it is something else.
         """
-        value = self._values.pop(name, False)
+        value = self._values.pop(name, default)
         if not isinstance(value, bool):
             raise UsageError(f"“{name}” of “{self._verb}” must be true or false.")
         return value

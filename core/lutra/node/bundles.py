@@ -8,7 +8,7 @@ from pathlib import Path
 from lutra.errors import UsageError
 from lutra.node.bundle_files import Progress, export_bundle, ignore, import_bundle
 from lutra.node.bundle_views import BundleView, ImportView
-from lutra.node.links import EngineCalls
+from lutra.node.errands import EngineCalls
 
 
 class Bundles:

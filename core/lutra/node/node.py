@@ -56,6 +56,7 @@ class Node(InviteApi):
         self._options = options
         self._host = EngineHost(self._carry_out, self._idle)
         self._network: Network | None = None
+        self._admissions: dict[bytes, bytes] = {}
         self._subscriptions: list[Subscription] = []
         self._identity: Identity | None = None
         self.bundles = Bundles(self._host)
@@ -303,7 +304,7 @@ class Node(InviteApi):
             if effects.reach is not None:
                 self._network.set_reach(effects.reach)
         for event in effects.events:
-            self._tell_network(event)
+            self._note(event)
             for subscription in tuple(self._subscriptions):
                 subscription.put(event)
 

@@ -9,7 +9,7 @@ from lutra.groups.directory import evidence_of, statement
 from lutra.identity.device_log import KitConsent
 from lutra.identity.person import Person
 from lutra.identity.recovery import RecoveryKit
-from lutra.node.links import EngineCalls
+from lutra.node.errands import EngineCalls
 from lutra.node.new_kit import NewKit
 from lutra.node.person_views import KitView
 
