@@ -16,25 +16,20 @@ _UNITS = {"m": 60, "h": 3600, "d": 24 * 3600, "w": 7 * 24 * 3600}
 _WHILE_RUNNING = "It can be used while this device is running: lutra run"
 
 
-class Duration(click.ParamType[int]):
-    """A time span such as ``30m``, ``12h``, ``3d`` or ``2w``, in milliseconds."""
-
-    name = "duration"
-
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> int:
-        """Read one."""
-        found = re.fullmatch(r"(\d{1,5})([mhdw])", str(value).strip())
-        if found is None or int(found[1]) == 0:
-            self.fail(
-                f"“{value}” is not a time span; write it like 30m, 12h, 3d or 2w.", param, ctx
-            )
-        return int(found[1]) * _UNITS[found[2]] * 1000
+def _span(_context: click.Context, _option: click.Parameter, value: str | None) -> int | None:
+    """Read a time span such as ``30m``, ``12h``, ``3d`` or ``2w``; returns milliseconds."""
+    if value is None:
+        return None
+    found = re.fullmatch(r"(\d{1,5})([mhdw])", value.strip())
+    if found is None or int(found[1]) == 0:
+        raise click.BadParameter(f"“{value}” is no time span; write it like 30m, 12h, 3d or 2w.")
+    return int(found[1]) * _UNITS[found[2]] * 1000
 
 
 @click.command()
 @click.argument("group_id", metavar="GROUP")
 @click.option("--role", type=click.Choice(ROLES), default="writer", help="Role of who comes in.")
-@click.option("--expires", type=Duration(), metavar="SPAN", help="Good for 30m, 12h, 3d, 2w …")
+@click.option("--expires", callback=_span, metavar="SPAN", help="Good for 30m, 12h, 3d, 2w …")
 @click.option("--uses", type=int, metavar="N", help="So many persons may use it (default: 1).")
 @click.option("--approve", is_flag=True, help="Whoever uses it waits until you approve.")
 @click.option("--short", "short_code", is_flag=True, help="A number and two words to say, too.")
