@@ -37,6 +37,7 @@ JOIN_SECONDS = 30.0
 NEARBY_LIFETIME = 15 * 60 * 1000
 """How long an invite for somebody nearby is good, in milliseconds."""
 _GOING_ON = frozenset({JoinState.SEEKING, JoinState.WAITING})
+_AGAIN_SECONDS = 5.0
 _KEYS_SECONDS = 10.0
 """How long `InviteApi.join` waits for a new group's keys."""
 
@@ -304,6 +305,10 @@ class InviteApi:
                     secret, hints, comparison=comparison, inviter=inviter
                 )
             )
+            if row.state is JoinState.WAITING:
+                # It asks again now; without a decision nothing changes.
+                wait = _AGAIN_SECONDS if wait is None else min(wait, _AGAIN_SECONDS)
+                return await self._watch(row, events, wait, _GOING_ON)
             return await self._watch(row, events, wait, frozenset({JoinState.SEEKING}))
 
     async def _watch(
