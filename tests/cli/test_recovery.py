@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
+import re
 import subprocess
 import sys
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -49,12 +51,8 @@ def make_kit(lutra: Lutra, sheet: Path, *, wrong_first: bool = False) -> tuple[s
 def words_of(sheet: Path) -> list[str]:
     text = sheet.read_text()
     if sheet.suffix == ".txt":
-        rows = [
-            line.split()
-            for line in text.splitlines()
-            if line.strip()[:2].strip().rstrip(".").isdigit()
-        ]
-        return [word for row in rows for word in row[1::2]]
+        items = text.split()
+        return [word for number, word in pairwise(items) if re.fullmatch(r"\d+\.", number)]
     return [line[4:-5] for line in text.splitlines() if line.startswith("<li>")]
 
 

@@ -23,6 +23,7 @@ COMMANDS = {
     "app": "lutra.cli.desktop:app",
     "bundle": "lutra.cli.bundle:bundle",
     "demo": "lutra.cli.demo:demo",
+    "device": "lutra.cli.device:device",
     "export": "lutra.cli.export:export",
     "group": "lutra.cli.group:group",
     "init": "lutra.cli.profile:init",

@@ -19,11 +19,22 @@ def group() -> None:
 
 @group.command()
 @click.argument("name")
+@click.option(
+    "--history",
+    type=click.Choice(["archive", "join-on", "sealed"]),
+    default="archive",
+    show_default=True,
+    help="What newcomers may read of the time before them; it stays as it is.",
+)
 @common
-def create(invocation: Invocation, name: str) -> None:
-    """Create a group called NAME."""
+def create(invocation: Invocation, name: str, history: str) -> None:
+    """Create a group called NAME.
+
+    archive: newcomers read everything. join-on: they read pages as they are, not what they were.
+    sealed: the same, and the key of each change is deleted once it has been read.
+    """
     with session(invocation.profile) as node:
-        made = node.call("create_group", name=name)
+        made = node.call("create_group", name=name, profile=history)
     invocation.show(made, f"Created “{made['name']}”: {made['id']}")
 
 
@@ -52,7 +63,10 @@ def show(invocation: Invocation, group_id: str) -> None:
     """Show GROUP (an id, or its first six letters or more) and its members."""
     with session(invocation.profile) as node:
         found = node.call("group", group=group_id)
-    lines = [f"{found['name']}  {found['id']}", f"{count(found['documents'], 'page')}"]
+    lines = [
+        f"{found['name']}  {found['id']}",
+        f"{count(found['documents'], 'page')}, history: {found['profile']}",
+    ]
     rows = [
         (
             short(member["device"]),

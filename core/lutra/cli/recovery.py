@@ -105,7 +105,11 @@ def withdraw(invocation: Invocation, mark: str) -> None:
     type=click.Path(path_type=Path, dir_okay=False),
     help="A bundle that you or somebody you share groups with has made.",
 )
-@click.option("--remove-lost", is_flag=True, help="Remove all devices you had before.")
+@click.option(
+    "--remove-lost",
+    is_flag=True,
+    help="Remove all devices you had before, those in reach included.",
+)
 @click.option(
     "--passphrase",
     "with_passphrase",

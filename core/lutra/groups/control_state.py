@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from lutra.errors import RemoteError
 from lutra.groups import gate
 from lutra.groups.authorisation import Auth, Authorisation, Directory
+from lutra.groups.chronicle import Chronicle
 from lutra.groups.commits import Circumstances, check_commit, first_epoch
 from lutra.groups.contents import (
     ACK,
@@ -87,6 +88,7 @@ class ControlState:
         self.stale = StaleBook()
         self.links = LinkGraph()
         self.cuts = CutBook()
+        self.chronicle = Chronicle()
         self.profile = Profile.ARCHIVE
         self.discovery_secret: bytes | None = None
         self._services = services
@@ -177,6 +179,7 @@ class ControlState:
                 self.authorisation.record(index, author, content)
             case AddPerson() | RemovePerson() | SetRole() | Leave():
                 self._act(index, author, content)
+                self.chronicle.note(index, operation, self.auth(past).devices[author], content)
             case ExtendCuts():
                 self._extend(author, past, content)
             case Sealed():
@@ -225,6 +228,7 @@ class ControlState:
         if not self.authorisation.record(index, operation.author, content):
             raise ControlError("A group was created by a device without a person.")
         person = self.auth(1).devices[operation.author]
+        self.chronicle.note(index, operation, person, content)
         node = first_epoch(operation, content, person, self._services)
         self.profile = content.profile
         self.discovery_secret = discovery_secret(operation.author, content.nonce)

@@ -49,7 +49,21 @@ class DataRules:
                 self._standings.clear()
             self._standings[key] = self._judge(author, epoch, known)
         standing = self._standings[key]
-        return standing is not None and all(
+        return standing is not None and not self._is_cut_off(standing, author, log, seq_num)
+
+    def is_cut_off(
+        self, author: bytes, log: bytes, seq_num: int, *, epoch: bytes, heads: tuple[bytes, ...]
+    ) -> bool:
+        """Tell whether nothing but a removal's cut speaks against a data operation.
+
+        It counts once a member that had accepted it before vouches for it.
+        """
+        if self.accepts(author, log, seq_num, epoch=epoch, heads=heads) is not False:
+            return False
+        return self._standings[author, epoch, heads] is not None
+
+    def _is_cut_off(self, standing: _Standing, author: bytes, log: bytes, seq_num: int) -> bool:
+        return not all(
             # Whoever leaves knows its own work: leaving cuts nothing off.
             bool(standing.known >> index & 1)
             or cuts is None

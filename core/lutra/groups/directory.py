@@ -30,7 +30,8 @@ class ChainDirectory:
     """Reads device chains; a `lutra.groups.authorisation.Directory`.
 
     It is asked about ever growing sets of the same evidence, so it remembers what each piece says
-    and what each person's pieces amount to. Groups may share one.
+    and what each person's pieces amount to. Groups may share one. A device may let several persons
+    add it, as when two identities of one human become one.
     """
 
     def __init__(self) -> None:
@@ -50,14 +51,23 @@ class ChainDirectory:
                 chains.setdefault(operation.log, set()).add(item)
         owner: dict[bytes, bytes] = {}
         revoked: set[bytes] = set()
-        for identifier in sorted(chains):
-            state = self._person(identifier, frozenset(chains[identifier]))
+        others: dict[bytes, set[bytes]] = {}
+        elsewhere: set[tuple[bytes, bytes]] = set()
+        for person in sorted(chains):
+            state = self._person(person, frozenset(chains[person]))
             for device in state.devices:
-                if device.recovery or owner.setdefault(device.key, identifier) != identifier:
+                if device.recovery:
                     continue
-                if not device.active or device.key in state.equivocating:
-                    revoked.add(device.key)
-        return Devices(owner, frozenset(revoked))
+                counts = device.active and device.key not in state.equivocating
+                if owner.setdefault(device.key, person) == person:
+                    if not counts:
+                        revoked.add(device.key)
+                    continue
+                others.setdefault(device.key, set()).add(person)
+                if not counts:
+                    elsewhere.add((person, device.key))
+        listed = {device: frozenset(persons) for device, persons in others.items()}
+        return Devices(owner, frozenset(revoked), listed, frozenset(elsewhere))
 
     def statement(self, item: bytes) -> Operation | None:
         """Return the operation that a piece of evidence is; None if it is no valid one."""

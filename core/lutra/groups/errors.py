@@ -23,6 +23,12 @@ class ReadOnlyGroupError(NotPermittedError):
     code = "group.read-only"
 
 
+class LastAdminError(NotPermittedError):
+    """The last admin of a group cannot go, nor give up this role."""
+
+    code = "group.last-admin"
+
+
 class AlreadyMemberError(LocalError):
     """The device is in the group already."""
 
@@ -33,6 +39,12 @@ class NoKeyError(LocalError):
     """No key may be used for new text right now; it waits until one may."""
 
     code = "group.no-key"
+
+
+class UnreadableBodyError(RemoteError):
+    """The key of an operation's content is not at hand, yet or any more."""
+
+    code = "group.unreadable"
 
 
 class InviteError(LocalError):

@@ -35,7 +35,10 @@ class Acknowledgements:
         news = [
             (key, seq_num)
             for key, seq_num in heads
-            if held.get(key, -1) < seq_num and self._logs.head(group, key) is not None
+            if held.get(key, -1) < seq_num
+            and self._logs.head(group, key) is not None
+            # Of a forked control log the number does not say which operation is meant.
+            and not (key.log == group and self._logs.is_after_fork(key, seq_num))
         ]
         if not news:
             return
@@ -44,6 +47,10 @@ class Acknowledgements:
         for key, _ in news:
             if key.log != group:
                 self._context.outbox.status_changed(group, key.log)
+
+    def holds(self, device: bytes, key: LogKey, seq_num: int) -> bool:
+        """Tell whether a device has said that it holds a log up to a place."""
+        return self._of(device).get(key, -1) >= seq_num
 
     def status(
         self, group: Group, document: bytes, unpublished: bool, online: Sequence[bytes]

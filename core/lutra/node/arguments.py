@@ -66,6 +66,10 @@ class Arguments:
             raise UsageError(f"“{name}” of “{self._verb}” must be a list of texts.")
         return texts
 
+    def texts(self, name: str) -> tuple[str, ...]:
+        """Take a list of texts; empty if it is not there; raises as `optional_texts`."""
+        return tuple(self.optional_texts(name))
+
     def flag(self, name: str, *, default: bool = False) -> bool:
         """Take a yes or no; ``default`` if it is not there.
 

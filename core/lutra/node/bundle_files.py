@@ -29,7 +29,7 @@ from lutra.node.bundle_records import KitGift, open_gift
 from lutra.node.bundle_views import BundleProgress, BundleView, GroupImport, ImportView
 from lutra.node.bundling import BundleScope, Taken
 from lutra.node.engine import Engine
-from lutra.node.links import EngineCalls
+from lutra.node.errands import EngineCalls
 
 Result = TypeVar("Result")
 _KIT = b"kit"

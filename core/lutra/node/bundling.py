@@ -7,16 +7,11 @@ and a step that was taken in stays valid whatever becomes of the rest.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 
 from lutra.crypto.hashing import blake3_hash
-from lutra.errors import (
-    DecryptionError,
-    MalformedError,
-    NotFoundError,
-    RemoteError,
-    UsageError,
-)
+from lutra.errors import DecryptionError, MalformedError, NotFoundError, RemoteError, UsageError
 from lutra.net.bundles import SectionLock
 from lutra.node.bundle_records import (
     Forks,
@@ -241,16 +236,16 @@ class Bundling:
         return Taken(new, len(ids) - new - len(refused), len(refused))
 
     def _held(self, operations: Sequence[WireOperation]) -> set[bytes]:
-        """Return the ids of those that are stored at their place of their log."""
+        """Return the ids of those that are held, as operations or as evidence of a fork."""
+        store = self._context.store
+        forks = {fork.id for fork in store.forks.list()}
         held: set[bytes] = set()
         for item in operations:
-            try:
-                operation = decode_operation(item.header, None, check_signature=False)
-            except RemoteError:
-                continue
-            key, seq_num = operation.log_key, operation.seq_num
-            if self._context.store.operations.id_at(key, seq_num) == operation.id:
-                held.add(operation.id)
+            with suppress(RemoteError):
+                # What is no operation is held nowhere; taking it in says what is wrong with it.
+                one = decode_operation(item.header, None, check_signature=False)
+                if one.id in forks or store.operations.id_at(one.log_key, one.seq_num) == one.id:
+                    held.add(one.id)
         return held
 
     def _take_hand_over(self, group: bytes, record: HandOver) -> None:

@@ -9,7 +9,7 @@ from lutra.crypto.random import Random
 from lutra.crypto.signing import SigningKey
 from lutra.groups.data_keys import BodyCipher
 from lutra.node.events import DocumentChanged, DocumentsChanged, DocumentStatusChanged, Event
-from lutra.operation import Operation
+from lutra.operation import LogKey, Operation
 from lutra.store.store import Store
 from lutra.sync.replica import ForkEvidence, WireOperation
 
@@ -31,12 +31,26 @@ class Fresh:
 
 @dataclass(slots=True)
 class Outbox:
-    """What a call of the engine caused; handed out once its transaction has committed."""
+    """What a call of the engine caused; handed out once its transaction has committed.
+
+    Attributes:
+        events: for listeners.
+        fresh: operations for connected devices.
+        forks: (group, proof of a fork) that are new here.
+        branches: (group, id of an operation of a forked control log, whom it came from).
+        wanted: (group, document logs) of which operations were refused that count now.
+    """
 
     events: list[Event] = field(default_factory=list[Event])
     fresh: list[Fresh] = field(default_factory=list[Fresh])
     forks: list[tuple[bytes, ForkEvidence]] = field(
         default_factory=list[tuple[bytes, ForkEvidence]]
+    )
+    branches: list[tuple[bytes, bytes, bytes | None]] = field(
+        default_factory=list[tuple[bytes, bytes, bytes | None]]
+    )
+    wanted: list[tuple[bytes, tuple[LogKey, ...]]] = field(
+        default_factory=list[tuple[bytes, tuple[LogKey, ...]]]
     )
     _listed: dict[bytes, dict[bytes, None]] = field(default_factory=dict[bytes, dict[bytes, None]])
     _status: dict[bytes, dict[bytes, None]] = field(default_factory=dict[bytes, dict[bytes, None]])
@@ -74,6 +88,7 @@ class Outbox:
     def clear(self) -> None:
         """Drop everything: the transaction it belonged to was undone."""
         self.events, self.fresh, self.forks = [], [], []
+        self.branches, self.wanted = [], []
         self._listed, self._status = {}, {}
 
 

@@ -14,7 +14,7 @@ from lutra.crypto.random import Random, system_random
 from lutra.crypto.signing import SigningKey
 from lutra.documents.document import Document
 from lutra.errors import NotFoundError
-from lutra.groups.contents import Profile
+from lutra.groups.contents import Profile, Role
 from lutra.groups.data_keys import BodyCipher
 from lutra.groups.directory import ChainDirectory
 from lutra.groups.invite import Inviter
@@ -23,11 +23,17 @@ from lutra.groups.restore import Witness
 from lutra.mls.suites import HYBRID_SUITE
 from lutra.node.acknowledgements import Acknowledgements
 from lutra.node.acquaintances import Acquaintances
+from lutra.node.branches import Branches
 from lutra.node.bundling import Bundling
+from lutra.node.catching_up import CatchingUp
 from lutra.node.context import Context, Outbox
+from lutra.node.device_admission import DeviceAdmission
+from lutra.node.device_views import DeviceView
 from lutra.node.document_registry import DocumentRegistry
+from lutra.node.document_states import DocumentStates
 from lutra.node.earlier_groups import EarlierGroups
 from lutra.node.events import (
+    CatchUpChanged,
     Event,
     GroupsChanged,
     InvitesChanged,
@@ -44,13 +50,23 @@ from lutra.node.invitations import Invitations
 from lutra.node.join_attempts import JoinAttempts
 from lutra.node.kits import Kits
 from lutra.node.log_keeper import LogFrozenError, LogKeeper
-from lutra.node.new_identity import DEVICE, DEVICE_NAME, PERSON_ID, PERSON_NAME, create_person
+from lutra.node.membership import Membership
+from lutra.node.new_identity import (
+    DEVICE,
+    DEVICE_NAME,
+    PERSON_ID,
+    PERSON_NAME,
+    checked_name,
+    create_person,
+    is_waiting,
+)
 from lutra.node.own_devices import OwnDevices
 from lutra.node.person_registry import PersonRegistry
 from lutra.node.publishing import Deadlines
 from lutra.node.queries import Queries
 from lutra.node.replica import StoredReplica
 from lutra.node.session_hub import SessionHub, Traffic
+from lutra.node.telling import Telling
 from lutra.node.views import Identity
 from lutra.operation import OperationLimitError
 from lutra.store.joins import JoinRow
@@ -129,6 +145,11 @@ class Engine:
         seed = store.keys.get(DEVICE)
         if seed is None:
             raise NotFoundError("This profile has not been set up yet: run “lutra init”.")
+        if is_waiting(store):
+            raise NotFoundError(
+                "This profile waits to be paired with another of your devices: run “lutra device "
+                "link”."
+            )
         context = Context(
             store=store,
             key=SigningKey(seed),
@@ -145,21 +166,48 @@ class Engine:
             create_person(store, random, time=now())
         directory = ChainDirectory()
         self.persons = PersonRegistry(context, directory)
-        self._groups = GroupRegistry(context, self._logs, self.persons, directory)
+        self._branches = Branches(context, self._logs)
+        self._groups = GroupRegistry(
+            context,
+            self._logs,
+            persons=self.persons,
+            directory=directory,
+            branches=self._branches,
+        )
         self.people = Acquaintances(context, self._groups, self.persons)
         self.invitations = Invitations(context, self._groups, self.persons)
         self.joins = JoinAttempts(context, self._groups, self.persons)
         self.own_devices = OwnDevices(context, self._logs, self._groups)
         self.kits = Kits(context, self._groups, self.persons, self.own_devices)
+        self._catching_up = CatchingUp(context, self._groups, monotonic)
+        self.device_admission = DeviceAdmission(
+            context,
+            self._logs,
+            persons=self.persons,
+            groups=self._groups,
+            own_devices=self.own_devices,
+            catching_up=self._catching_up,
+        )
         self._documents = DocumentRegistry(context, self._logs, self._groups)
+        self._states = DocumentStates(context, self._logs, self._groups, self._documents)
         self._ingest = Ingest(
             context,
             self._logs,
+            branches=self._branches,
             groups=self._groups,
             documents=self._documents,
             own_devices=self.own_devices,
+            states=self._states,
+        )
+        self.membership = Membership(
+            context,
+            self._logs,
+            groups=self._groups,
+            persons=self.persons,
+            documents=self._documents,
         )
         self._acknowledgements = Acknowledgements(context, self._logs)
+        self._telling = Telling(self._groups, self._acknowledgements)
         self._replica = StoredReplica(
             context,
             self._logs,
@@ -167,6 +215,9 @@ class Engine:
             documents=self._documents,
             ingest=self._ingest,
             acknowledgements=self._acknowledgements,
+            branches=self._branches,
+            catching_up=self._catching_up,
+            telling=self._telling,
         )
         self.bundles = Bundling(
             context,
@@ -193,6 +244,11 @@ class Engine:
         """Return the time, in milliseconds since 1970."""
         return self._context.now()
 
+    @property
+    def store(self) -> Store:
+        """The profile's store, for records that concern no group; inside calls only."""
+        return self._context.store
+
     def run(self, call: Callable[[], Result]) -> tuple[Result, Effects]:
         """Run one call of this engine as one transaction; returns its result and its effects.
 
@@ -218,8 +274,8 @@ class Engine:
         """Pick up what an earlier run left: drafts become operations, keys are reconciled."""
         self._reach_moved = True
         self.own_devices.ensure_personal()
-        self.joins.tend()
         EarlierGroups(self._context, self._groups, self._documents).renew()
+        self.joins.tend()
         now = self._monotonic()
         for document in self._documents.drafted():
             self._deadlines.publish_now(document, now)
@@ -247,6 +303,9 @@ class Engine:
             self._gate_moved(group)
         for document in documents:
             self._publish(document)
+        for group in self._deadlines.due_states(now):
+            self._states.publish(group)
+            self._plan_states(group, at_once=True)
         for document in rested:
             self._documents.rest(document)
         if tended:
@@ -275,14 +334,24 @@ class Engine:
         return self._groups.create(name, profile, suite=suite)
 
     def rename_group(self, group: bytes, name: str) -> None:
-        """Change a group's name."""
-        self._groups.rename(group, name)
+        """Change a group's name; see `Membership.rename`."""
+        self.membership.rename(group, name)
 
     def remove_person(self, group: bytes, person: bytes) -> None:
-        """Remove a person from a group and change the keys."""
+        """Remove a person from a group and change the keys; see `Membership.remove`."""
+        self.membership.remove(group, person)
+
+    def set_role(self, group: bytes, person: bytes, role: Role) -> None:
+        """Change what a person may do in a group."""
         replica = self._groups.get(group)
-        cuts = self._logs.cuts(group, replica.devices_of(person))
-        replica.remove_person(self._groups.signer(group), person, cuts)
+        replica.set_role(self._groups.signer(group), person, role)
+        self._groups.save(group)
+        self._gate_moved(group)
+
+    def leave_group(self, group: bytes) -> None:
+        """Leave a group with all devices of this person."""
+        replica = self._groups.get(group)
+        replica.leave(self._groups.signer(group))
         self._groups.save(group)
         self._gate_moved(group)
 
@@ -355,6 +424,41 @@ class Engine:
         group = self.queries.document(document).group
         self.sessions.send_presence(group, document, anchor, head)
 
+    # Own devices
+
+    def device_views(self, online: frozenset[bytes]) -> list[DeviceView]:
+        """Return this person's devices, this one first, given which devices are connected."""
+        own = self._context.device
+        state = self.persons.own.state
+        views = [
+            DeviceView(
+                item.key,
+                self.persons.device_name(item.key),
+                item.key == own,
+                item.active,
+                item.key in online or item.key == own,
+            )
+            for item in state.devices
+            if not item.recovery
+        ]
+        return sorted(
+            views, key=lambda view: (not view.me, not view.active, view.name, view.device)
+        )
+
+    def rename_device(self, device: bytes, name: str) -> None:
+        """Give one of this person's devices a name; groups see that of this device."""
+        name = checked_name(name)
+        known = self.persons.own.state.device(device)
+        if known is None or not known.active:
+            raise NotFoundError("There is no such device of yours.")
+        self.persons.rename_device(device, name)
+        if device == self._context.device:
+            self._context.store.settings.set(DEVICE_NAME, name)
+
+    def catch_up(self) -> CatchUpChanged | None:
+        """Return how far this newly paired device has come; None if nothing is awaited."""
+        return self._catching_up.view()
+
     # Addresses
 
     def addresses(self) -> list[AddressRow]:
@@ -376,13 +480,23 @@ class Engine:
         self._reach_moved |= bool(persons)
         if self.persons.id in persons:
             self._tell_groups()
-        if any(isinstance(event, GroupsChanged) for event in events):
+        changed = {event.group for event in events if isinstance(event, GroupsChanged)}
+        for group in sorted(changed):
+            self.membership.follow(group)
+        if changed:
             self.own_devices.publish()
         if any(isinstance(event, GroupsChanged | PersonChanged) for event in events):
             self.kits.forget()
+        if self._catching_up.is_active:
+            self._catching_up.note()
+        self._groups.save_used_keys()
 
     def _tell_groups(self) -> None:
         """Carry news about this person's devices into its groups."""
+        name = self.persons.device_name(self._context.device)
+        if name:
+            # Another own device may have renamed this one.
+            self._context.store.settings.set(DEVICE_NAME, name)
         for group in self._groups.ids():
             if not self._groups.row(group).left:
                 self._groups.tend(group)
@@ -410,21 +524,36 @@ class Engine:
         now = self._monotonic()
         rank = self._groups.reconcile_rank(group, self.sessions.connected(group))
         self._deadlines.reconcile(group, rank, now)
+        self._plan_states(group)
         self._deadlines.tend(group, now + _TEND_SECONDS)
         for document in self._documents.drafted():
             if self.queries.document(document).group == group:
                 self._deadlines.publish_now(document, now)
 
+    def _plan_states(self, group: bytes, *, at_once: bool = False) -> None:
+        """Plan when to publish states of documents for those who cannot read their past."""
+        rank = self._states.rank(group, self.sessions.connected(group))
+        # Whoever has begun goes on.
+        rank = 0 if at_once and rank is not None else rank
+        self._deadlines.states(group, rank, self._monotonic())
+
     def _effects(self) -> Effects:
         """Hand new operations to the sessions and gather what is to be sent and told."""
         self._deadlines.keep()
+        for group in self._states.take_moved():
+            self._plan_states(group)
         for document in self._documents.take_grown():
             self._deadlines.rest_later(document, self._monotonic())
+        branches, wanted = self._context.outbox.branches, self._context.outbox.wanted
         events, fresh, forks = self._context.outbox.take()
         for item in fresh:
             self.sessions.push(item)
         for group, evidence in forks:
             self.sessions.push_forks(group, [evidence])
+        for branch in branches:
+            self.sessions.push_branches(*branch)
+        for group, keys in wanted:
+            self.sessions.request(group, keys)
         changed = {event.group for event in events if isinstance(event, GroupsChanged)}
         if changed:
             self.sessions.groups_changed()
@@ -446,7 +575,8 @@ class Engine:
         if traffic.peers_changed:
             events.append(PeersChanged())
             self._publish_soon()
-        times = [at for at in (self._deadlines.next(), self.sessions.next_tick()) if at is not None]
+        due = (self._deadlines.next(), self.sessions.next_tick(), self._catching_up.deadline)
+        times = [at for at in due if at is not None]
         moved = any(isinstance(event, _REACHING) for event in events)
         reach = self.reach() if changed or moved or self._reach_moved else None
         self._reach_moved = False
@@ -476,10 +606,14 @@ class Engine:
         self._logs.forget()
         self._ingest.forget()
         self._groups.forget()
+        self.membership.forget()
         self.persons.forget()
         self.kits.forget()
+        self._catching_up.forget()
         self._acknowledgements.forget()
+        self._telling.forget()
         self._documents.forget()
+        self._states.forget()
 
     @property
     def identity(self) -> Identity:

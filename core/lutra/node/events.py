@@ -17,6 +17,34 @@ class GroupsChanged:
 
 
 @dataclass(frozen=True, slots=True)
+class MembershipEnded:
+    """This device is out of a group; its pages stay here to be read.
+
+    Attributes:
+        group: which one.
+        reason: ``left``, ``removed`` or ``device``; see `lutra.node.views.DepartureView`.
+        by: the person who did it, empty where that is not known.
+        by_name: what it is called.
+    """
+
+    group: bytes
+    reason: str
+    by: bytes
+    by_name: str
+
+
+@dataclass(frozen=True, slots=True)
+class DeviceRemoved:
+    """This device was removed from its person: it can be read, but takes part in nothing more.
+
+    Attributes:
+        wiped: whoever removed it asked for it, so everything on it is deleted now.
+    """
+
+    wiped: bool
+
+
+@dataclass(frozen=True, slots=True)
 class PersonChanged:
     """A person's devices changed, this one's or another's.
 
@@ -188,6 +216,38 @@ class MemberJoined:
 
 
 @dataclass(frozen=True, slots=True)
+class PairingChanged:
+    """The pairing of this device with another one moved on; `PairingService.view` has it all.
+
+    Attributes:
+        state: as in `PairingView.state`.
+        revision: as in `PairingView.revision`.
+    """
+
+    state: str
+    revision: int
+
+
+@dataclass(frozen=True, slots=True)
+class CatchUpChanged:
+    """A device that was paired has received more of what its person's devices hold.
+
+    Attributes:
+        groups: how many groups there are.
+        groups_ready: in how many of them this device can read and write.
+        pages: how many pages there are, at least.
+        pages_here: how many of them are here.
+        complete: nothing is missing any more.
+    """
+
+    groups: int
+    groups_ready: int
+    pages: int
+    pages_here: int
+    complete: bool
+
+
+@dataclass(frozen=True, slots=True)
 class Trouble:
     """Something a person should know.
 
@@ -207,6 +267,8 @@ class RaiseRequested:
 
 Event = (
     GroupsChanged
+    | MembershipEnded
+    | DeviceRemoved
     | PersonChanged
     | VerifiedKeysChanged
     | KitUsed
@@ -220,6 +282,8 @@ Event = (
     | JoinChanged
     | NearbyChanged
     | MemberJoined
+    | PairingChanged
+    | CatchUpChanged
     | Trouble
     | RaiseRequested
 )

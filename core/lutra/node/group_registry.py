@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Container, Iterable
 from dataclasses import dataclass
+from functools import partial
 
 from lutra.errors import BugError, NotFoundError
 from lutra.groups.contents import Profile, Role
+from lutra.groups.data_keys import BodyCipher
 from lutra.groups.directory import ChainDirectory
 from lutra.groups.errors import NotAMemberError, ReadOnlyGroupError
 from lutra.groups.group import Group
@@ -14,8 +16,10 @@ from lutra.groups.ids import group_id
 from lutra.groups.keys import ControlSigner, Reception
 from lutra.groups.setup import Setup
 from lutra.mls.suites import HYBRID_SUITE
+from lutra.node.branches import Branches
 from lutra.node.context import Context
-from lutra.node.events import GroupsChanged, InvitesChanged
+from lutra.node.departures import departure_of
+from lutra.node.events import GroupsChanged, InvitesChanged, MembershipEnded
 from lutra.node.log_keeper import LogKeeper
 from lutra.node.new_identity import DEVICE_NAME, PERSON_NAME, checked_name
 from lutra.node.person_registry import PersonRegistry
@@ -32,6 +36,7 @@ class _Signer:
 
     logs: LogKeeper
     group: bytes
+    cipher: BodyCipher
 
     def sign_control(
         self,
@@ -48,7 +53,7 @@ class _Signer:
             kind=kind,
             body=body,
             epoch=epoch,
-            secret=secret,
+            seal=None if secret is None else partial(self.cipher.seal, secret),
             previous=previous,
         )
 
@@ -60,11 +65,14 @@ class GroupRegistry:
         self,
         context: Context,
         logs: LogKeeper,
+        *,
         persons: PersonRegistry,
         directory: ChainDirectory,
+        branches: Branches,
     ) -> None:
         self._context = context
         self._logs = logs
+        self._branches = branches
         self._persons = persons
         self._groups: dict[bytes, Group] = {}
         self._readable: dict[bytes, int] = {}
@@ -135,7 +143,7 @@ class GroupRegistry:
 
     def signer(self, group: bytes) -> ControlSigner:
         """Return what signs this device's control operations of a group."""
-        return _Signer(self._logs, group)
+        return _Signer(self._logs, group, self._context.cipher)
 
     # Beginning
 
@@ -182,7 +190,12 @@ class GroupRegistry:
             False if the group is here already.
         """
         context = self._context
-        if context.store.groups.get(group) is not None:
+        known = context.store.groups.get(group)
+        if known is not None:
+            if known.left:
+                # Let in again: whoever did so may tell.
+                context.store.groups.set_left(group, False)
+                context.outbox.emit(GroupsChanged(group))
             return False
         now = context.now()
         row = GroupRow(group, "", discovery_secret, now, now, personal=personal)
@@ -265,6 +278,12 @@ class GroupRegistry:
         """Write a group to the store after a change through its own methods."""
         self._save(self.get(group))
 
+    def save_used_keys(self) -> None:
+        """Write back the groups whose message keys were used, before anything is sent or shown."""
+        for replica in self._groups.values():
+            if replica.unsaved:
+                self._context.store.groups.set_state(replica.id, replica.private_state())
+
     # Inside
 
     def _attend(self, replica: Group) -> None:
@@ -295,6 +314,12 @@ class GroupRegistry:
             and not replica.has_card(*names)
         ):
             replica.publish_card(self.signer(replica.id), *names)
+        if (
+            self._can_speak(replica)
+            and replica.role_of(self._context.device) is Role.ADMIN
+            and replica.is_name_hidden()
+        ):
+            replica.rename(self.signer(replica.id), replica.name)
 
     def _can_speak(self, replica: Group) -> bool:
         return replica.is_member(self._context.device) and not self._is_mute(replica.id)
@@ -325,6 +350,7 @@ class GroupRegistry:
             )
         if row.state:
             stored = [item.decode() for item in self._context.store.operations.control(row.id)]
+            stored += self._branches.held(row.id)
             replica = Group.resume(row.id, self._setup(), in_causal_order(stored), row.state)
         else:
             replica = Group(row.id, self._setup())
@@ -337,6 +363,10 @@ class GroupRegistry:
         """Bring the store's tables in line with a replica, in the caller's transaction."""
         store, device = self._context.store, self._context.device
         row = self.row(replica.id)
+        departure = departure_of(replica, device)
+        if departure is not None and not row.left:
+            by, name = departure.by, departure.by_name
+            self._context.outbox.emit(MembershipEnded(replica.id, departure.reason, by, name))
         store.groups.put(
             GroupRow(
                 id=replica.id,
@@ -344,7 +374,7 @@ class GroupRegistry:
                 discovery_secret=replica.discovery_secret or row.discovery_secret,
                 created=row.created,
                 joined=row.joined,
-                left=replica.was_removed(device),
+                left=departure is not None,
                 state=replica.private_state(),
                 personal=row.personal,
                 profile=int(replica.profile),

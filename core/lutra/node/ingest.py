@@ -8,11 +8,16 @@ from dataclasses import dataclass, field
 from lutra.crypto.verifying import BatchVerifier
 from lutra.documents.body import decode_body
 from lutra.errors import DecryptionError, MalformedError, RemoteError
+from lutra.groups.contents import CUT
+from lutra.groups.errors import UnreadableBodyError
 from lutra.groups.group import Group
 from lutra.groups.keys import Reception
 from lutra.log import LogHead, Placement, advance, place
+from lutra.node.branches import Branches
 from lutra.node.context import Context
 from lutra.node.document_registry import KIND, DocumentRegistry
+from lutra.node.document_states import KIND as STATE
+from lutra.node.document_states import DocumentStates
 from lutra.node.early import EarlyOperations
 from lutra.node.events import Trouble
 from lutra.node.group_registry import GroupRegistry
@@ -34,6 +39,8 @@ class _Batch:
     heads: dict[LogKey, LogHead] = field(default_factory=dict[LogKey, LogHead])
     ids: dict[tuple[LogKey, int], bytes] = field(default_factory=dict[tuple[LogKey, int], bytes])
     control: list[Placed] = field(default_factory=list[Placed])
+    branches: list[Operation] = field(default_factory=list[Operation])
+    missing: dict[bytes, None] = field(default_factory=dict[bytes, None])
     data: list[Placed] = field(default_factory=list[Placed])
 
 
@@ -46,13 +53,17 @@ class Ingest:
         logs: LogKeeper,
         *,
         groups: GroupRegistry,
+        branches: Branches,
         documents: DocumentRegistry,
         own_devices: OwnDevices,
+        states: DocumentStates,
     ) -> None:
         self._context = context
+        self._states = states
         self._logs = logs
         self._groups = groups
         self._documents = documents
+        self._branches = branches
         self._own_devices = own_devices
         self._verifier = BatchVerifier()
         self._early = EarlyOperations()
@@ -94,15 +105,33 @@ class Ingest:
         self._retry_early(batch, group_id)
         # Keys first: what waited for them comes before what has just arrived.
         self._append(group_id, batch.control, source)
-        if batch.control:
+        for operation in batch.branches:
+            self._context.outbox.branches.append((group_id, operation.id, source))
+        if batch.control or batch.branches:
             self._after_control(group_id)
-        states = self._apply(group_id, group, [item.operation for item in batch.data])
+            self._want_vouched(batch)
+        told = [item for item in batch.data if item.operation.kind == STATE]
+        self._append(
+            group_id,
+            [item._replace(state=self._states.receive(group, item.operation)) for item in told],
+            source,
+        )
+        data = [item for item in batch.data if item.operation.kind != STATE] if told else batch.data
+        states = self._apply(group_id, group, [item.operation for item in data])
         placed = [
             Placed(operation, placement, head, states[operation.id])
-            for operation, placement, head, _ in batch.data
+            for operation, placement, head, _ in data
         ]
         self._append(group_id, placed, source)
-        return IngestReport(batch.refused, batch.forks)
+        self._states.note(group, (item.operation for item in data))
+        if told:
+            self._retry_waiting(group_id)
+        missing = [
+            one
+            for one in batch.missing
+            if not group.knows(one) and not self._branches.is_beside(one)
+        ]
+        return IngestReport(batch.refused, batch.forks, missing)
 
     def ingest_forks(
         self, group: bytes, evidence: Sequence[ForkEvidence], source: bytes | None
@@ -155,7 +184,7 @@ class Ingest:
             return RefusalReason.INVALID
         key = operation.log_key
         if self._logs.is_after_fork(key, operation.seq_num):
-            return RefusalReason.FROZEN
+            return self._take_branch(batch, operation) if is_control else RefusalReason.FROZEN
         head = batch.heads.get(key) or self._logs.head(group_id, key)
         if head is None and self._logs.is_elsewhere(group_id, key):
             return RefusalReason.NOT_PERMITTED
@@ -165,6 +194,8 @@ class Ingest:
             return None
         if placement is Placement.FORK and held is not None:
             self._catch_fork(batch, held, operation)
+            if is_control:
+                return self._take_branch(batch, operation)
         if placement is Placement.GAP and (is_control or self._early.has_log(key)):
             self._early.put(group_id, operation)
         if placement is Placement.GAP:
@@ -181,7 +212,7 @@ class Ingest:
         assert group is not None
         if kind == BULLETIN:
             return log != bulletin_log(group)
-        return (kind == KIND) == (log == group)
+        return (kind in (KIND, STATE)) == (log == group)
 
     def _take_control(
         self, batch: _Batch, operation: Operation, placement: Placement, head: LogHead | None
@@ -190,12 +221,33 @@ class Ingest:
             return RefusalReason.INVALID
         reception = batch.group.receive(operation)
         if reception is Reception.WAITING:
-            self._early.put(batch.group.id, operation)
+            self._wait(batch, operation)
         if reception in (Reception.FOREIGN, Reception.WAITING):
             return RefusalReason.NOT_PERMITTED
         state = OperationState.REFUSED if reception is Reception.REFUSED else OperationState.APPLIED
         batch.control.append(self._place(batch, operation, placement, head, state))
         return None
+
+    def _take_branch(self, batch: _Batch, operation: Operation) -> RefusalReason | None:
+        """Take a control operation that has no place in its log any more, since that was forked."""
+        if operation.header.extensions.prune:
+            return RefusalReason.INVALID
+        if not self._branches.has_room(operation.log_key):
+            return RefusalReason.FROZEN
+        reception = batch.group.receive(operation)
+        if reception is Reception.WAITING:
+            self._wait(batch, operation)
+        if reception in (Reception.FOREIGN, Reception.WAITING):
+            return RefusalReason.NOT_PERMITTED
+        if reception is not Reception.KNOWN:
+            self._context.store.forks.add(operation)
+            batch.branches.append(operation)
+        return None
+
+    def _wait(self, batch: _Batch, operation: Operation) -> None:
+        """Keep a control operation until what it builds on has come."""
+        self._early.put(batch.group.id, operation)
+        batch.missing.update(dict.fromkeys(batch.group.missing(operation)))
 
     def _take_data(
         self, batch: _Batch, operation: Operation, placement: Placement, head: LogHead | None
@@ -211,9 +263,9 @@ class Ingest:
             epoch=epoch,
             heads=header.extensions.previous,
         )
-        if permitted is None:
-            self._early.put(batch.group.id, operation)
         if not permitted:
+            if permitted is None or self._is_cut_off(batch.group, operation):
+                self._early.put(batch.group.id, operation)
             return RefusalReason.NOT_PERMITTED
         batch.data.append(self._place(batch, operation, placement, head, OperationState.WAITING))
         return None
@@ -234,10 +286,37 @@ class Ingest:
     def _retry_early(self, batch: _Batch, group_id: bytes) -> None:
         """Take what had come too early and builds on this batch's control operations."""
         seen = 0
-        while len(batch.control) > seen and len(self._early):
-            seen = len(batch.control)
+        while len(batch.control) + len(batch.branches) > seen and len(self._early):
+            seen = len(batch.control) + len(batch.branches)
             for operation in self._early.take(group_id):
                 self._take(batch, group_id, operation)
+
+    def _is_cut_off(self, group: Group, operation: Operation) -> bool:
+        """Tell whether an operation counts as soon as somebody vouches for it."""
+        extensions = operation.header.extensions
+        return group.is_cut_off(
+            operation.author,
+            operation.log,
+            operation.seq_num,
+            epoch=extensions.epoch or b"",
+            heads=extensions.previous,
+        )
+
+    def _want_vouched(self, batch: _Batch) -> None:
+        """Ask again for what was refused before a member vouched for it."""
+        if all(placed.operation.kind != CUT for placed in batch.control):
+            return
+        heads = {item.operation.log_key: item.head.seq_num for item in batch.data}
+        wanted: list[LogKey] = []
+        for _, _, cuts in batch.group.live_removals():
+            for (device, log), seq_num in cuts.items():
+                key = LogKey(device, log)
+                head = self._logs.head(batch.group.id, key)
+                held = max(-1 if head is None else head.seq_num, heads.get(key, -1))
+                if held < seq_num and log != batch.group.id:
+                    wanted.append(key)
+        if wanted:
+            self._context.outbox.wanted.append((batch.group.id, tuple(wanted)))
 
     def _held_id(
         self, batch: _Batch, key: LogKey, head: LogHead | None, operation: Operation
@@ -263,7 +342,8 @@ class Ingest:
         """Decrypt document operations and hand them to their documents.
 
         An operation whose key is missing holds up all behind it in its log, since edits are
-        taken in only without gaps.
+        taken in only without gaps, unless a state has come that contains it. A document of which
+        nothing is here begins with what is oldest, or with its state.
 
         Returns:
             Operation id → what became of it.
@@ -271,26 +351,43 @@ class Ingest:
         states: dict[bytes, OperationState] = {}
         by_document: dict[bytes, list[tuple[Operation, bytes]]] = {}
         blocked = self._blocked_logs(group_id)
+        bodies = group.bodies
+        keyless = [
+            item for item in operations if not bodies.can_open(item.header.extensions.epoch or b"")
+        ]
+        covered = self._states.cover(group_id, keyless) if keyless else frozenset[bytes]()
+        clouded = {key.log for key in blocked}
+        clouded.update(item.log for item in keyless if item.id not in covered)
         for operation in operations:
             header = operation.header
             key = operation.log_key
             if header.extensions.prune:
                 blocked.discard(key)
-            secret = group.secret(header.extensions.epoch or b"")
-            if secret is None:
+            if operation.id in covered:
+                states[operation.id] = OperationState.APPLIED
+                continue
+            if not bodies.can_open(header.extensions.epoch or b"") or (
+                operation.log in clouded and self._states.is_unborn(operation)
+            ):
                 blocked.add(key)
-            if key in blocked or secret is None:
+            if key in blocked:
                 states[operation.id] = OperationState.WAITING
                 continue
             states[operation.id] = OperationState.APPLIED
             if operation.body is None:
                 continue
             try:
-                content = self._context.cipher.open(secret, header, operation.body)
+                content = bodies.open(header, operation.body)
                 if operation.kind == BULLETIN:
                     self._own_devices.receive(content)
                     continue
                 update = decode_body(content)
+            except UnreadableBodyError:
+                covered |= self._states.cover(group_id, [operation])
+                if operation.id not in covered:
+                    blocked.add(key)
+                    states[operation.id] = OperationState.WAITING
+                continue
             except (DecryptionError, MalformedError):
                 states[operation.id] = OperationState.REFUSED
                 continue
@@ -312,9 +409,14 @@ class Ingest:
 
     def _after_control(self, group_id: bytes) -> None:
         """Write the group back, and read what waited for keys that have come."""
-        store = self._context.store
-        if not self._groups.settle(group_id) or not self._blocked_logs(group_id):
+        if self._groups.settle(group_id):
+            self._retry_waiting(group_id)
+
+    def _retry_waiting(self, group_id: bytes) -> None:
+        """Read what waited, as far as that is possible now."""
+        if not self._blocked_logs(group_id):
             return
+        store = self._context.store
         waiting = store.operations.waiting(group_id)
         self._blocked[group_id] = set()
         group = self._groups.get(group_id)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Container, Sequence
-from typing import NamedTuple
+from typing import NamedTuple, Protocol
 
 from lutra.errors import LocalError
 from lutra.groups.contents import Cut
@@ -12,6 +12,23 @@ from lutra.node.context import Context
 from lutra.operation import Extensions, LogKey, Operation, decode_operation, sign_operation
 from lutra.store.operations import OperationState
 from lutra.sync.heads import HeadSet
+
+
+class Sealer(Protocol):
+    """Encrypts the body of the operation that will stand at a place of a log."""
+
+    def __call__(
+        self,
+        plaintext: bytes,
+        /,
+        *,
+        author: bytes,
+        seq_num: int,
+        backlink: bytes | None,
+        extensions: Extensions,
+    ) -> bytes:
+        """Return the ciphertext."""
+        ...
 
 
 class LogFrozenError(LocalError):
@@ -74,6 +91,12 @@ class LogKeeper:
         self._context.store.logs.freeze(key)
         forks = self._frozen_logs()
         forks[key] = min(seq_num, forks.get(key, seq_num))
+        if key.log in self._heads:
+            self._cut_back(key)
+
+    def forked(self, group: bytes) -> list[tuple[LogKey, int]]:
+        """Return a group's forked control logs, and where each was forked."""
+        return [(key, place) for key, place in self._frozen_logs().items() if key.log == group]
 
     def of_log(self, group: bytes, log: bytes) -> list[tuple[LogKey, LogHead]]:
         """Return all devices' logs with one id: a document's, or a group's control logs."""
@@ -123,6 +146,8 @@ class LogKeeper:
         for key, head in changed.items():
             self._remember(group, heads, key, head)
             self._head_sets[group, key.log == group].update(key, head.seq_num, head.id)
+            if key.log == group:
+                self._cut_back(key)
 
     def sign_next(
         self,
@@ -132,7 +157,7 @@ class LogKeeper:
         kind: str,
         body: bytes,
         epoch: bytes | None,
-        secret: bytes | None,
+        seal: Sealer | None,
         previous: tuple[bytes, ...],
         prune: bool = False,
     ) -> Operation:
@@ -142,9 +167,9 @@ class LogKeeper:
             group: the group.
             log: the document's id, or the group's for a control operation.
             kind: what it is.
-            body: the content; encrypted here if ``secret`` is given.
-            epoch: id of the epoch the secret belongs to.
-            secret: the epoch's data secret, or None for content in the open.
+            body: the content; encrypted here if ``seal`` is given.
+            epoch: id of the epoch it is encrypted under.
+            seal: encrypts it, see `lutra.groups.bodies`; None for content in the open.
             previous: the control heads known.
             prune: it replaces everything before it in the log.
 
@@ -171,9 +196,8 @@ class LogKeeper:
         )
         seq_num = 0 if head is None else head.seq_num + 1
         backlink = None if head is None else head.id
-        if secret is not None:
-            body = context.cipher.seal(
-                secret,
+        if seal is not None:
+            body = seal(
                 body,
                 author=context.device,
                 seq_num=seq_num,
@@ -202,7 +226,20 @@ class LogKeeper:
         self._head_sets[group, True] = HeadSet(control)
         self._head_sets[group, False] = HeadSet(documents)
         self._heads[group] = heads
+        for key, _ in self.forked(group):
+            self._cut_back(key)
         return heads
+
+    def _cut_back(self, key: LogKey) -> None:
+        """Compare a forked control log up to its fork only, where all replicas are alike."""
+        place, head = self._frozen_logs().get(key), self._heads[key.log].get(key)
+        if place is None or head is None or head.seq_num < place:
+            return
+        before = self._context.store.operations.id_at(key, place - 1) if place else None
+        if before is None:
+            self._head_sets[key.log, True].remove(key)
+        else:
+            self._head_sets[key.log, True].update(key, place - 1, before)
 
     def _remember(
         self, group: bytes, heads: dict[LogKey, LogHead], key: LogKey, head: LogHead

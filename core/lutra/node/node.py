@@ -13,15 +13,24 @@ from typing import Self, TypeVar
 from lutra.crypto.random import Random, system_random
 from lutra.documents.document import Document
 from lutra.groups.contents import Profile as HistoryProfile
+from lutra.groups.contents import Role
+from lutra.net.connection import Address
 from lutra.node.bundles import Bundles
+from lutra.node.device_admission import places_of
+from lutra.node.device_files import DeviceFiles
+from lutra.node.device_views import DeviceView, PairingView
 from lutra.node.editor_session import EditorSession
 from lutra.node.engine import Effects, Engine, Reach
-from lutra.node.events import NearbyChanged, RaiseRequested
+from lutra.node.events import CatchUpChanged, NearbyChanged, PairingChanged, RaiseRequested
+from lutra.node.hand_over import HandOver
 from lutra.node.host import EngineHost, wall_clock
 from lutra.node.invite_api import InviteApi, NotRunningError
 from lutra.node.network import Network
 from lutra.node.new_identity import create_identity
 from lutra.node.options import NodeOptions
+from lutra.node.pairing_desk import EngineDesk, Entrance
+from lutra.node.pairing_link import read_address
+from lutra.node.pairing_service import PairingService
 from lutra.node.people import People
 from lutra.node.recovery import Recovery
 from lutra.node.subscription import Subscription
@@ -50,7 +59,12 @@ class Node(InviteApi):
         bundles: groups as encrypted files.
         people: the persons met in groups.
         recovery: this person's recovery kits.
+        pairing: pairs this device with another one of the same person, or of one to be merged.
+        device_files: the same by files.
     """
+
+    pairing: PairingService
+    device_files: DeviceFiles
 
     def __init__(self, options: NodeOptions) -> None:
         self._options = options
@@ -89,6 +103,14 @@ class Node(InviteApi):
             await node._host.open(profile, key, random)
             node._identity = await node._call(lambda engine: engine.identity)
             await node._call(Engine.start)
+            desk = EngineDesk(
+                node._host,
+                await node._call(lambda engine: engine.signing_key),
+                places=node._places,
+                on_entered=node._entered,
+            )
+            node.pairing = PairingService(desk, node._options, node._pairing_changed)
+            node.device_files = DeviceFiles(desk, node._renew_identity_soon)
         except BaseException:
             await node._host.close()
             raise
@@ -112,6 +134,7 @@ class Node(InviteApi):
         self._network = network
         for group in await self._call(Engine.group_ids):
             self._host.soon(lambda engine, group=group: engine.warm(group))
+        await self.pairing.resume()
 
     async def close(self) -> None:
         """Leave the network, publish what can be, and close the store; twice is harmless."""
@@ -119,6 +142,7 @@ class Node(InviteApi):
             return
         network, self._network = self._network, None
         try:
+            await self.pairing.close()
             if network is not None:
                 await network.close()
             await self._call(Engine.finish)
@@ -189,6 +213,36 @@ class Node(InviteApi):
         """Return encrypted bytes sent and received on open connections."""
         return self._network.traffic_bytes() if self._network is not None else (0, 0)
 
+    # Own devices
+
+    async def devices(self) -> list[DeviceView]:
+        """Return the devices of this person, those removed included, this one first."""
+        online = self._network.connected() if self._network is not None else ()
+        return await self._call(lambda engine: engine.device_views(frozenset(online)))
+
+    async def rename_device(self, device: bytes, name: str) -> None:
+        """Give one of this person's devices a name.
+
+        Raises:
+            UsageError: the name is empty or too long.
+            NotFoundError: this person has no such device.
+        """
+        await self._call(lambda engine: engine.rename_device(device, name))
+        self._identity = await self._call(lambda engine: engine.identity)
+
+    async def remove_device(self, device: bytes) -> None:
+        """Remove one of this person's devices from the person, and so from all groups.
+
+        Raises:
+            DeviceNotInPersonError: it is not, or not any more, one of the person's devices, or it
+                is the last one.
+        """
+        await self._call(lambda engine: engine.persons.remove_device(device))
+
+    async def catch_up(self) -> CatchUpChanged | None:
+        """Return how far this device, newly paired, has come; None if nothing is awaited."""
+        return await self._call(Engine.catch_up)
+
     # Groups
 
     async def groups(self) -> list[GroupView]:
@@ -213,12 +267,22 @@ class Node(InviteApi):
 
     async def rename_group(self, group: bytes, name: str) -> GroupView:
         """Change a group's name."""
-        await self._call(lambda engine: engine.rename_group(group, name))
+        await self._call(lambda engine: engine.membership.rename(group, name))
         return await self.group(group)
 
     async def remove_person(self, group: bytes, person: bytes) -> GroupView:
         """Remove a person from a group; new text is encrypted with a key it does not get."""
-        await self._call(lambda engine: engine.remove_person(group, person))
+        await self._call(lambda engine: engine.membership.remove(group, person))
+        return await self.group(group)
+
+    async def set_role(self, group: bytes, person: bytes, role: Role) -> GroupView:
+        """Change what a person may do in a group."""
+        await self._call(lambda engine: engine.set_role(group, person, role))
+        return await self.group(group)
+
+    async def leave_group(self, group: bytes) -> GroupView:
+        """Leave a group with all devices of this person; what is here stays readable."""
+        await self._call(lambda engine: engine.leave_group(group))
         return await self.group(group)
 
     # Documents
@@ -287,6 +351,32 @@ class Node(InviteApi):
         return EditorSession(self._host, document, slot, peer, snapshot)
 
     # Inside
+
+    def _places(self) -> tuple[int, tuple[Address, ...]]:
+        """Return the port and addresses at which peers reach this device now."""
+        network = self._network
+        if network is None:
+            return 0, ()
+        return network.port, tuple(read_address(one) for one in network.reachable_at())
+
+    def _entered(self, entrance: Entrance) -> None:
+        """Dial the device that has taken this one in."""
+        if self._network is not None:
+            given = HandOver.decode(entrance.hand_over)
+            for host, port in places_of(given, entrance.met_at):
+                self._network.remember(entrance.giver.device, host, port)
+        self._renew_identity_soon()
+
+    def _renew_identity_soon(self) -> None:
+        def renew(engine: Engine) -> None:
+            self._identity = engine.identity
+
+        self._host.soon(renew)
+
+    def _pairing_changed(self, view: PairingView) -> None:
+        event = PairingChanged(view.state, view.revision)
+        for subscription in tuple(self._subscriptions):
+            subscription.put(event)
 
     async def _call(self, function: Callable[[Engine], Result]) -> Result:
         return await self._host.call(function)

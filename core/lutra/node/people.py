@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from lutra.node.links import EngineCalls
+from lutra.node.errands import EngineCalls
 from lutra.node.person_views import PersonView, SafetyNumberView
 
 

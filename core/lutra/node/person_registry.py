@@ -7,7 +7,7 @@ from contextlib import suppress
 
 from lutra.crypto.aead import unseal
 from lutra.errors import BugError, DecryptionError, RemoteError
-from lutra.groups.directory import ChainDirectory, evidence_of, statement
+from lutra.groups.directory import ChainDirectory, evidence_of
 from lutra.identity.device_log import Consent, KitConsent
 from lutra.identity.person import Person
 from lutra.node.context import Context
@@ -96,9 +96,13 @@ class PersonRegistry:
         Returns:
             the person's id and the part of the evidence that is about it, or None.
         """
-        about = {item: said.log for item in evidence if (said := statement(item)) is not None}
+        about = {
+            item: said.log
+            for item in evidence
+            if (said := self._directory.statement(item)) is not None
+        }
         known = [item for person in set(about.values()) for item in self.evidence_of(person)]
-        devices = ChainDirectory()(frozenset([*about, *known]))
+        devices = self._directory(frozenset([*about, *known]))
         person = devices.owner.get(device)
         if person is None or device in devices.revoked:
             return None
@@ -142,6 +146,12 @@ class PersonRegistry:
                 person.receive(operation)
                 self._context.store.persons.add(operation)
         return len(sound) > len(held)
+
+    def enter(self, person: bytes, operations: Iterable[Operation]) -> None:
+        """Belong to a person that this profile's settings name already, from now on."""
+        self.forget()
+        self.learn_operations(operations)
+        self._changed(person)
 
     # Changing the own person
 

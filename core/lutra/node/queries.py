@@ -11,10 +11,13 @@ from lutra.errors import NotFoundError
 from lutra.groups.contents import Profile
 from lutra.node.acknowledgements import Acknowledgements
 from lutra.node.context import Context
+from lutra.node.departures import departure_of
 from lutra.node.document_registry import DocumentRegistry
 from lutra.node.group_registry import GroupRegistry
+from lutra.node.history_profiles import profile_name
 from lutra.node.views import (
     ChangeView,
+    DepartureView,
     DocumentStatus,
     DocumentView,
     GroupView,
@@ -93,7 +96,7 @@ class Queries:
         return self._documents.get(document).document
 
     def history(self, document: bytes) -> list[ChangeView]:
-        """Return who changed a document when, oldest first."""
+        """Return who changed a document when, oldest first, as far as this device was told."""
         opened = self._documents.get(document)
         members = {
             peer_prefix(item.device, document): item for item in self._members(opened.row.group)
@@ -101,6 +104,9 @@ class Queries:
         now = self._context.now()
         views: list[ChangeView] = []
         for change in opened.document.history():
+            if not change.time:
+                # Part of a state without history: what was before is not known here.
+                continue
             author = members.get(change.peer >> SLOT_BITS)
             views.append(
                 ChangeView(
@@ -161,7 +167,7 @@ class Queries:
         store = self._context.store
         groups = self._groups.ids()
         return (
-            len(groups),
+            sum(not row.personal for row in store.groups.list()),
             store.documents.count(),
             store.operations.count(),
             len(store.drafts.documents_with_drafts()),
@@ -184,13 +190,7 @@ class Queries:
 
     def known_devices(self) -> frozenset[bytes]:
         """Return the devices that are in a group that this device is in."""
-        return frozenset(
-            member.device
-            for row in self._context.store.groups.list()
-            if not row.left
-            for member in self._context.store.members.list(row.id)
-            if not member.removed
-        )
+        return self._context.store.members.present()
 
     def _members(self, group: bytes) -> Sequence[MemberView]:
         online = set(self._online.connected(group))
@@ -218,12 +218,17 @@ class Queries:
             documents=self._context.store.documents.count(row.id),
             ready=self._is_ready(row),
             role=self._role(row),
-            profile=Profile(row.profile).name.lower().replace("_", "-"),
+            departure=self._departure(row),
+            profile=profile_name(Profile(row.profile)),
         )
 
     def _is_ready(self, row: GroupRow) -> bool:
         replica = self._groups.find(row.id)
         return replica is not None and replica.current_epoch() is not None
+
+    def _departure(self, row: GroupRow) -> DepartureView | None:
+        replica = self._groups.find(row.id) if row.left else None
+        return None if replica is None else departure_of(replica, self._context.device)
 
     def _role(self, row: GroupRow) -> str:
         member = self._context.store.members.get(row.id, self._context.device)

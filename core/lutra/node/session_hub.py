@@ -7,8 +7,10 @@ from dataclasses import dataclass, field
 from typing import Any, cast
 
 from lutra.codec import decode, encode
+from lutra.crypto.hashing import blake3_hash
 from lutra.errors import MalformedError
 from lutra.node.context import Fresh
+from lutra.operation import LogKey
 from lutra.sync.events import (
     Closed,
     GroupShared,
@@ -16,6 +18,7 @@ from lutra.sync.events import (
     PresenceReceived,
     Send,
 )
+from lutra.sync.peek import place_of
 from lutra.sync.replica import ForkEvidence, SyncReplica
 from lutra.sync.session import Session
 from lutra.sync.states import Role
@@ -113,6 +116,21 @@ class SessionHub:
         """Offer new proofs of equivocation to every device."""
         for entry in self._entries.values():
             entry.session.push_forks(group, evidence)
+            for pair in evidence:
+                if place_of(pair.first).key.author == entry.device:
+                    # It is out from now on, and should see why.
+                    entry.session.offer(group, [blake3_hash(header) for header in pair])
+
+    def push_branches(self, group: bytes, operation_id: bytes, source: bytes | None) -> None:
+        """Name a new operation of a forked log to every device but the one it came from."""
+        for entry in self._entries.values():
+            if entry.device != source:
+                entry.session.push_branches(group, [operation_id])
+
+    def request(self, group: bytes, keys: Sequence[LogKey]) -> None:
+        """Ask every device for more of document logs."""
+        for entry in self._entries.values():
+            entry.session.request(group, keys)
 
     def priority_changed(self, group: bytes) -> None:
         """Let all sessions transfer documents that are open now before the rest."""

@@ -15,10 +15,13 @@ from lutra.node.arguments import Arguments
 from lutra.node.arguments import group_id as _group_id
 from lutra.node.control import ControlServer
 from lutra.node.editor_session import EditorSession
+from lutra.node.history_profiles import profile_named
 from lutra.node.ids import ID_LETTERS, parse_id, resolve_id
 from lutra.node.node import Node
 from lutra.node.plain import plain, plain_event
 from lutra.node.subscription import Subscription
+from lutra.node.verbs_devices import DEVICE_VERBS
+from lutra.node.verbs_pairing import PAIRING_VERBS
 from lutra.store.profile import Profile
 
 
@@ -59,6 +62,8 @@ class ControlHandler:
         checked = Arguments(verb, arguments)
         if verb in _EDITOR_VERBS:
             return plain(await _EDITOR_VERBS[verb](self, checked))
+        if verb in PAIRING_VERBS:
+            return plain(await PAIRING_VERBS[verb](self._node, checked))
         if verb in _VERBS:
             return plain(await _VERBS[verb](self._node, checked))
         raise UsageError(f"There is no verb “{verb}”.")
@@ -151,9 +156,9 @@ async def _group(node: Node, arguments: Arguments) -> object:
 
 
 async def _create_group(node: Node, arguments: Arguments) -> object:
-    name = arguments.text("name")
+    name, profile = arguments.text("name"), arguments.text("profile", "archive")
     arguments.finish()
-    return await node.create_group(name)
+    return await node.create_group(name, profile_named(profile))
 
 
 async def _documents(node: Node, arguments: Arguments) -> object:
@@ -224,6 +229,7 @@ def _markdown(content: Document) -> str:
 
 
 _VERBS: dict[str, Callable[[Node, Arguments], Awaitable[object]]] = {
+    **DEVICE_VERBS,
     "append": _append,
     "create_document": _create_document,
     "create_group": _create_group,

@@ -48,6 +48,24 @@ class MemberView:
 
 
 @dataclass(frozen=True, slots=True)
+class DepartureView:
+    """How this device came to be out of a group.
+
+    Attributes:
+        reason: ``left``, ``removed``, or ``device``: the person is in, but this device was removed
+            from it, or its profile was copied.
+        by: the person who did it; empty where it was this device's person or is not known.
+        by_name: what it is called; empty while unknown.
+        time: when, in milliseconds by that person's clock; 0 where it is not known.
+    """
+
+    reason: str
+    by: bytes
+    by_name: str
+    time: int
+
+
+@dataclass(frozen=True, slots=True)
 class GroupView:
     """A group.
 
@@ -61,6 +79,7 @@ class GroupView:
         ready: new text can be encrypted now (the send gate is open).
         role: what this person may do; empty once it is out.
         profile: what newcomers may read: ``archive``, ``join-on`` or ``sealed``.
+        departure: how this device came to be out; None while it is in.
     """
 
     id: bytes
@@ -72,6 +91,7 @@ class GroupView:
     ready: bool
     role: str
     profile: str
+    departure: DepartureView | None = None
 
 
 @dataclass(frozen=True, slots=True)

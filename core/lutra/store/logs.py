@@ -138,14 +138,33 @@ class Forks:
         self._connection = connection
 
     def add(self, operation: Operation) -> None:
-        """Keep ``operation`` as evidence; adding it twice changes nothing."""
+        """Keep ``operation`` as evidence; adding it again can only add its body."""
         key = operation.log_key
         with self._connection.transaction(full_sync=True):
             numbers = intern_logs(self._connection, (key,), operation.header.extensions.group)
             self._connection.run(
-                "INSERT OR IGNORE INTO forks (id, log, header, body) VALUES (?, ?, ?, ?)",
+                "INSERT INTO forks (id, log, header, body) VALUES (?, ?, ?, ?) "
+                "ON CONFLICT (id) DO UPDATE SET body = coalesce(body, excluded.body)",
                 (operation.id, numbers[key], operation.header_bytes, operation.body),
             )
+
+    def of_log_id(self, log: bytes) -> _Forks:
+        """Return the evidence about all devices' logs with one id."""
+        rows = self._connection.rows(
+            "SELECT f.id, l.author, l.log, f.header, f.body "
+            "FROM forks f JOIN logs l ON l.number = f.log WHERE l.log = ? ORDER BY f.rowid",
+            (log,),
+        )
+        return [_fork_of(row) for row in rows]
+
+    def get(self, operation_id: bytes) -> Fork | None:
+        """Return one operation that is kept as evidence, or None."""
+        row = self._connection.row(
+            "SELECT f.id, l.author, l.log, f.header, f.body "
+            "FROM forks f JOIN logs l ON l.number = f.log WHERE f.id = ?",
+            (operation_id,),
+        )
+        return None if row is None else _fork_of(row)
 
     def list(self, key: LogKey | None = None) -> _Forks:
         """Return the evidence against one log's author, or all of it."""

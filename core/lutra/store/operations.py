@@ -150,6 +150,12 @@ class Operations:
         where = "WHERE l.log = ? AND l.group_id = ? ORDER BY o.number"
         return self._list(f"{_SELECT} {where}", (group, group))
 
+    def control_by_id(self, group: bytes, operation_id: bytes) -> StoredOperation | None:
+        """Return a control operation of a group by its id, or None; looks through all of them."""
+        where = "WHERE l.log = ? AND l.group_id = ? AND o.id = ?"
+        found = self._list(f"{_SELECT} {where}", (group, group, operation_id))
+        return found[0] if found else None
+
     def waiting(self, group: bytes, epoch: bytes | None = None) -> list[StoredOperation]:
         """Return the operations of a group that wait for one epoch's key, or for any."""
         if epoch is None:

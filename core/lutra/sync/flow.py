@@ -58,6 +58,10 @@ class Outflow:
         self.available -= flight.cost
         self._flights[live].append(flight)
 
+    def is_under_way(self, group: bytes) -> bool:
+        """Tell whether a frame of a group is not acknowledged yet."""
+        return any(flight.group == group for one in self._flights.values() for flight in one)
+
     def acknowledge(self, ack: Ack) -> tuple[list[Flight], list[tuple[bytes, LogKey]]]:
         """Take the peer's acknowledgement.
 

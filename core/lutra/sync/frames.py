@@ -24,6 +24,7 @@ TAG_BYTES = 16
 HANDLE_BYTES = 8
 ID_PREFIX_BYTES = 16
 """How much of a head's id a listed item carries."""
+_ID_BYTES = 32
 _MAX_U32 = 2**32 - 1
 _MAX_U53 = 2**53 - 1
 
@@ -149,6 +150,22 @@ class Forks:
     evidence: Sequence[ForkEvidence]
 
 
+@dataclass(frozen=True, slots=True)
+class Branches:
+    """Ids of operations that the sender holds of forked control logs, from the fork on."""
+
+    handle: bytes
+    ids: Sequence[bytes]
+
+
+@dataclass(frozen=True, slots=True)
+class Ask:
+    """Ids of control operations that the sender lacks and asks for."""
+
+    handle: bytes
+    ids: Sequence[bytes]
+
+
 class RefusedAt(NamedTuple):
     """An operation that was not stored: stream, number of its frame, place in the frame."""
 
@@ -193,13 +210,15 @@ Frame = (
     | Part
     | Request
     | Forks
+    | Branches
+    | Ask
     | Ack
     | Presence
     | Goodbye
 )
 
 _HELLO, _ANNOUNCE, _ROUND, _DONE, _OPERATIONS, _PART = range(6)
-_REQUEST, _FORKS, _ACK, _PRESENCE, _GOODBYE, _INTRODUCE = range(6, 12)
+_REQUEST, _FORKS, _ACK, _PRESENCE, _GOODBYE, _INTRODUCE, _BRANCHES, _ASK = range(6, 14)
 _SKIP, _COMPARE, _LISTED, _EQUAL = range(4)
 
 
@@ -229,6 +248,10 @@ def _fields(frame: Frame) -> list[Any]:
             return [_REQUEST, handle, _flat_wants(wants)]
         case Forks(handle, evidence):
             return [_FORKS, handle, [part for pair in evidence for part in pair]]
+        case Branches(handle, ids):
+            return [_BRANCHES, handle, list(ids)]
+        case Ask(handle, ids):
+            return [_ASK, handle, list(ids)]
         case Ack(bulk, live, refused):
             return [_ACK, bulk, live, [part for triple in refused for part in triple]]
         case Presence(handle, document, data):
@@ -449,6 +472,20 @@ def _forks(handle: Any, evidence: Any) -> Forks:
     return Forks(_handle(handle), [ForkEvidence(*pair) for pair in pairs])
 
 
+def _ids(value: Any) -> list[bytes]:
+    return [
+        _exactly(item, _ID_BYTES, "an id") for item in _list(value, limits.MAX_FRAME_IDS, 1, "ids")
+    ]
+
+
+def _branches(handle: Any, ids: Any) -> Branches:
+    return Branches(_handle(handle), _ids(ids))
+
+
+def _ask(handle: Any, ids: Any) -> Ask:
+    return Ask(_handle(handle), _ids(ids))
+
+
 def _ack(bulk: Any, live: Any, refused: Any) -> Ack:
     flat = _list(refused, limits.MAX_REFUSED, 3, "the refusals")
     triples = [
@@ -495,4 +532,6 @@ _READERS: dict[int, tuple[int, Callable[..., Frame]]] = {
     _PRESENCE: (4, _presence),
     _GOODBYE: (3, _goodbye),
     _INTRODUCE: (2, _introduce),
+    _BRANCHES: (3, _branches),
+    _ASK: (3, _ask),
 }

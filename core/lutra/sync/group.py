@@ -6,6 +6,7 @@ from collections.abc import Iterable
 
 from lutra.operation import LogKey
 from lutra.sync.heads import HeadSet
+from lutra.sync.limits import MAX_GROUP_IDS
 from lutra.sync.reconcile import Exchange
 from lutra.sync.replica import SyncReplica
 from lutra.sync.states import Stage
@@ -69,20 +70,30 @@ class GroupSync:
 
     Attributes:
         introduces: this side sends its control logs so as to become known as a member.
+        limited: the peer is not in the roster, so it gets control operations only.
+        named: how many operations the peer has named or asked for by their ids.
+        telling: it has had all of them, and the group ends when it has confirmed that.
         known: logs that the peer has, or is being sent, up to a sequence number.
+        asked: ids of single control operations to send, as the peer asked for them.
     """
 
     __slots__ = (
+        "_asked_for",
         "_replica",
         "_requested",
+        "_wanted",
         "_whole_asked",
+        "asked",
         "control",
         "data",
         "handle",
         "id",
         "introduces",
         "known",
+        "limited",
+        "named",
         "stage",
+        "telling",
     )
 
     def __init__(
@@ -97,11 +108,17 @@ class GroupSync:
         self.handle = handle
         self.stage = stage
         self.introduces = False
+        self.limited = False
+        self.telling = False
+        self.asked: dict[bytes, None] = {}
+        self.named = 0
         self.control = LogsSync(Exchange(lambda: replica.heads(group, True)))
         self.data = LogsSync(Exchange(lambda: replica.heads(group, False)))
         self.known: dict[LogKey, int] = {}
         self._requested: dict[LogKey, int | None] = {}
         self._whole_asked: set[LogKey] = set()
+        self._wanted: set[bytes] = set()
+        self._asked_for = 0
 
     def is_control(self, key: LogKey) -> bool:
         """Tell whether a log is one of the group's control logs."""
@@ -132,6 +149,19 @@ class GroupSync:
                 known[key] = seq_num
         while len(known) > _MAX_REMEMBERED:
             del known[next(iter(known))]
+
+    def wanted(self, ids: Iterable[bytes], *, has: bool) -> list[bytes]:
+        """Return the operations of ``ids`` to ask for, which must not go on without end.
+
+        Args:
+            ids: what is lacking here.
+            has: the peer holds them now, so it is asked again where it was asked in vain before.
+        """
+        room = max(0, MAX_GROUP_IDS - self._asked_for)
+        news = [one for one in dict.fromkeys(ids) if has or one not in self._wanted][:room]
+        self._wanted.update(news)
+        self._asked_for += len(news)
+        return news
 
     def may_request(self, key: LogKey, *, whole: bool) -> bool:
         """Tell whether to ask for a log again; not twice without progress in between."""

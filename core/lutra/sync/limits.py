@@ -23,6 +23,9 @@ MAX_ROUNDS = 64
 MAX_FRAME_FORKS = 4
 MAX_GROUP_FORKS = 64
 """Proofs of equivocation sent per group and session."""
+MAX_FRAME_IDS = 1024
+MAX_GROUP_IDS = 16_384
+"""Operations of forked logs named, or asked for by their ids, per group and session."""
 MAX_PRESENCE_BYTES = 4096
 MAX_REFUSED = 4096
 MAX_MESSAGE_CHARS = 200

@@ -12,7 +12,7 @@ from lutra.sync import limits as bounds
 from lutra.sync.errors import SyncViolationError, malformed
 from lutra.sync.events import CloseReason
 from lutra.sync.flow import Inflow, operation_cost
-from lutra.sync.frames import Forks, Frame, Operations, Part, Request, Want
+from lutra.sync.frames import Ask, Branches, Forks, Frame, Operations, Part, Request, Want
 from lutra.sync.group import GroupSync
 from lutra.sync.limits import Limits
 from lutra.sync.peek import Place, place_of
@@ -266,6 +266,7 @@ class Receiver:
         if group.stage is not Stage.INTRODUCTION:  # There we only listen.
             self._answer_refusals(group, places, refused)
             self.send_forks(group, report.forks)
+            self.ask(group, report.missing, has=True)
 
     def _settle(self, item: _Arrived, refused: Sequence[int]) -> None:
         now = self._clock()
@@ -288,6 +289,17 @@ class Receiver:
                 wants[key] = None if whole else group.head_seq(key)
         if wants:
             self._emit(Request(group.handle, [Want(key, after) for key, after in wants.items()]))
+
+    def ask(self, group: GroupSync, ids: Sequence[bytes], *, has: bool) -> None:
+        """Ask for single control operations; see `GroupSync.wanted`."""
+        wanted = group.wanted(ids, has=has)
+        for start in range(0, len(wanted), bounds.MAX_FRAME_IDS):
+            self._emit(Ask(group.handle, wanted[start : start + bounds.MAX_FRAME_IDS]))
+
+    def send_branches(self, group: GroupSync, ids: Sequence[bytes]) -> None:
+        """Name operations held of forked control logs."""
+        for start in range(0, len(ids), bounds.MAX_FRAME_IDS):
+            self._emit(Branches(group.handle, ids[start : start + bounds.MAX_FRAME_IDS]))
 
     def send_forks(self, group: GroupSync, evidence: Sequence[ForkEvidence]) -> None:
         """Send proofs of equivocation."""

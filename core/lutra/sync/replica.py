@@ -62,10 +62,12 @@ class IngestReport:
     Attributes:
         refused: the operations that were not stored.
         forks: equivocations that these operations proved, new to this device.
+        missing: ids of control operations that these build on and that are not here.
     """
 
     refused: Sequence[Refusal] = ()
     forks: Sequence[ForkEvidence] = ()
+    missing: Sequence[bytes] = ()
 
 
 class SyncReplica(Protocol):
@@ -75,11 +77,29 @@ class SyncReplica(Protocol):
     """
 
     def discovery_secrets(self) -> Sequence[tuple[bytes, bytes]]:
-        """Return (group id, 32-byte discovery secret) of every group this device is in."""
+        """Return (group id, 32-byte discovery secret) of every group this device is or was in."""
         ...
 
     def may_sync(self, group: bytes, device: bytes) -> bool:
-        """Tell whether ``device`` belongs to the group's roster as it is known here."""
+        """Tell whether this device and ``device`` belong to the roster as it is known here."""
+        ...
+
+    def may_tell(self, group: bytes, device: bytes) -> bool:
+        """Tell whether ``device`` was removed and is not known to have heard of it.
+
+        It gets the group's control operations then, and never anything else.
+        """
+        ...
+
+    def telling(self, group: bytes, device: bytes) -> None:
+        """Note that ``device``, not in the roster, is being told or listened to."""
+        ...
+
+    def may_hear(self, group: bytes, device: bytes) -> bool:
+        """Tell whether this device, which is out, should listen to ``device``, which is in.
+
+        It is asked where ``device`` announces the group: it may know that this device is in again.
+        """
         ...
 
     def may_introduce(self, group: bytes, device: bytes) -> bool:
@@ -138,4 +158,24 @@ class SyncReplica(Protocol):
 
     def ingest_forks(self, group: bytes, evidence: Sequence[ForkEvidence], source: bytes) -> bool:
         """Check and keep proofs of equivocation, freezing their logs; False if one is no proof."""
+        ...
+
+    def branches(self, group: bytes) -> Sequence[bytes]:
+        """Return ids of the operations held of the group's forked control logs, from the fork on.
+
+        Both sides of a fork have to be everywhere: what honest members wrote may build on either.
+        """
+        ...
+
+    def lacking(self, group: bytes, ids: Sequence[bytes]) -> Sequence[bytes]:
+        """Return those of ``ids`` that are not held here with their content."""
+        ...
+
+    def operations_by_id(
+        self, group: bytes, ids: Sequence[bytes], max_bytes: int
+    ) -> Sequence[WireOperation | None]:
+        """Return control operations of a group by their ids, None for those not held.
+
+        Returns at least one, and stops before headers and bodies exceed ``max_bytes``.
+        """
         ...

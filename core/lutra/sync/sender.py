@@ -28,12 +28,19 @@ class _Live(NamedTuple):
 
 @dataclass(slots=True)
 class _Large:
-    """An operation that travels in parts, interleaved with live ones."""
+    """An operation that travels in parts, interleaved with live ones.
+
+    Attributes:
+        group: its group.
+        place: log and sequence number; None for one that was asked for by its id.
+        after: where the peer's log stood before it.
+        operation: it.
+        sent: bytes of the body that have gone out.
+    """
 
     group: GroupSync
-    key: LogKey
+    place: tuple[LogKey, int] | None
     after: int | None
-    seq_num: int
     operation: WireOperation
     sent: int = 0
 
@@ -143,7 +150,8 @@ class Sender:
         if self._live or self._spare < max(self._needed, self._limits.frame_bytes // 4):
             return False
         return self._large is not None or any(
-            logs.waiting for group in self._groups.values() for logs in (group.control, group.data)
+            group.asked or group.control.waiting or group.data.waiting
+            for group in self._groups.values()
         )
 
     @property
@@ -154,6 +162,9 @@ class Sender:
         """Return the next bulk frame, or None if nothing is to be sent or credit is short."""
         if self._large is not None:
             return self._next_part(self._large)
+        asked = next((group for group in self._groups.values() if group.asked), None)
+        if asked is not None:
+            return self._answer(asked)
         chosen = self._choose()
         if chosen is None:
             return None
@@ -164,6 +175,38 @@ class Sender:
                 break
         if self._large is not None:
             return self._next_part(self._large)
+        if not batch.operations:
+            return None
+        self._account(False, group, batch.cost, batch.places)
+        return Operations(group.handle, False, batch.operations)
+
+    def _answer(self, group: GroupSync) -> Frame | None:
+        """Return a frame with operations the peer asked for by their ids."""
+        budget = min(self._limits.frame_bytes, self._spare)
+        ids = list(islice(group.asked, bounds.MAX_FRAME_OPERATIONS))
+        found = self._replica.operations_by_id(group.id, ids, budget)
+        batch = _Batch(budget)
+        for operation_id, operation in zip(ids, found, strict=False):
+            if operation is None:
+                del group.asked[operation_id]
+                continue
+            cost = operation_cost(operation)
+            if operation.body is not None and len(operation.body) > bounds.PART_BYTES:
+                if not batch.operations:
+                    del group.asked[operation_id]
+                    self._large = _Large(group, None, None, operation)
+                    return self._next_part(self._large)
+                break
+            if cost > self._spare:
+                self._needed = cost
+                break
+            if batch.operations and batch.full_with(cost):
+                break
+            del group.asked[operation_id]
+            batch.operations.append(operation)
+            # A branch says nothing about how far the peer holds the log.
+            batch.places.append(None)
+            batch.cost += cost
         if not batch.operations:
             return None
         self._account(False, group, batch.cost, batch.places)
@@ -184,7 +227,7 @@ class Sender:
             seq_num = place_of(operation.header).seq_num
             if operation.body is not None and len(operation.body) > bounds.PART_BYTES:
                 if not batch.operations:
-                    self._large = _Large(group, key, after, seq_num, operation)
+                    self._large = _Large(group, (key, seq_num), after, operation)
                 return False
             if batch.operations and batch.full_with(cost):
                 return False
@@ -208,9 +251,11 @@ class Sender:
         large.sent += len(chunk)
         places: list[tuple[LogKey, int] | None] = []
         if large.sent == len(body):
-            places.append((large.key, large.seq_num))
+            places.append(large.place)
             self._large = None
-            large.group.logs_of(large.key).advance(large.key, large.after, large.seq_num)
+            if large.place is not None:
+                key, seq_num = large.place
+                large.group.logs_of(key).advance(key, large.after, seq_num)
         self._account(False, large.group, cost, places)
         return Part(large.group.handle, header, chunk)
 

@@ -13,6 +13,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
+from lutra.crypto.hashing import blake3_hash
 from lutra.crypto.random import Random, system_random
 from lutra.operation import LogKey
 from lutra.sync import events as e
@@ -33,6 +34,7 @@ from lutra.sync.states import (
     DONE_STAGES,
     REQUEST_STAGES,
     ROUND_STAGES,
+    SHARED_STAGES,
     Role,
     SessionState,
     Stage,
@@ -126,6 +128,8 @@ class Session:
             f.Part: self._on_part,
             f.Request: self._on_request,
             f.Forks: self._on_forks,
+            f.Branches: self._on_branches,
+            f.Ask: self._on_ask,
             f.Ack: self._on_ack,
             f.Presence: self._on_presence,
             f.Goodbye: self._on_goodbye,
@@ -228,13 +232,34 @@ class Session:
         if group in self._sharing.shared and not self.closed:
             self._receiver.send_forks(self._groups[group], evidence[: bounds.MAX_GROUP_FORKS])
 
+    def push_branches(self, group: bytes, ids: Sequence[bytes]) -> None:
+        """Name operations of forked control logs that are new here."""
+        if group in self._sharing.shared and not self.closed:
+            self._receiver.send_branches(self._groups[group], ids)
+
+    def offer(self, group: bytes, ids: Sequence[bytes]) -> None:
+        """Send single control operations without being asked."""
+        if group in self._sharing.shared and not self.closed:
+            self._groups[group].asked.update(dict.fromkeys(ids))
+
+    def request(self, group: bytes, keys: Sequence[LogKey]) -> None:
+        """Ask for what follows of document logs that were refused before and count now."""
+        found = self._groups.get(group)
+        if found is None or self.closed or found.stage not in REQUEST_STAGES[False]:
+            return
+        for start in range(0, len(keys), bounds.MAX_FRAME_WANTS):
+            some = keys[start : start + bounds.MAX_FRAME_WANTS]
+            self._emit(f.Request(found.handle, [f.Want(key, found.head_seq(key)) for key in some]))
+
     def presence(self, group: bytes, document: bytes, data: bytes) -> None:
         """Send an ephemeral message about a document; a newer one replaces one not sent yet.
 
         Raises:
             PresenceLimitError: it exceeds 4 KiB.
         """
-        if group in self._sharing.shared and not self.closed:
+        found = self._groups.get(group)
+        shared = found is not None and found.stage in SHARED_STAGES and not found.limited
+        if shared and not self.closed:
             self._presence_out.put(group, document, data)
 
     def groups_changed(self) -> None:
@@ -275,7 +300,7 @@ class Session:
             self._receiver.drop(group)
             if self._sender is not None:
                 self._sender.drop(group)
-            if was_shared:
+            if was_shared and not group.limited:
                 self._out.append(e.GroupWithdrawn(group.id))
         if changes.restart:
             self._end(CloseReason.RESTART, "A group is shared again; connect anew.", say=True)
@@ -283,9 +308,13 @@ class Session:
         for tag in changes.strangers:
             self._emit(f.Introduce(tag))
         for group in changes.begun:
-            self._out.append(e.GroupShared(group.id))
+            if not group.limited:
+                self._out.append(e.GroupShared(group.id))
             evidence = self._replica.forks(group.id)[: bounds.MAX_GROUP_FORKS]
             self._receiver.send_forks(group, evidence)
+            self._receiver.send_branches(
+                group, self._replica.branches(group.id)[: bounds.MAX_GROUP_IDS]
+            )
             if self._role is Role.INITIATOR:
                 self._send_turns(group, True, group.control.exchange.begin())
 
@@ -297,8 +326,19 @@ class Session:
         for group in list(self._groups.values()):
             if group.stage is Stage.INTRODUCTION:
                 self._advance_introduction(group)
-            while group.stage in (Stage.CONTROL, Stage.DATA) and self._advance_group(group):
+            while (
+                group.stage in (Stage.CONTROL, Stage.DATA)
+                and not group.telling
+                and self._advance_group(group)
+            ):
                 pass
+            if group.telling and not group.asked and not self._outflow_of(group):
+                self._sharing.end_telling(group)
+                self._groups_dirty = True
+
+    def _outflow_of(self, group: GroupSync) -> bool:
+        """Tell whether the peer has not confirmed yet all that was sent of a group."""
+        return self._outflow is not None and self._outflow.is_under_way(group.id)
 
     def _advance_introduction(self, group: GroupSync) -> None:
         """End an introduction: ours when all is sent, the peer's when all is ingested."""
@@ -333,11 +373,26 @@ class Session:
         return True
 
     def _begin_data(self, group: GroupSync) -> None:
-        # The control operations just exchanged may have removed the peer.
+        # The control operations just exchanged may have removed the peer, or this device.
         if not self._replica.may_sync(group.id, self.peer_device):
-            self._groups_dirty = True
-        elif self._role is Role.INITIATOR:
+            group.telling = True
+            self._limit(group)
+            return
+        if group.limited:
+            group.limited = False
+            self._out.append(e.GroupShared(group.id))
+        if self._role is Role.INITIATOR:
             self._send_turns(group, False, group.data.exchange.begin())
+
+    def _limit(self, group: GroupSync) -> None:
+        """Give the peer no document of a group any more."""
+        if not group.limited:
+            group.limited = True
+            self._out.append(e.GroupWithdrawn(group.id))
+        group.data.urgent.clear()
+        group.data.pending.clear()
+        if self._sender is not None:
+            self._sender.drop_documents(group)
 
     def _peer_done(self, group: GroupSync, control: bool) -> None:
         group.logs(control).got_done = True
@@ -366,13 +421,15 @@ class Session:
             # Who is removed still gets the removal itself, but no document any more.
             for group in self._groups.values():
                 if not self._replica.may_sync(group.id, self.peer_device):
-                    self._sender.drop_documents(group)
+                    self._limit(group)
+                    group.telling = group.stage in (Stage.DATA, Stage.LIVE)
         for frame in self._sender.flush_live():
             self._emit(frame)
         if self._groups_dirty:
             self._reannounce()
             if self.closed:
                 return
+            self._advance()
         for (group, document), data in self._presence_out.take(now).items():
             if (found := self._groups.get(group)) is not None:
                 self._emit(f.Presence(found.handle, document, data))
@@ -401,11 +458,14 @@ class Session:
         self._outflow = Outflow(frame.window)
         self._sender = Sender(self._replica, self._outflow, self._groups, self._limits)
         self._state = SessionState.OPEN
-        self._sharing.hear(frame.tags)
-        self._update_groups()
+        self._hear(frame.tags)
 
     def _on_announce(self, frame: f.Announce) -> None:
-        self._sharing.hear(frame.tags)
+        self._hear(frame.tags)
+
+    def _hear(self, tags: Sequence[bytes]) -> None:
+        if self._sharing.hear(tags):
+            self._emit(f.Announce(self._sharing.tags()))
         self._update_groups()
 
     def _on_introduce(self, frame: f.Introduce) -> None:
@@ -417,6 +477,8 @@ class Session:
             return
         if group.stage not in ROUND_STAGES[frame.control]:
             raise out_of_state("a round of another stage")
+        if group.limited and not frame.control:
+            return
         exchange = group.logs(frame.control).exchange
         outcome, turns = exchange.receive(frame.ranges, frame.wants, frame.last)
         self._apply(group, frame.control, outcome)
@@ -451,6 +513,8 @@ class Session:
         for key, after in frame.wants:
             if group.stage not in REQUEST_STAGES[group.is_control(key)]:
                 raise out_of_state("a request for logs that are not exchanged yet")
+            if group.limited and not group.is_control(key):
+                continue
             if group.head_seq(key) is not None:
                 group.known.pop(key, None)
                 group.logs_of(key).lacks(key, after, urgent=True)
@@ -467,6 +531,32 @@ class Session:
                 CloseReason.OPERATION, "A peer sent a proof of a fork that proves nothing."
             )
 
+        held = [blake3_hash(header) for pair in frame.evidence for header in pair]
+        if group.stage in SHARED_STAGES:
+            self._receiver.ask(group, self._replica.lacking(group.id, held), has=False)
+
+    def _on_branches(self, frame: f.Branches) -> None:
+        group = self._named(frame.handle, frame.ids)
+        if group is not None:
+            self._receiver.ask(group, self._replica.lacking(group.id, frame.ids), has=True)
+
+    def _on_ask(self, frame: f.Ask) -> None:
+        group = self._named(frame.handle, frame.ids)
+        if group is not None:
+            group.asked.update(dict.fromkeys(frame.ids))
+
+    def _named(self, handle: bytes, ids: Sequence[bytes]) -> GroupSync | None:
+        """Return the group in which a peer names operations by their ids."""
+        group = self._sharing.by_handle(handle)
+        if group is None:
+            return None
+        if group.stage not in SHARED_STAGES:
+            raise out_of_state("ids of operations")
+        group.named += len(ids)
+        if group.named > 2 * bounds.MAX_GROUP_IDS:
+            raise beyond_limit("A peer named too many single operations.")
+        return group
+
     def _on_ack(self, frame: f.Ack) -> None:
         assert self._outflow is not None
         flights, refused = self._outflow.acknowledge(frame)
@@ -480,7 +570,8 @@ class Session:
                 if place is not None and heads.get(place[0], -1) < place[1]:
                     heads[place[0]] = place[1]
         for group_id, heads in held.items():
-            if heads and group_id in self._groups:
+            # Also of a group that has ended meanwhile: who was told of its removal says so last.
+            if heads:
                 self._replica.acknowledged(self.peer_device, group_id, list(heads.items()))
 
     def _on_presence(self, frame: f.Presence) -> None:

@@ -9,6 +9,12 @@ introduce itself, unless it is known to have been removed: it sends the group's 
 operations, which are checked like all others, and gets nothing. If they make it a member, the
 group is announced to it then. So members that never met can sync although whoever invited one of
 them is away.
+
+**Telling.** A device that was removed while away still announces the group. Whoever knows of the
+removal announces the group to it once more, until it is known to have heard: both exchange control
+operations, by which it learns that it is out, and then the group ends, unless what it brought has
+undone the removal. The other way round, a device that is out listens where somebody announces the
+group to it: it may have been added again.
 """
 
 from __future__ import annotations
@@ -74,6 +80,7 @@ class Sharing:
         self._peer_tags: frozenset[bytes] = frozenset()
         self._ended: set[bytes] = set()
         self._met: set[bytes] = set()
+        self._told: set[bytes] = set()
         self._secrets: dict[bytes, bytes] = {}
         self._announced: dict[bytes, bytes] = {}
         self.refresh()
@@ -96,21 +103,45 @@ class Sharing:
         admitted = {
             group: secret
             for group, secret in self._secrets.items()
-            if group not in introducing and self._replica.may_sync(group, self._peer)
+            if group not in introducing and self._admits(group)
         }
         if admitted == self._announced:
             return False
         self._announced = admitted
         return True
 
+    def _admits(self, group_id: bytes) -> bool:
+        if self._replica.may_sync(group_id, self._peer):
+            return True
+        group = self.groups.get(group_id)
+        if group_id in self._told:
+            return False
+        if group is not None and group.stage is not Stage.CONTROL:
+            return group.telling
+        return self._replica.may_tell(group_id, self._peer) or self._hears(group_id)
+
+    def _hears(self, group_id: bytes) -> bool:
+        """Tell whether the peer announces a group that this device is out of."""
+        if self._tag(self._secrets[group_id], self._role.other) not in self._peer_tags:
+            return False
+        return self._replica.may_hear(group_id, self._peer)
+
     def tags(self) -> list[bytes]:
         """Return the padded tags to announce."""
         tags = [self._tag(secret, self._role) for secret in self._announced.values()]
         return padded_tags(tags, self._padding_key)
 
-    def hear(self, tags: Iterable[bytes]) -> None:
-        """Take the peer's tags, which replace those before."""
+    def hear(self, tags: Iterable[bytes]) -> bool:
+        """Take the peer's tags, which replace those before; tell whether one is to be answered."""
         self._peer_tags = frozenset(tags)
+        unanswered = self._secrets.keys() - self._announced.keys() - self.groups.keys() - self._told
+        answered = {group: self._secrets[group] for group in unanswered if self._hears(group)}
+        self._announced = {**self._announced, **answered}
+        return bool(answered)
+
+    def end_telling(self, group: GroupSync) -> None:
+        """Note that a peer outside of the roster has had the control operations."""
+        self._told.add(group.id)
 
     def update(self) -> Changes:
         """Begin and end groups according to the last announcements of both sides."""
@@ -178,6 +209,9 @@ class Sharing:
 
     def _begin(self, group_id: bytes, secret: bytes, stage: Stage) -> GroupSync:
         group = GroupSync(self._replica, group_id, self._handle(secret), stage)
+        group.limited = not self._replica.may_sync(group_id, self._peer)
+        if group.limited and stage is Stage.CONTROL:
+            self._replica.telling(group_id, self._peer)
         self.groups[group_id] = self._handles[group.handle] = group
         return group
 

@@ -30,7 +30,7 @@ class SessionState(Enum):
 
 
 _GROUP_FRAMES: frozenset[type[f.Frame]] = frozenset(
-    (f.Round, f.Done, f.Operations, f.Part, f.Request, f.Forks, f.Presence)
+    (f.Round, f.Done, f.Operations, f.Part, f.Request, f.Forks, f.Branches, f.Ask, f.Presence)
 )
 SESSION_FRAMES: dict[SessionState, frozenset[type[f.Frame]]] = {
     SessionState.GREETING: frozenset((f.Hello, f.Goodbye)),
@@ -62,6 +62,8 @@ REQUEST_STAGES = {
     False: (Stage.DATA, Stage.LIVE),
 }
 """Stages in which the peer may ask for logs."""
+SHARED_STAGES = (Stage.CONTROL, Stage.DATA, Stage.LIVE)
+"""Stages in which single control operations may be named and asked for."""
 
 
 class StageEvent(Enum):

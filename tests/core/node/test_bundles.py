@@ -10,11 +10,14 @@ from typing import TypeVar
 import pytest
 
 from core.node.world import Device, World
+from lutra.codec import encode
+from lutra.errors import MalformedError
 from lutra.groups.contents import Role
 from lutra.net.bundles import (
     BLOCK_BYTES,
     BundleError,
     BundleReader,
+    BundleWriter,
     DamagedBundleError,
     ForeignBundleError,
     IncompleteBundleError,
@@ -344,3 +347,40 @@ async def test_cancelling_leaves_no_file(world: World, courier: Courier) -> None
     assert rest.refused == 0
     assert rest.known > 0
     assert len(ben.run(lambda e: e.queries.documents(group))) == 8
+
+
+async def test_a_member_who_writes_a_bundle_of_lies_changes_nothing(
+    world: World, courier: Courier
+) -> None:
+    ana, ben, _, group = three(world)
+    for source, target in ((ana, ben), (ben, ana), (ana, ben)):
+        await courier.carry(source, target, group)
+    lock = ana.run(lambda e: e.bundles.lock(group))
+    before = ben.run(lambda e: e.queries.counts())
+    lies = [
+        b"nonsense",
+        encode(["unknown", 1]),
+        encode(["operations", [[b"header", b"body", b"more"]]]),
+        encode(["operations", b"none"]),
+        encode(["forks", [[b"one"]]]),
+        encode(["hand-over", bytes(32), bytes(100)]),
+    ]
+    for number, lie in enumerate(lies):
+        path = courier.folder / f"lie{number}"
+        with path.open("w+b") as file:
+            writer = BundleWriter(file)
+            writer.begin(lock)
+            writer.add(lie)
+            writer.finish()
+        with pytest.raises(MalformedError):
+            await import_bundle(Calls(ben), path)
+    path = courier.folder / "junk"
+    with path.open("w+b") as file:
+        writer = BundleWriter(file)
+        writer.begin(lock)
+        writer.add(encode(["operations", [[b"header", b"body"], [b"", None]]]))
+        writer.add(encode(["forks", [[b"one", b"two"]]]))
+        writer.finish()
+    taken = await import_bundle(Calls(ben), path)
+    assert (taken.new, taken.refused) == (0, 3)
+    assert ben.run(lambda e: e.queries.counts()) == before

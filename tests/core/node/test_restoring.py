@@ -241,6 +241,53 @@ async def test_only_a_bundle_is_left(house: Household, tmp_path: Path) -> None:
     await until_text(ben, page, "before and after")
 
 
+async def test_own_devices_that_never_meet_share_everything_by_bundles(
+    house: Household, tmp_path: Path
+) -> None:
+    home = await Home.make(house.folder, "ana")
+    ana = await house.stack.enter_async_context(await home.open())
+    group = (await ana.create_group("Diary")).id
+    page = (await ana.create_document(group, "Page", "one")).id
+    kit = await make_kit(ana)
+    stick, back_stick = tmp_path / "there", tmp_path / "back"
+    await ana.bundles.export(stick, everything=True)
+    found = await find_person(kit, name="Ana", device_name="phone", options=offline(), bundle=stick)
+    place = house.folder / "phone"
+    profile = Profile.create(place, FileCustody(place))
+    await found.write(profile, profile.unlock())
+    phone = await house.stack.enter_async_context(
+        await Home(place, "phone", profile, profile.unlock()).open()
+    )
+    await phone.bundles.load(stick)
+    assert await phone.text(page) == "one"
+    # The laptop hears of the phone, gives it keys, and makes a group the phone knows nothing of.
+    await phone.bundles.export(back_stick, everything=True)
+    await ana.bundles.load(back_stick)
+    later = (await ana.create_group("Later")).id
+    second = (await ana.create_document(later, "Second", "two")).id
+    await ana.append(page, " more")
+    await _until_keys(ana, group)
+    await _until_keys(ana, (await ana._call(lambda e: e.own_devices.personal)) or b"")
+    await ana.bundles.export(stick, everything=True, overwrite=True)
+    taken = await phone.bundles.load(stick)
+    assert taken.refused == 0
+    assert {one.group: one.pages for one in taken.groups} == {group: 0, later: 1}
+    assert await phone.text(second) == "two"
+    assert await phone.text(page) == "one more"
+    await phone.bundles.export(back_stick, everything=True, overwrite=True)
+    await ana.bundles.load(back_stick)
+    await _until_keys(ana, later)
+    # A phone that was removed opens no keys of later bundles, though it finds its groups in them.
+    await ana._call(lambda e: e.persons.remove_device(phone.identity.device))
+    await _until_keys(ana, (await ana._call(lambda e: e.own_devices.personal)) or b"")
+    secret = (await ana.create_group("After")).id
+    await ana.append(page, " unseen")
+    await ana.bundles.export(stick, everything=True, overwrite=True)
+    await phone.bundles.load(stick)
+    assert secret not in {one.id for one in await phone.groups()}
+    assert await phone.text(page) == "one more"
+
+
 async def test_a_friends_bundle_brings_back_the_shared_groups(
     house: Household, tmp_path: Path
 ) -> None:

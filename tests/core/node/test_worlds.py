@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import contextlib
 from pathlib import Path
 
 import pytest
 
 from core.node.world import Device, World
 from lutra.errors import LutraError
+from lutra.groups.contents import Role
+from lutra.groups.errors import LastAdminError, NoKeyError
 
 
 class Life:
@@ -26,12 +29,16 @@ class Life:
         self.group = founder.run(lambda e: e.create_group("Otters"))
         for device in world.devices[1:]:
             world.join(founder, device, self.group)
+            if members_change:
+                person = device.engine.persons.id
+                founder.run(lambda e, p=person: e.membership.set_role(self.group, p, Role.ADMIN))
         # Everybody knows everybody: a removal would void additions its author has not heard of.
         world.connect_all()
         world.settle()
         world.cut_all()
         self.documents: list[bytes] = []
         self.letters: dict[bytes, set[str]] = {}
+        self.written: dict[bytes, dict[bytes, set[str]]] = {}
         self.next = 0x4E00
 
     def letter(self) -> str:
@@ -44,10 +51,19 @@ class Life:
     def is_member(self, device: Device) -> bool:
         return device.device in device.roster(self.group)
 
+    def writers(self) -> list[Device]:
+        return [device for device in self.members() if self.role(device) in ("writer", "admin")]
+
+    def admins(self) -> list[Device]:
+        return [device for device in self.members() if self.role(device) == "admin"]
+
+    def role(self, device: Device) -> str:
+        return device.run(lambda e: e.queries.group(self.group)).role
+
     def act(self) -> None:
         choices = [self.edit] * 8 + [self.create] + [self.link] * 4 + [self.crash, self.wait]
         if self.members_change:
-            choices += [self.remove, self.rename]
+            choices += [self.remove, self.add_again, self.set_role, self.leave, self.rename]
         self.rng.choice(choices)()
         for _ in range(self.rng.choice((0, 2, 10, 50))):
             if not self.world.step():
@@ -55,7 +71,10 @@ class Life:
         self.check_holders()
 
     def edit(self) -> None:
-        device = self.rng.choice(self.members())
+        writers = self.writers()
+        if not writers:
+            return
+        device = self.rng.choice(writers)
         known = [row.id for row in device.store.documents.list(self.group)]
         if not known:
             return
@@ -64,9 +83,13 @@ class Life:
         position = self.rng.randint(0, len(device.text(document)))
         device.insert(document, text, position)
         self.letters[document].update(text)
+        self.written.setdefault(document, {}).setdefault(device.device, set()).update(text)
 
     def create(self) -> None:
-        device = self.rng.choice(self.members())
+        writers = self.writers()
+        if not writers:
+            return
+        device = self.rng.choice(writers)
         letter = self.letter()
         document = device.run(lambda e: e.create_document(self.group, letter, letter))
         self.documents.append(document)
@@ -85,17 +108,48 @@ class Life:
     def wait(self) -> None:
         self.world.settle(seconds=self.rng.choice((0.5, 5.0)))
 
+    def pick(self) -> tuple[Device, Device, bytes] | None:
+        """Return an admin, another device, and that one's person."""
+        admins = self.admins()
+        if not admins or self.rng.random() < 0.5:
+            return None
+        by = self.rng.choice(admins)
+        target = self.rng.choice([device for device in self.world.devices if device is not by])
+        return by, target, target.engine.persons.id
+
     def remove(self) -> None:
-        members = self.members()
-        if len(members) > 2 and self.rng.random() < 0.2:
-            # The last one added is never removed, so that somebody is left.
-            by, target = self.rng.choice(members), self.rng.choice(members[:-1])
-            if by is not target and target.device in by.roster(self.group):
-                by.run(lambda e: e.remove_device(self.group, target.device))
+        picked = self.pick()
+        # The last one added is never removed, so that somebody is left.
+        if picked is None or picked[1] is self.world.devices[-1]:
+            return
+        by, target, person = picked
+        if target.device in by.roster(self.group):
+            by.run(lambda e: e.membership.remove(self.group, person))
+
+    def add_again(self) -> None:
+        picked = self.pick()
+        if picked is not None and picked[1].device not in picked[0].roster(self.group):
+            by, _, person = picked
+            by.run(lambda e: e.membership.add_again(self.group, person))
+
+    def set_role(self) -> None:
+        picked = self.pick()
+        if picked is not None and picked[1].device in picked[0].roster(self.group):
+            by, _, person = picked
+            role = self.rng.choice((Role.READER, Role.WRITER, Role.ADMIN))
+            by.run(lambda e: e.membership.set_role(self.group, person, role))
+
+    def leave(self) -> None:
+        device = self.rng.choice(self.world.devices[:-1])
+        if self.is_member(device) and self.rng.random() < 0.2:
+            with contextlib.suppress(LastAdminError):
+                device.run(lambda e: e.membership.leave(self.group))
 
     def rename(self) -> None:
-        name = self.letter()
-        self.rng.choice(self.members()).run(lambda e: e.rename_group(self.group, name))
+        name, admins = self.letter(), self.admins()
+        if admins:
+            with contextlib.suppress(NoKeyError):
+                self.rng.choice(admins).run(lambda e: e.rename_group(self.group, name))
 
     def check_holders(self) -> None:
         """Nobody is said to hold what it does not."""
@@ -111,11 +165,12 @@ class Life:
         """Connect everybody, wait, and compare."""
         self.world.connect_all()
         self.world.settle(seconds=120.0)
-        # Who was removed while away is not told by anybody: nobody syncs with it any more.
         first = self.world.devices[-1]
         roster = first.roster(self.group)
         left = [device for device in self.world.devices if device.device in roster]
         assert first in left
+        # Who was removed while away has heard of it.
+        assert left == self.members()
         assert len({device.roster(self.group) for device in left}) == 1
         assert len({device.epoch(self.group) for device in left}) == 1
         assert first.epoch(self.group) is not None
@@ -124,18 +179,26 @@ class Life:
             assert device.store.drafts.documents_with_drafts() == []
             assert device.store.operations.waiting(self.group) == []
             assert device.store.forks.list() == []
-        # What only a removed device had is its own.
-        there = {row.id for device in left for row in device.store.documents.list(self.group)}
+        # What only a removed device had is its own, and so is what one that may only read since
+        # then wrote before it knew.
+        writers = [device for device in left if self.role(device) != "reader"]
+        there = {row.id for device in writers for row in device.store.documents.list(self.group)}
         assert self.members_change or there == set(self.documents)
         for document in there:
-            self.check_document(document, left)
+            self.check_document(document, writers)
 
     def check_document(self, document: bytes, devices: list[Device]) -> None:
         texts = {device.text(document) for device in devices}
         assert len(texts) == 1
         titles = {device.run(lambda e: e.queries.document(document)).title for device in devices}
         assert len(titles) == 1
-        if not self.members_change:
+        if self.members_change:
+            # Whoever is in has lost nothing, whatever happened to it in between.
+            text = texts.pop()
+            for device in devices:
+                written = self.written.get(document, {}).get(device.device, set())
+                assert written <= set(text), (device.name, written - set(text))
+        else:
             assert set(texts.pop()) == self.letters[document]
             for device in devices:
                 status = device.run(lambda e: e.queries.status(document))

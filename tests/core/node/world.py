@@ -7,6 +7,7 @@ and sessions' own randomness does not matter.
 from __future__ import annotations
 
 import random
+import shutil
 from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -273,3 +274,20 @@ class Meeting:
 
     def send(self, frame: bytes) -> bytes:
         return self.inviter.run(lambda _: self.inviting.receive(frame))
+
+
+def back_up(device: Device) -> None:
+    device.store.connection.run("PRAGMA wal_checkpoint(TRUNCATE)")
+    shutil.copy(device.path, device.path.with_suffix(".old"))
+
+
+def bring_back(world: World, device: Device) -> None:
+    """Put the old copy of the database in the place of the present one."""
+    world.cut_all()
+    device.engine.close()
+    for suffix in ("-wal", "-shm"):
+        device.path.with_name(device.path.name + suffix).unlink(missing_ok=True)
+    shutil.copy(device.path.with_suffix(".old"), device.path)
+    device.engine = device._open()
+    device.work = frozenset()
+    device.run(Engine.start)

@@ -82,6 +82,7 @@ class ModelReplica:
         self.sets = {(group, c): HeadSet() for group in founders for c in (False, True)}
         self.proofs: dict[tuple[bytes, LogKey], tuple[int, ForkEvidence]] = {}
         self.held_by: dict[tuple[bytes, bytes, LogKey], int] = {}
+        self.tellings: list[tuple[bytes, bytes]] = []
         self.open_documents: list[bytes] = []
         self.added: dict[bytes, set[bytes]] = {group: set() for group in founders}
         self.removed: dict[bytes, set[bytes]] = {group: set() for group in founders}
@@ -137,10 +138,37 @@ class ModelReplica:
     # `SyncReplica`.
 
     def discovery_secrets(self) -> Sequence[tuple[bytes, bytes]]:
-        return [(g, secret_of(g)) for g in self.founders if self.device in self.roster(g)]
+        return [(g, secret_of(g)) for g in self.founders]
 
     def may_sync(self, group: bytes, device: bytes) -> bool:
-        return device in self.roster(group)
+        return {device, self.device} <= self.roster(group)
+
+    def may_tell(self, group: bytes, device: bytes) -> bool:
+        if self.device not in self.roster(group) or device not in self.removed[group]:
+            return False
+        return any(
+            self.held_by.get((device, group, key), -1) < operation.seq_num
+            for key, log in self.logs[group].items()
+            for operation in log.operations
+            if operation.kind == "group.remove" and operation.body == device
+        )
+
+    def telling(self, group: bytes, device: bytes) -> None:
+        self.tellings.append((group, device))
+
+    def may_hear(self, group: bytes, device: bytes) -> bool:
+        return self.device not in self.roster(group) and device in self.roster(group)
+
+    def branches(self, group: bytes) -> Sequence[bytes]:
+        return []
+
+    def lacking(self, group: bytes, ids: Sequence[bytes]) -> Sequence[bytes]:
+        return []
+
+    def operations_by_id(
+        self, group: bytes, ids: Sequence[bytes], max_bytes: int
+    ) -> Sequence[WireOperation | None]:
+        return [None for _ in ids]
 
     def may_introduce(self, group: bytes, device: bytes) -> bool:
         return device not in self.removed[group]

@@ -59,6 +59,26 @@ class PlainReplica:
     def may_sync(self, group: bytes, device: bytes) -> bool:
         return True
 
+    def may_tell(self, group: bytes, device: bytes) -> bool:
+        return False
+
+    def telling(self, group: bytes, device: bytes) -> None:
+        raise AssertionError("everybody is in")
+
+    def may_hear(self, group: bytes, device: bytes) -> bool:
+        return False
+
+    def branches(self, group: bytes) -> Sequence[bytes]:
+        return ()
+
+    def lacking(self, group: bytes, ids: Sequence[bytes]) -> Sequence[bytes]:
+        return ()
+
+    def operations_by_id(
+        self, group: bytes, ids: Sequence[bytes], max_bytes: int
+    ) -> Sequence[WireOperation | None]:
+        return [None for _ in ids]
+
     def may_introduce(self, group: bytes, device: bytes) -> bool:
         return True
 

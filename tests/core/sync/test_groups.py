@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+from collections.abc import Callable
 from dataclasses import replace
 
 from core.sync.model import (
@@ -20,7 +21,7 @@ from core.sync.model import (
     violations,
 )
 from lutra.log import LogHead
-from lutra.operation import Extensions, LogKey, sign_operation
+from lutra.operation import Extensions, LogKey, Operation, sign_operation
 from lutra.sync.events import (
     Closed,
     CloseReason,
@@ -108,9 +109,9 @@ def test_devices_without_a_common_group_exchange_nothing_but_greetings() -> None
 
 
 def test_a_device_that_knows_the_secret_but_is_no_member_gets_nothing() -> None:
-    """Ben was removed; he still knows the discovery secret and believes that he is a member."""
+    """Ben knows the discovery secret and believes that he is a member."""
     clock, ada, ben = pair({SHARED: both()}, {SHARED: both()})
-    ada.replica.write(SHARED, SHARED, BEN.public, kind="group.remove")
+    ada.replica.removed[SHARED].add(BEN.public)
     ada.replica.write(SHARED, document_id(1), b"text")
     link = Link(ada, ben, random.Random(1))
     run([link], clock)
@@ -118,6 +119,68 @@ def test_a_device_that_knows_the_secret_but_is_no_member_gets_nothing() -> None:
     # He cannot even see that Ada is in the group.
     assert link.sessions[0].statistics.frames_sent == 1
     assert [session.shared_groups for session in link.sessions] == [frozenset()] * 2
+
+
+def test_a_member_removed_while_away_is_told_once_and_gets_no_document() -> None:
+    for turned in (False, True):
+        clock, ada, ben = pair({SHARED: both()}, {SHARED: both()})
+        ada.replica.write(SHARED, SHARED, BEN.public, kind="group.remove")
+        ada.replica.write(SHARED, document_id(1), b"text")
+        ben.replica.write(SHARED, SHARED, b"from ben", kind="group.note")
+        ben.replica.write(SHARED, document_id(2), b"ben's text")
+        link = Link(*((ben, ada) if turned else (ada, ben)), random.Random(1))
+        run([link], clock, random.Random(2))
+        assert not violations(ada, ben)
+        assert BEN.public in ben.replica.removed[SHARED]
+        # What he did without knowing it is for the group's rules to judge; his pages are not sent.
+        assert {key.log for key in ada.replica.contents(SHARED)} == {SHARED, document_id(1)}
+        assert len(ada.replica.contents(SHARED)) == 3
+        assert {key.log for key in ben.replica.contents(SHARED)} == {SHARED, document_id(2)}
+        assert [session.shared_groups for session in link.sessions] == [frozenset()] * 2
+        link.cut()
+        link = Link(ada, ben, random.Random(1))
+        run([link], clock, random.Random(3))
+        assert [session.statistics.frames_sent for session in link.sessions] == [1, 1]
+        assert len(ada.replica.tellings) == 1
+
+
+def test_a_member_removed_while_away_that_asks_for_documents_gets_none() -> None:
+    clock, ada, ben = pair({SHARED: both()}, {SHARED: both()})
+    ada.replica.write(SHARED, SHARED, BEN.public, kind="group.remove")
+    ada.replica.write(SHARED, document_id(1), b"text")
+    # Ben's program does not care what it is told.
+    ben.replica.may_sync = lambda group, device: True  # type: ignore[method-assign]
+    link = Link(ben, ada, random.Random(1))
+    run([link], clock, random.Random(2))
+    assert {key.log for key in ben.replica.contents(SHARED)} == {SHARED}
+    assert link.sessions[1].shared_groups == frozenset()
+
+
+def test_who_was_removed_listens_to_a_member_that_has_added_it_again() -> None:
+    for turned in (False, True):
+        clock, ada, ben = pair({SHARED: both()}, {SHARED: both()})
+        ben.replica.removed[SHARED].add(BEN.public)
+        ada.replica.write(SHARED, document_id(1), b"text")
+        undo = ada.replica.write(SHARED, SHARED, BEN.public, kind="group.add")
+        keep = ben.replica.keep
+
+        def add_again(
+            group: bytes,
+            operation: Operation,
+            ben: ModelNode = ben,
+            undo: bytes = undo.id,
+            keep: Callable[[bytes, Operation], None] = keep,
+        ) -> None:
+            if operation.id == undo:
+                ben.replica.removed[SHARED].clear()
+            keep(group, operation)
+
+        ben.replica.keep = add_again  # type: ignore[method-assign]
+        link = Link(*((ben, ada) if turned else (ada, ben)), random.Random(1))
+        run([link], clock, random.Random(2))
+        assert not violations(ada, ben)
+        assert_converged(ada.replica, ben.replica)
+        assert all(session.stage(SHARED) is Stage.LIVE for session in link.sessions)
 
 
 def newcomer() -> tuple[Clock, ModelNode, ModelNode, ModelNode]:

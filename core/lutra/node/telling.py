@@ -1,0 +1,65 @@
+"""Who was removed from a group and has not heard of it; who this device should listen to."""
+
+from __future__ import annotations
+
+from lutra.groups.group import Group
+from lutra.node.acknowledgements import Acknowledgements
+from lutra.node.group_registry import GroupRegistry
+from lutra.operation import LogKey
+
+MAX_TELLINGS = 16
+"""How often a device that never confirms is told while the node runs."""
+
+
+class Telling:
+    """Decides about sessions with those whose membership has ended, theirs or this device's."""
+
+    def __init__(self, groups: GroupRegistry, acknowledgements: Acknowledgements) -> None:
+        self._groups = groups
+        self._acknowledgements = acknowledgements
+        self._heard: set[tuple[bytes, bytes, tuple[tuple[bytes, int], ...]]] = set()
+        self._told: dict[tuple[bytes, bytes], int] = {}
+
+    def forget(self) -> None:
+        """Drop what a transaction that was undone may have taught."""
+        self._heard.clear()
+
+    def may_tell(self, group: bytes, device: bytes) -> bool:
+        """Tell whether a device was removed and, for all that is known, does not know."""
+        replica = self._groups.find(group)
+        if replica is None or self._groups.row(group).left or replica.is_member(device):
+            return False
+        if self._told.get((group, device), 0) >= MAX_TELLINGS:
+            return False
+        # Of one that forked its log nothing shows what it knows.
+        return replica.is_forked(device) or (
+            bool(replica.exclusions(device)) and not self.knows(replica, device)
+        )
+
+    def told(self, group: bytes, device: bytes) -> None:
+        """Note that a session with a removed device begins."""
+        place = (group, device)
+        self._told[place] = self._told.get(place, 0) + 1
+
+    def knows(self, replica: Group, device: bytes) -> bool:
+        """Tell whether a device has confirmed to hold every removal that keeps it out."""
+        exclusions = tuple(replica.exclusions(device))
+        place = (replica.id, device, exclusions)
+        if place not in self._heard:
+            knows = all(
+                author == device
+                or self._acknowledgements.holds(device, LogKey(author, replica.id), seq_num)
+                for author, seq_num in exclusions
+            )
+            if not knows:
+                return False
+            self._heard.add(place)
+        return True
+
+    def may_hear(self, group: bytes, device: bytes) -> bool:
+        """Tell whether a member that announces a group this device is out of deserves a hearing.
+
+        It may have been added again, even if it had left by itself.
+        """
+        replica = self._groups.find(group)
+        return replica is not None and self._groups.row(group).left and replica.is_member(device)
