@@ -76,6 +76,7 @@ class Node(InviteApi):
         self._options = options
         self._host = EngineHost(self._carry_out, self._idle)
         self._network: Network | None = None
+        self._admissions: dict[bytes, bytes] = {}
         self._subscriptions: list[Subscription] = []
         self._identity: Identity | None = None
         self.bundles = Bundles(self._host)
@@ -401,7 +402,7 @@ class Node(InviteApi):
             if PeersChanged() in effects.events:
                 self.pairing.met(self._network.connected())
         for event in effects.events:
-            self._tell_network(event)
+            self._note(event)
             for subscription in tuple(self._subscriptions):
                 subscription.put(event)
 

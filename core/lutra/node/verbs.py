@@ -10,7 +10,7 @@ from lutra.documents.delta import Span
 from lutra.documents.document import Document
 from lutra.documents.markdown_writer import to_markdown
 from lutra.errors import NotFoundError, UsageError
-from lutra.node import verbs_bundles, verbs_persons, verbs_recovery
+from lutra.node import verbs_bundles, verbs_invites, verbs_persons, verbs_recovery
 from lutra.node.arguments import Arguments
 from lutra.node.arguments import group_id as _group_id
 from lutra.node.control import ControlServer
@@ -161,18 +161,6 @@ async def _create_group(node: Node, arguments: Arguments) -> object:
     return await node.create_group(name, profile_named(profile))
 
 
-async def _invite(node: Node, arguments: Arguments) -> object:
-    group = arguments.text("group")
-    arguments.finish()
-    return await node.invite(await _group_id(node, group))
-
-
-async def _join(node: Node, arguments: Arguments) -> object:
-    code, address = arguments.text("code"), arguments.optional_text("address")
-    arguments.finish()
-    return await node.join(code, address)
-
-
 async def _documents(node: Node, arguments: Arguments) -> object:
     group = arguments.optional_text("group")
     arguments.finish()
@@ -251,13 +239,12 @@ _VERBS: dict[str, Callable[[Node, Arguments], Awaitable[object]]] = {
     "group": _group,
     "groups": _groups,
     "history": _history,
-    "invite": _invite,
-    "join": _join,
     "peers": _peers,
     "replace_text": _replace_text,
     "splice": _splice,
     "status": _status,
     **verbs_bundles.VERBS,
+    **verbs_invites.VERBS,
     **verbs_persons.VERBS,
     **verbs_recovery.VERBS,
 }

@@ -391,9 +391,9 @@ async def test_an_attacker_without_the_kit_learns_nothing(house: Household) -> N
     for node in (ana, ben):
         answers = []
         connection = await attacker.connect(node)
-        ends = (attacker.key.public, connection.peer_device)
-        message = RestoreChannel(connection.handshake_hash, *ends).signed(_PROOF)
-        replayed = kit.key.sign(RestoreChannel(bytes(32), *ends).signed(_PROOF))
+        keys = attacker.key.public, connection.peer_device
+        message = RestoreChannel(connection.handshake_hash, *keys).signed(_PROOF)
+        replayed = kit.key.sign(RestoreChannel(bytes(32), *keys).signed(_PROOF))
         await connection.send(attacker.frame(connection, attacker.key.sign(message)))
         answers.append(await connection.receive())
         connection.close()
@@ -407,6 +407,8 @@ async def test_an_attacker_without_the_kit_learns_nothing(house: Household) -> N
         answers.append(await connection.receive())
         connection.close()
         assert [decode(answer) for answer in answers] == [["refused", "unknown"]] * 3
+        # Nor does it learn whose device it talks to.
+        assert connection.peer_device not in {ana.identity.device, ben.identity.device}
         # Nobody gets to the second step without the first.
         connection = await attacker.connect(node)
         await connection.send(encode(["add", [b"x"]]))
