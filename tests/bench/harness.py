@@ -20,7 +20,8 @@ from typing import Any
 from loro import LoroDoc
 
 from lutra.documents.document import Document
-from lutra.groups.invite import InviteSecret
+from lutra.groups.invite_keys import Channel
+from lutra.groups.invite_secret import InviteSecret
 from lutra.node.engine import Engine
 from lutra.node.new_identity import create_identity
 from lutra.node.node import Node, create_profile_identity
@@ -122,11 +123,18 @@ def open_engine(folder: Path) -> Engine:
 
 def share(host: Engine, guest: Engine, group: bytes) -> None:
     """Let an engine into a group of another one, and give it the keys; no network."""
-    invite, _ = host.run(lambda: host.invite(group))
-    request, _ = guest.run(guest.join_request)
-    admission, _ = host.run(lambda: host.admit(InviteSecret(invite.secret), request))
-    assert admission is not None
-    guest.run(lambda: guest.accept_admission(admission))
+    invite, _ = host.run(lambda: host.invitations.invite(group))
+    secret = InviteSecret(invite.secret)
+    channel = Channel(os.urandom(32), os.urandom(32), os.urandom(32))
+    attempt, _ = guest.run(lambda: guest.joins.begin(secret, ()))
+    joiner, _ = guest.run(lambda: guest.joins.open(attempt.invite, secret, channel))
+    inviter, _ = host.run(lambda: host.inviter(channel))
+    frame: bytes | None = joiner.start()
+    while frame is not None:
+        answer, _ = host.run(lambda frame=frame: inviter.receive(frame))
+        (_, frame), _ = guest.run(
+            lambda answer=answer: guest.joins.receive(attempt.invite, secret, joiner, answer)
+        )
     while not guest.queries.group(group).ready:
         for source, target in ((host, guest), (guest, host)):
             control = source.operations_of(group, group)

@@ -6,6 +6,7 @@ import io
 import json
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -98,3 +99,11 @@ def start_node(profile: Path, *options: str) -> subprocess.Popen[bytes]:
     status = json.loads(process.stdout.readline())
     assert status["running"]
     return process
+
+
+def until_text(lutra: Lutra, page: str, text: str) -> None:
+    """Wait until a page reads as it should."""
+    deadline = time.monotonic() + 20
+    while lutra("page", "show", page).out != text:
+        assert time.monotonic() < deadline, f"never happened: a page that reads {text!r}"
+        time.sleep(0.05)

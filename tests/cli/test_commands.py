@@ -46,6 +46,20 @@ def page(ana: Lutra, group: str) -> str:
     return ana.value("page", "create", group, "--title", "Notes", stdin="one two\nthree")["id"]
 
 
+@pytest.mark.parametrize("history", ["archive", "join-on", "sealed"])
+def test_a_group_says_what_newcomers_may_read(ana: Lutra, history: str) -> None:
+    made = ana.value("group", "create", "Choir", "--history", history)
+    assert made["profile"] == history
+    page = ana.value("page", "create", made["id"], "--title", "Notes", stdin="one")["id"]
+    assert text_of(ana, page)
+    assert f"history: {history}" in ana("group", "show", made["id"]).out
+
+
+def test_an_unknown_history_profile_is_refused(ana: Lutra) -> None:
+    assert ana("group", "create", "Choir", "--history", "open").status == 2
+    assert ana.value("group", "list") == []
+
+
 def text_of(ana: Lutra, page: str) -> str:
     outcome = ana("page", "show", page)
     assert outcome.status == 0

@@ -14,7 +14,7 @@ import pytest
 
 from lutra.identity.recovery import RecoveryKit
 
-from .conftest import Lutra, start_node
+from .conftest import Lutra, start_node, until_text
 
 LOOPBACK = ("--no-discovery", "--listen", "127.0.0.1:0")
 
@@ -117,6 +117,7 @@ def test_coming_back_from_a_friend_and_from_a_bundle(
         ben.value("init", "--name", "Ben")
         ben.value("group", "join", code, "--address", address, *LOOPBACK)
         friend = start_node(ben.profile, "--peer", address)
+        until_text(ben, page, "kept")
         process.terminate()
         process.wait(20)
         where = ben.value("status")["listening"][0]

@@ -6,9 +6,10 @@ from typing import Any
 
 import click
 
-from lutra.cli.invocation import Invocation, common, network_options
+from lutra.cli import invites, joining
+from lutra.cli.invocation import Invocation, common
 from lutra.cli.session import session
-from lutra.cli.text import columns, count, moment, short
+from lutra.cli.text import columns, count, short
 
 
 @click.group()
@@ -18,11 +19,22 @@ def group() -> None:
 
 @group.command()
 @click.argument("name")
+@click.option(
+    "--history",
+    type=click.Choice(["archive", "join-on", "sealed"]),
+    default="archive",
+    show_default=True,
+    help="What newcomers may read of the time before them; it stays as it is.",
+)
 @common
-def create(invocation: Invocation, name: str) -> None:
-    """Create a group called NAME."""
+def create(invocation: Invocation, name: str, history: str) -> None:
+    """Create a group called NAME.
+
+    archive: newcomers read everything. join-on: they read pages as they are, not what they were.
+    sealed: the same, and the key of each change is deleted once it has been read.
+    """
     with session(invocation.profile) as node:
-        made = node.call("create_group", name=name)
+        made = node.call("create_group", name=name, profile=history)
     invocation.show(made, f"Created “{made['name']}”: {made['id']}")
 
 
@@ -51,7 +63,10 @@ def show(invocation: Invocation, group_id: str) -> None:
     """Show GROUP (an id, or its first six letters or more) and its members."""
     with session(invocation.profile) as node:
         found = node.call("group", group=group_id)
-    lines = [f"{found['name']}  {found['id']}", f"{count(found['documents'], 'page')}"]
+    lines = [
+        f"{found['name']}  {found['id']}",
+        f"{count(found['documents'], 'page')}, history: {found['profile']}",
+    ]
     rows = [
         (
             short(member["device"]),
@@ -64,33 +79,10 @@ def show(invocation: Invocation, group_id: str) -> None:
     invocation.show(found, "\n".join([*lines, columns(rows)]))
 
 
-@group.command()
-@click.argument("group_id", metavar="GROUP")
-@common
-def invite(invocation: Invocation, group_id: str) -> None:
-    """Make an invite into GROUP; give its code to one person only."""
-    with session(invocation.profile) as node:
-        made = node.call("invite", group=group_id)
-        running = node.call("status")["running"]
-    text = f"Code: {made['code']}\nLink: {made['link']}\nGood until {moment(made['expires'])}."
-    if not running:
-        text += "\nIt can be used while this device is running: lutra run"
-    invocation.show(made, text)
-
-
-@group.command()
-@click.argument("code")
-@click.option("--address", metavar="HOST:PORT", help="Where the inviting device listens, if known.")
-@network_options
-@common
-def join(invocation: Invocation, code: str, address: str | None, **network: Any) -> None:
-    """Join a group with the CODE or link of an invite.
-
-    The options of the network count if no node runs on the profile.
-    """
-    with session(invocation.profile, network=network) as node:
-        joined = node.call("join", code=code, address=address)
-    invocation.show(joined, f"Joined “{joined['name']}”: {joined['id']}")
+for command in (invites.invite, invites.invites, invites.approve):
+    group.add_command(command)
+for command in (joining.join, joining.joins, joining.nearby):
+    group.add_command(command)
 
 
 def _present(item: dict[str, Any]) -> int:

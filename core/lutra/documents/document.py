@@ -15,6 +15,7 @@ from lutra.documents import crdt
 from lutra.documents.delta import AttributeValue, Span
 from lutra.documents.errors import DamagedUpdateError, DocumentStateError
 from lutra.documents.history import Change, changes_of, restore, spans_at
+from lutra.documents.overlap import unknown_part
 from lutra.documents.peers import SLOT_BITS, peer_id, peer_prefix
 from lutra.documents.updates import BlockRange, extend_known, read_ranges
 from lutra.errors import BugError
@@ -355,6 +356,25 @@ class Document:
         update = crdt.export_ranges(self._doc, {self.peer: (self._taken, end)})
         self._taken = end
         return update
+
+    def holds(self, update: bytes) -> bool:
+        """Tell whether all edits of an update are here already, whoever made them.
+
+        Raises:
+            DamagedUpdateError: the update cannot be read.
+        """
+        self._commit()
+        self._note_own()
+        return all(block.end <= self._known.get(block.peer, 0) for block in read_ranges(update))
+
+    def unknown_part(self, update: bytes) -> list[bytes]:
+        """Return what an update holds beyond what is here, as updates to be taken in in order.
+
+        Raises:
+            DamagedUpdateError: the update cannot be read.
+        """
+        self._commit()
+        return unknown_part(self._doc, update)
 
     @property
     def own_counters(self) -> dict[int, int]:

@@ -56,6 +56,8 @@ class Profile(IntEnum):
     """Everything: each epoch links to the secrets before it."""
     JOIN_ON = 2
     """Nothing: no links."""
+    SEALED = 3
+    """Nothing, and nobody reads a message twice: its key is deleted on use."""
 
 
 @dataclass(frozen=True, slots=True)

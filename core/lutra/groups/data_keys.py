@@ -35,7 +35,7 @@ class BodyCipher:
     ) -> bytes:
         """Encrypt the body of the operation that will stand at ``seq_num`` of the log."""
         key = self._key(secret, extensions, author)
-        context = _context(author, seq_num, backlink, extensions)
+        context = body_context(author, seq_num, backlink, extensions)
         return aead.seal(key, plaintext, context, self._random)
 
     def open(self, secret: bytes, header: Header, body: bytes) -> bytes:
@@ -46,7 +46,7 @@ class BodyCipher:
         """
         extensions = header.extensions
         key = self._key(secret, extensions, header.public_key)
-        context = _context(header.public_key, header.seq_num, header.backlink, extensions)
+        context = body_context(header.public_key, header.seq_num, header.backlink, extensions)
         return aead.unseal(key, body, context)
 
     def _key(self, secret: bytes, extensions: Extensions, author: bytes) -> bytes:
@@ -60,8 +60,10 @@ class BodyCipher:
         return key
 
 
-def _context(author: bytes, seq_num: int, backlink: bytes | None, extensions: Extensions) -> bytes:
-    """Everything the ciphertext is bound to; each part has a fixed length or comes last."""
+def body_context(
+    author: bytes, seq_num: int, backlink: bytes | None, extensions: Extensions
+) -> bytes:
+    """Return everything a body is bound to; each part has a fixed length or comes last."""
     return b"".join(
         (
             b"lutra body v1",

@@ -41,6 +41,12 @@ class NoKeyError(LocalError):
     code = "group.no-key"
 
 
+class UnreadableBodyError(RemoteError):
+    """The key of an operation's content is not at hand, yet or any more."""
+
+    code = "group.unreadable"
+
+
 class InviteError(LocalError):
     """An invite code cannot be used."""
 

@@ -11,6 +11,8 @@ from collections.abc import Container, Iterable, Mapping, Sequence
 from lutra.crypto.hashing import equal_constant_time
 from lutra.errors import BugError, RemoteError
 from lutra.groups.acknowledging import AckTimer
+from lutra.groups.admissions import epochs_before_admission
+from lutra.groups.bodies import Bodies
 from lutra.groups.cards import Card, Settings, encode_names
 from lutra.groups.chronicle import Change
 from lutra.groups.contents import (
@@ -106,6 +108,7 @@ class Group:
     ) -> tuple[Group, list[Operation]]:
         """Start a group with this device's person as its only member."""
         self = cls(group_id(setup.device, nonce), setup)
+        self._keyring.sealed = profile is Profile.SEALED
         _, bundle = self._new_offer()
         mls = MlsGroup.create(bundle, self.id, services=self._services)
         info = mls.group_info(with_tree=True)
@@ -130,6 +133,7 @@ class Group:
         for operation in operations:
             self._take(operation)
         self._keyring = Keyring.from_bytes(private_state, self.control.tree, self._services)
+        self._keyring.sealed = self.control.profile is Profile.SEALED
         for node in self.control.tree:
             # What was stored after the private state was not processed yet.
             if node.index >= self._keyring.processed:
@@ -140,6 +144,7 @@ class Group:
     def private_state(self) -> bytes:
         """Return the secrets to be stored, encrypted, together with the operations."""
         self._keyring.processed = len(self.control.history)
+        self._keyring.unsaved = False
         return self._keyring.to_bytes()
 
     # What is known
@@ -169,6 +174,16 @@ class Group:
     def evidence(self) -> frozenset[bytes]:
         """All statements about persons that the group carries."""
         return self.control.authorisation.evidence
+
+    @property
+    def bodies(self) -> Bodies:
+        """What seals and opens the bodies of data operations."""
+        return Bodies(self._keyring, self._cipher)
+
+    @property
+    def unsaved(self) -> bool:
+        """Message keys were used: store `private_state` before anything is sent or shown."""
+        return self._keyring.unsaved
 
     @property
     def secrets(self) -> dict[bytes, bytes]:
@@ -233,8 +248,15 @@ class Group:
         return frozenset(device for device, owner in devices.items() if owner == person)
 
     def has_card(self, name: str, device_name: str) -> bool:
-        """Tell whether this device's own card says so already."""
-        return self._names.card(self._device) == Card(name, device_name)
+        """Tell whether this device's own card says so already, and everybody can read it."""
+        return self._names.card(self._device) == Card(name, device_name) and self._names.card_epoch(
+            self._device
+        ) not in epochs_before_admission(self.control)
+
+    def is_name_hidden(self) -> bool:
+        """Tell whether newcomers cannot read the group's name: somebody has to say it again."""
+        settings = self.control.authorisation.settings(self.control.everything)
+        return self._names.name_epoch(settings) in epochs_before_admission(self.control)
 
     def require_membership(self) -> None:
         """Raise `NotAMemberError` unless this device is in the group."""
@@ -338,12 +360,32 @@ class Group:
             return None
         if operation.author == self._device and operation.kind in (ACK, COMMIT):
             self._acks.note(operation.header.extensions.time)
+        if operation.kind == CREATE:
+            self._keyring.sealed = self.control.profile is Profile.SEALED
         if isinstance(accepted.content, Sealed):
             depth = self.control.history.past(accepted.index).bit_count()
             self._names.add(operation, accepted.index, depth)
         return accepted
 
     def _enter(self, node: EpochNode) -> None:
+        # With window 0 the wrong one of two branches could not be left again: see `_advance`.
+        if not self._keyring.sealed:
+            self._try(node)
+
+    def _advance(self, head: EpochNode) -> None:
+        """Enter the epochs up to the head, where each deletes what led to it (`sealed`)."""
+        ahead: list[EpochNode] = []
+        for node in head.path():
+            if self._keyring.group(node.id) is not None:
+                break
+            ahead.append(node)
+        for node in reversed(ahead):
+            self._try(node)
+        if self._keyring.group(head.id) is not None:
+            for node in self.control.tree:
+                self._keyring.drop_used(node.packages)
+
+    def _try(self, node: EpochNode) -> None:
         if node.parent is None or node.id in self._keyring.failed:
             return
         try:
@@ -359,6 +401,8 @@ class Group:
         head, now = control.head(), self._setup.clock()
         if head is None:
             return
+        if keyring.sealed:
+            self._advance(head)
         for epoch, left in list(keyring.left.items()):
             if epoch == head.id:
                 keyring.left[epoch] = None

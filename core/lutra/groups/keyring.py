@@ -6,7 +6,7 @@ before these are sent: then a crash at any point equals no crash.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from typing import Any, cast
 
 from lutra.codec import decode, encode
@@ -21,8 +21,8 @@ from lutra.mls.messages import GroupInfo
 
 _FORMAT = 1
 _MAX_STATE_BYTES = 64 * 1024 * 1024
-# Commits travel as PublicMessages and data under exported secrets: nothing else is needed.
-_UNUSED_SECRETS = ("exporter", "confirmation_key", "resumption_psk", "messages", "past")
+# Commits travel as PublicMessages and data, unless sealed, under exported secrets.
+_UNUSED_SECRETS = ("exporter", "confirmation_key", "resumption_psk", "past")
 
 
 class Unenterable(ControlError):
@@ -41,12 +41,14 @@ class Keyring:
         failed: epochs whose commit did not open although their parent's keys are held.
         outside_since: since when (ms) this device cannot enter the head.
         processed: how many operations this state has seen.
+        sealed: message keys are kept, and no epoch is once another is entered (GROUPS §2.9).
+        unsaved: message keys were used since the state was last taken.
     """
 
     def __init__(self, services: Services) -> None:
         self._services = services
         self._groups: dict[bytes, Group] = {}
-        # States never change: each is encoded once.
+        # States never change, but for their message keys: each is encoded once.
         self._encoded: dict[bytes, bytes] = {}
         self._bundles: dict[bytes, KeyPackageBundle] = {}
         self.secrets: dict[bytes, bytes] = {}
@@ -55,6 +57,8 @@ class Keyring:
         self.failed: set[bytes] = set()
         self.outside_since: int | None = None
         self.processed = 0
+        self.sealed = False
+        self.unsaved = False
 
     def group(self, epoch: bytes) -> Group | None:
         """Return the MLS state of an epoch, if it is held."""
@@ -79,10 +83,24 @@ class Keyring:
         """Keep an MLS epoch; returns its data secret, after whose export the exporter goes."""
         secret = group.export(b"data", epoch, 32)
         self.secrets[epoch] = secret
-        self._groups[epoch] = group.without_secrets(*_UNUSED_SECRETS)
+        if self.sealed:
+            self.forget(list(self._groups))
+        unused = _UNUSED_SECRETS if self.sealed else (*_UNUSED_SECRETS, "messages")
+        self._groups[epoch] = group.without_secrets(*unused)
         self._encoded.pop(epoch, None)
         self.left.setdefault(epoch, None)
         return secret
+
+    def replace(self, epoch: bytes, group: Group) -> None:
+        """Put an epoch's state after a message in the place of the one before."""
+        self._groups[epoch] = group
+        self._encoded.pop(epoch, None)
+        self.unsaved = True
+
+    def drop_used(self, packages: Collection[bytes]) -> None:
+        """Delete the private keys of key packages: they would open old welcomes again."""
+        for encoded in self._bundles.keys() & packages:
+            del self._bundles[encoded]
 
     def forget(self, epochs: Iterable[bytes]) -> None:
         """Delete the MLS state of epochs; data secrets stay."""

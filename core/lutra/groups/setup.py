@@ -10,6 +10,13 @@ from lutra.groups.authorisation import Directory
 from lutra.groups.key_packages import LIFETIME_SECONDS
 from lutra.mls import Policy, Services
 from lutra.mls.framing import WireFormat
+from lutra.mls.secret_tree import RatchetLimits
+
+MAX_AHEAD = 20_000
+"""Messages of one device in one epoch (`sealed`) of which none has come: pages sync one by one,
+and what was compacted never comes."""
+MAX_SKIPPED = 2_000
+"""Keys kept for those of them that may still come."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,5 +47,6 @@ class Setup:
             resumption_epochs=0,
             handshake_format=WireFormat.PUBLIC_MESSAGE,
             grease=False,
+            limits=RatchetLimits(forward=MAX_AHEAD, kept=MAX_SKIPPED),
         )
         return Services(random=self.random, clock=lambda: self.clock() / 1000, policy=policy)

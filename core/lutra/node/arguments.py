@@ -70,13 +70,13 @@ class Arguments:
         """Take a list of texts; empty if it is not there; raises as `optional_texts`."""
         return tuple(self.optional_texts(name))
 
-    def flag(self, name: str) -> bool:
-        """Take a yes or no; no if it is not there.
+    def flag(self, name: str, *, default: bool = False) -> bool:
+        """Take a yes or no; ``default`` if it is not there.
 
         Raises:
             UsageError: it is something else.
         """
-        value = self._values.pop(name, False)
+        value = self._values.pop(name, default)
         if not isinstance(value, bool):
             raise UsageError(f"“{name}” of “{self._verb}” must be true or false.")
         return value

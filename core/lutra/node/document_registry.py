@@ -12,8 +12,10 @@ from lutra.documents.checkpoint import CheckpointPolicy
 from lutra.documents.document import Document
 from lutra.documents.errors import DocumentStateError
 from lutra.documents.peers import MAX_SLOT, peer_id
+from lutra.documents.states import state_of
 from lutra.errors import LocalError, NotFoundError, RemoteError
-from lutra.groups.contents import Role
+from lutra.groups.admissions import unshared_epochs
+from lutra.groups.contents import Profile, Role
 from lutra.groups.group import Group
 from lutra.groups.keys import Epoch
 from lutra.node.context import Context
@@ -188,7 +190,9 @@ class DocumentRegistry:
             good = list(updates)
             store.append_tail_many(identity, [update for _, update in good])
         except RemoteError:
-            opened, good, refused = self._one_by_one(identity, updates)
+            replica = self._groups.find(group)
+            has_states = replica is not None and replica.profile is not Profile.ARCHIVE
+            opened, good, refused = self._one_by_one(identity, updates, has_states=has_states)
         if good:
             if any(author == self._context.device for author, _ in good):
                 opened = self._adopt_own(identity)
@@ -223,7 +227,7 @@ class DocumentRegistry:
                 kind=KIND,
                 body=encode_body(update),
                 epoch=epoch.id,
-                secret=epoch.secret,
+                seal=group.bodies.seal,
                 previous=group.heads(),
             )
             store.documents.append_tail(identity, update)
@@ -268,7 +272,7 @@ class DocumentRegistry:
             return False
         if opened.drafts:
             self.publish(identity)
-        body = encode_body(opened.document.checkpoint())
+        body = encode_body(self._own_edits(group, opened))
         if len(body) > MAX_CHECKPOINT_BYTES and not always:
             return False
         self._logs.sign_next(
@@ -277,7 +281,7 @@ class DocumentRegistry:
             kind=KIND,
             body=body,
             epoch=epoch.id,
-            secret=epoch.secret,
+            seal=group.bodies.seal,
             previous=group.heads(),
             prune=True,
         )
@@ -288,6 +292,22 @@ class DocumentRegistry:
         """Return the key for what this device writes; None while it may not, or may not yet."""
         role = group.role_of(self._context.device)
         return None if role is None or role < Role.WRITER else group.current_epoch()
+
+    def _own_edits(self, group: Group, opened: OpenDocument) -> bytes:
+        """Return all edits of this device for a checkpoint.
+
+        Where its log reaches back to epochs that newcomers cannot read, they would find words in
+        it that were deleted before they came: these are left out then.
+        """
+        device, document = self._context.device, opened.document
+        if group.profile is Profile.ARCHIVE:
+            return document.checkpoint()
+        epochs = self._context.store.states.epochs(LogKey(device, document.document_id))
+        if epochs.isdisjoint(unshared_epochs(group.control)):
+            return document.checkpoint()
+        full = document.full_update()
+        parts = state_of(full, document.document_id, [device], timeless=False)
+        return parts[0][1] if parts else b""
 
     def _is_checkpoint_due(self, opened: OpenDocument) -> bool:
         log = self._own_log(opened)
@@ -375,20 +395,28 @@ class DocumentRegistry:
         return opened
 
     def _one_by_one(
-        self, identity: bytes, updates: Sequence[tuple[bytes, bytes]]
+        self, identity: bytes, updates: Sequence[tuple[bytes, bytes]], *, has_states: bool
     ) -> tuple[OpenDocument, list[tuple[bytes, bytes]], list[int]]:
-        """Import and store updates singly, to find those that break a rule."""
+        """Import and store updates singly, to find those that break a rule.
+
+        Where there are states without history, known edits may come again with less in them.
+        """
         good: list[tuple[bytes, bytes]] = []
         refused: list[int] = []
         for index, (author, update) in enumerate(updates):
+            news = [(author, update)]
             try:
                 # One that broke the document in memory makes `get` load it from the store.
-                self.get(identity).document.import_batch([(author, update)])
+                document = self.get(identity).document
+                if has_states:
+                    news = [(author, part) for part in document.unknown_part(update)]
+                document.import_batch(news)
             except RemoteError:
                 refused.append(index)
             else:
-                self._context.store.documents.append_tail(identity, update)
-                good.append((author, update))
+                parts = [part for _, part in news]
+                self._context.store.documents.append_tail_many(identity, parts)
+                good += news
         return self.get(identity), good, refused
 
     def _adopt_own(self, identity: bytes) -> OpenDocument:

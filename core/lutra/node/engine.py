@@ -30,6 +30,7 @@ from lutra.node.context import Context, Outbox
 from lutra.node.device_admission import DeviceAdmission
 from lutra.node.device_views import DeviceView
 from lutra.node.document_registry import DocumentRegistry
+from lutra.node.document_states import DocumentStates
 from lutra.node.earlier_groups import EarlierGroups
 from lutra.node.events import (
     CatchUpChanged,
@@ -189,6 +190,7 @@ class Engine:
             catching_up=self._catching_up,
         )
         self._documents = DocumentRegistry(context, self._logs, self._groups)
+        self._states = DocumentStates(context, self._logs, self._groups, self._documents)
         self._ingest = Ingest(
             context,
             self._logs,
@@ -196,6 +198,7 @@ class Engine:
             groups=self._groups,
             documents=self._documents,
             own_devices=self.own_devices,
+            states=self._states,
         )
         self.membership = Membership(
             context,
@@ -309,6 +312,9 @@ class Engine:
             self._gate_moved(group)
         for document in documents:
             self._publish(document)
+        for group in self._deadlines.due_states(now):
+            self._states.publish(group)
+            self._plan_states(group, at_once=True)
         for document in rested:
             self._documents.rest(document)
         if tended:
@@ -478,6 +484,7 @@ class Engine:
             self.kits.forget()
         if self._catching_up.is_active:
             self._catching_up.note()
+        self._groups.save_used_keys()
 
     def _tell_groups(self) -> None:
         """Carry news about this person's devices into its groups."""
@@ -512,14 +519,24 @@ class Engine:
         now = self._monotonic()
         rank = self._groups.reconcile_rank(group, self.sessions.connected(group))
         self._deadlines.reconcile(group, rank, now)
+        self._plan_states(group)
         self._deadlines.tend(group, now + _TEND_SECONDS)
         for document in self._documents.drafted():
             if self.queries.document(document).group == group:
                 self._deadlines.publish_now(document, now)
 
+    def _plan_states(self, group: bytes, *, at_once: bool = False) -> None:
+        """Plan when to publish states of documents for those who cannot read their past."""
+        rank = self._states.rank(group, self.sessions.connected(group))
+        # Whoever has begun goes on.
+        rank = 0 if at_once and rank is not None else rank
+        self._deadlines.states(group, rank, self._monotonic())
+
     def _effects(self) -> Effects:
         """Hand new operations to the sessions and gather what is to be sent and told."""
         self._deadlines.keep()
+        for group in self._states.take_moved():
+            self._plan_states(group)
         for document in self._documents.take_grown():
             self._deadlines.rest_later(document, self._monotonic())
         branches, wanted = self._context.outbox.branches, self._context.outbox.wanted
@@ -591,6 +608,7 @@ class Engine:
         self._acknowledgements.forget()
         self._telling.forget()
         self._documents.forget()
+        self._states.forget()
 
     @property
     def identity(self) -> Identity:

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Container, Iterable
 from dataclasses import dataclass
+from functools import partial
 
 from lutra.errors import BugError, NotFoundError
 from lutra.groups.contents import Profile, Role
+from lutra.groups.data_keys import BodyCipher
 from lutra.groups.directory import ChainDirectory
 from lutra.groups.errors import NotAMemberError, ReadOnlyGroupError
 from lutra.groups.group import Group
@@ -34,6 +36,7 @@ class _Signer:
 
     logs: LogKeeper
     group: bytes
+    cipher: BodyCipher
 
     def sign_control(
         self,
@@ -50,7 +53,7 @@ class _Signer:
             kind=kind,
             body=body,
             epoch=epoch,
-            secret=secret,
+            seal=None if secret is None else partial(self.cipher.seal, secret),
             previous=previous,
         )
 
@@ -140,7 +143,7 @@ class GroupRegistry:
 
     def signer(self, group: bytes) -> ControlSigner:
         """Return what signs this device's control operations of a group."""
-        return _Signer(self._logs, group)
+        return _Signer(self._logs, group, self._context.cipher)
 
     # Beginning
 
@@ -275,6 +278,12 @@ class GroupRegistry:
         """Write a group to the store after a change through its own methods."""
         self._save(self.get(group))
 
+    def save_used_keys(self) -> None:
+        """Write back the groups whose message keys were used, before anything is sent or shown."""
+        for replica in self._groups.values():
+            if replica.unsaved:
+                self._context.store.groups.set_state(replica.id, replica.private_state())
+
     # Inside
 
     def _attend(self, replica: Group) -> None:
@@ -305,6 +314,12 @@ class GroupRegistry:
             and not replica.has_card(*names)
         ):
             replica.publish_card(self.signer(replica.id), *names)
+        if (
+            self._can_speak(replica)
+            and replica.role_of(self._context.device) is Role.ADMIN
+            and replica.is_name_hidden()
+        ):
+            replica.rename(self.signer(replica.id), replica.name)
 
     def _can_speak(self, replica: Group) -> bool:
         return replica.is_member(self._context.device) and not self._is_mute(replica.id)

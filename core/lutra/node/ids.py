@@ -1,4 +1,4 @@
-"""How 32-byte ids are written for people: lower-case base32 without padding."""
+"""How ids are written for people: lower-case base32 without padding."""
 
 from __future__ import annotations
 
@@ -8,12 +8,14 @@ from collections.abc import Iterable
 from lutra.errors import NotFoundError, UsageError
 
 ID_BYTES = 32
+LOCAL_ID_BYTES = 16
+"""Of what has a name on this device only, such as an invite."""
 ID_LETTERS = 52
 MIN_PREFIX = 6
 
 
 def format_id(value: bytes) -> str:
-    """Return an id's full text form, 52 letters and digits."""
+    """Return an id's full text form: 52 letters and digits, 26 for a local one."""
     return base64.b32encode(value).decode().rstrip("=").lower()
 
 

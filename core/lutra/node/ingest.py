@@ -9,12 +9,15 @@ from lutra.crypto.verifying import BatchVerifier
 from lutra.documents.body import decode_body
 from lutra.errors import DecryptionError, MalformedError, RemoteError
 from lutra.groups.contents import CUT
+from lutra.groups.errors import UnreadableBodyError
 from lutra.groups.group import Group
 from lutra.groups.keys import Reception
 from lutra.log import LogHead, Placement, advance, place
 from lutra.node.branches import Branches
 from lutra.node.context import Context
 from lutra.node.document_registry import KIND, DocumentRegistry
+from lutra.node.document_states import KIND as STATE
+from lutra.node.document_states import DocumentStates
 from lutra.node.early import EarlyOperations
 from lutra.node.events import Trouble
 from lutra.node.group_registry import GroupRegistry
@@ -53,8 +56,10 @@ class Ingest:
         branches: Branches,
         documents: DocumentRegistry,
         own_devices: OwnDevices,
+        states: DocumentStates,
     ) -> None:
         self._context = context
+        self._states = states
         self._logs = logs
         self._groups = groups
         self._documents = documents
@@ -105,12 +110,22 @@ class Ingest:
         if batch.control or batch.branches:
             self._after_control(group_id)
             self._want_vouched(batch)
-        states = self._apply(group_id, group, [item.operation for item in batch.data])
+        told = [item for item in batch.data if item.operation.kind == STATE]
+        self._append(
+            group_id,
+            [item._replace(state=self._states.receive(group, item.operation)) for item in told],
+            source,
+        )
+        data = [item for item in batch.data if item.operation.kind != STATE] if told else batch.data
+        states = self._apply(group_id, group, [item.operation for item in data])
         placed = [
             Placed(operation, placement, head, states[operation.id])
-            for operation, placement, head, _ in batch.data
+            for operation, placement, head, _ in data
         ]
         self._append(group_id, placed, source)
+        self._states.note(group, (item.operation for item in data))
+        if told:
+            self._retry_waiting(group_id)
         missing = [
             one
             for one in batch.missing
@@ -197,7 +212,7 @@ class Ingest:
         assert group is not None
         if kind == BULLETIN:
             return log != bulletin_log(group)
-        return (kind == KIND) == (log == group)
+        return (kind in (KIND, STATE)) == (log == group)
 
     def _take_control(
         self, batch: _Batch, operation: Operation, placement: Placement, head: LogHead | None
@@ -327,7 +342,8 @@ class Ingest:
         """Decrypt document operations and hand them to their documents.
 
         An operation whose key is missing holds up all behind it in its log, since edits are
-        taken in only without gaps.
+        taken in only without gaps, unless a state has come that contains it. A document of which
+        nothing is here begins with what is oldest, or with its state.
 
         Returns:
             Operation id → what became of it.
@@ -335,26 +351,43 @@ class Ingest:
         states: dict[bytes, OperationState] = {}
         by_document: dict[bytes, list[tuple[Operation, bytes]]] = {}
         blocked = self._blocked_logs(group_id)
+        bodies = group.bodies
+        keyless = [
+            item for item in operations if not bodies.can_open(item.header.extensions.epoch or b"")
+        ]
+        covered = self._states.cover(group_id, keyless) if keyless else frozenset[bytes]()
+        clouded = {key.log for key in blocked}
+        clouded.update(item.log for item in keyless if item.id not in covered)
         for operation in operations:
             header = operation.header
             key = operation.log_key
             if header.extensions.prune:
                 blocked.discard(key)
-            secret = group.secret(header.extensions.epoch or b"")
-            if secret is None:
+            if operation.id in covered:
+                states[operation.id] = OperationState.APPLIED
+                continue
+            if not bodies.can_open(header.extensions.epoch or b"") or (
+                operation.log in clouded and self._states.is_unborn(operation)
+            ):
                 blocked.add(key)
-            if key in blocked or secret is None:
+            if key in blocked:
                 states[operation.id] = OperationState.WAITING
                 continue
             states[operation.id] = OperationState.APPLIED
             if operation.body is None:
                 continue
             try:
-                content = self._context.cipher.open(secret, header, operation.body)
+                content = bodies.open(header, operation.body)
                 if operation.kind == BULLETIN:
                     self._own_devices.receive(content)
                     continue
                 update = decode_body(content)
+            except UnreadableBodyError:
+                covered |= self._states.cover(group_id, [operation])
+                if operation.id not in covered:
+                    blocked.add(key)
+                    states[operation.id] = OperationState.WAITING
+                continue
             except (DecryptionError, MalformedError):
                 states[operation.id] = OperationState.REFUSED
                 continue
@@ -376,9 +409,14 @@ class Ingest:
 
     def _after_control(self, group_id: bytes) -> None:
         """Write the group back, and read what waited for keys that have come."""
-        store = self._context.store
-        if not self._groups.settle(group_id) or not self._blocked_logs(group_id):
+        if self._groups.settle(group_id):
+            self._retry_waiting(group_id)
+
+    def _retry_waiting(self, group_id: bytes) -> None:
+        """Read what waited, as far as that is possible now."""
+        if not self._blocked_logs(group_id):
             return
+        store = self._context.store
         waiting = store.operations.waiting(group_id)
         self._blocked[group_id] = set()
         group = self._groups.get(group_id)

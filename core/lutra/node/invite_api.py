@@ -36,6 +36,8 @@ JOIN_SECONDS = 30.0
 """How long `InviteApi.join` waits for the inviting device unless said otherwise."""
 NEARBY_LIFETIME = 15 * 60 * 1000
 """How long an invite for somebody nearby is good, in milliseconds."""
+_GOING_ON = frozenset({JoinState.SEEKING, JoinState.WAITING})
+_AGAIN_SECONDS = 5.0
 _KEYS_SECONDS = 10.0
 """How long `InviteApi.join` waits for a new group's keys."""
 
@@ -50,6 +52,7 @@ class InviteApi:
     """Inviting and joining; `lutra.node.node.Node` is one."""
 
     _network: Network | None
+    _admissions: dict[bytes, bytes]
 
     @property
     def identity(self) -> Identity:
@@ -136,7 +139,7 @@ class InviteApi:
     # Joining
 
     async def join(
-        self, code: str, address: str | None = None, *, wait: float = JOIN_SECONDS
+        self, code: str, address: str | None = None, *, wait: float | None = JOIN_SECONDS
     ) -> JoinView:
         """Use an invite, and go on until this device is let in, refused, or gives it up.
 
@@ -168,9 +171,26 @@ class InviteApi:
             )
         return await self._join(secret, hints, wait=wait)
 
+    async def wait_join(self, join: bytes, *, wait: float | None = None) -> JoinView:
+        """Wait until an attempt ends, or for some seconds; returns how far it has come.
+
+        Raises:
+            NotFoundError: there is no such attempt.
+            JoinRefusedError: the inviting device does not accept it.
+        """
+        with self.events() as events:
+            if join in self._admissions:
+                return await self._admitted(join, events)
+            row = await self._call(lambda engine: engine.joins.row(join))
+            return await self._watch(row, events, wait, _GOING_ON)
+
     async def joins(self) -> list[JoinView]:
         """Return the invites this device uses or has used in vain, oldest first."""
         return [_join_view(row) for row in await self._call(lambda engine: engine.joins.list())]
+
+    def admissions(self) -> frozenset[bytes]:
+        """Return the attempts of this run that have ended with admission."""
+        return frozenset(self._admissions)
 
     async def cancel_join(self, join: bytes) -> None:
         """Give an attempt up, or forget one that is over.
@@ -238,7 +258,7 @@ class InviteApi:
             raise
 
     async def answer_nearby(
-        self, invitation: str, *, accept: bool, wait: float = JOIN_SECONDS
+        self, invitation: str, *, accept: bool, wait: float | None = JOIN_SECONDS
     ) -> JoinView | None:
         """Say yes or no to an invitation of somebody nearby.
 
@@ -263,17 +283,19 @@ class InviteApi:
     def _names(self) -> Names:
         return Names(self.identity.name, self.identity.device_name)
 
-    def _tell_network(self, event: Event) -> None:
-        """Let devices that wait to be let in know what was decided."""
+    def _note(self, event: Event) -> None:
+        """Let devices that wait to be let in know what was decided, and remember admissions."""
         if isinstance(event, InvitesChanged) and self._network is not None:
             self._network.invites_changed()
+        if isinstance(event, JoinChanged) and event.state == "admitted":
+            self._admissions[event.join] = event.group
 
     async def _join(
         self,
         secret: InviteSecret,
         hints: tuple[str, ...],
         *,
-        wait: float,
+        wait: float | None,
         comparison: str = "",
         inviter: str = "",
     ) -> JoinView:
@@ -283,34 +305,50 @@ class InviteApi:
                     secret, hints, comparison=comparison, inviter=inviter
                 )
             )
-            with contextlib.suppress(TimeoutError):
-                async with asyncio.timeout(wait):
-                    while row.state is JoinState.SEEKING:
-                        event = await anext(events)
-                        if not isinstance(event, JoinChanged) or event.join != row.invite:
-                            continue
-                        if event.state == "refused":
-                            if not secret.is_short:
-                                # Its sentence is told now. A short code's attempt is kept, so
-                                # that the code is not given away a second time.
-                                await self.cancel_join(row.invite)
-                            raise JoinRefusedError(event.reason)
-                        if event.state == "admitted":
-                            return await self._admitted(row, event.group, events)
-                        if event.state == "cancelled":
-                            break
-                        row = await self._call(lambda engine: engine.joins.row(secret.id))
+            if row.state is JoinState.WAITING:
+                # It asks again now; without a decision nothing changes.
+                wait = _AGAIN_SECONDS if wait is None else min(wait, _AGAIN_SECONDS)
+                return await self._watch(row, events, wait, _GOING_ON)
+            return await self._watch(row, events, wait, frozenset({JoinState.SEEKING}))
+
+    async def _watch(
+        self,
+        row: JoinRow,
+        events: Subscription,
+        wait: float | None,
+        states: frozenset[JoinState],
+    ) -> JoinView:
+        """Follow an attempt for as long as it is in one of some states."""
+        join = row.invite
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(wait):
+                while row.state in states:
+                    event = await anext(events)
+                    if not isinstance(event, JoinChanged) or event.join != join:
+                        continue
+                    if event.state == "admitted":
+                        return await self._admitted(join, events, row)
+                    row = await self._call(lambda engine: engine.joins.row(join))
+        if row.state is JoinState.REFUSED:
+            if row.number is None:
+                # Its sentence is told now. A short code's attempt is kept, so that the code is not
+                # given away a second time.
+                await self.cancel_join(join)
+            raise JoinRefusedError(row.reason)
         return _join_view(row)
 
-    async def _admitted(self, row: JoinRow, group: bytes, events: Subscription) -> JoinView:
+    async def _admitted(
+        self, join: bytes, events: Subscription, row: JoinRow | None = None
+    ) -> JoinView:
         """Wait until a new group's keys and name have come, for a while."""
+        group = self._admissions[join]
         view = await self.group(group)
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(_KEYS_SECONDS):
                 while not (view := await self.group(group)).ready or not view.name:
                     while await anext(events) != GroupsChanged(group):
                         pass
-        return _join_view(row, group=view)
+        return _join_view(row or JoinRow(join, b"", None, "", 0), group=view)
 
     async def _invite_view(self, row: InviteRow) -> InviteView:
         secret = InviteSecret(row.secret)

@@ -47,9 +47,8 @@ class Inviting:
             await connection.send(answer)
         if inviter.waits and len(self._waiting) < MAX_WAITING:
             await self._wait(inviter, connection)
-        # The newcomer leaves this connection and dials anew, as a member.
-        async with asyncio.timeout(_STEP_SECONDS):
-            await connection.wait_closed()
+        # What was sent still leaves. A newcomer dials anew, as a member.
+        connection.close()
 
     async def _wait(self, inviter: Inviter, connection: Connection) -> None:
         """Keep a device that has to wait until somebody decides or it leaves."""

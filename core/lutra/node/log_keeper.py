@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Container, Sequence
-from typing import NamedTuple
+from typing import NamedTuple, Protocol
 
 from lutra.errors import LocalError
 from lutra.groups.contents import Cut
@@ -12,6 +12,23 @@ from lutra.node.context import Context
 from lutra.operation import Extensions, LogKey, Operation, decode_operation, sign_operation
 from lutra.store.operations import OperationState
 from lutra.sync.heads import HeadSet
+
+
+class Sealer(Protocol):
+    """Encrypts the body of the operation that will stand at a place of a log."""
+
+    def __call__(
+        self,
+        plaintext: bytes,
+        /,
+        *,
+        author: bytes,
+        seq_num: int,
+        backlink: bytes | None,
+        extensions: Extensions,
+    ) -> bytes:
+        """Return the ciphertext."""
+        ...
 
 
 class LogFrozenError(LocalError):
@@ -140,7 +157,7 @@ class LogKeeper:
         kind: str,
         body: bytes,
         epoch: bytes | None,
-        secret: bytes | None,
+        seal: Sealer | None,
         previous: tuple[bytes, ...],
         prune: bool = False,
     ) -> Operation:
@@ -150,9 +167,9 @@ class LogKeeper:
             group: the group.
             log: the document's id, or the group's for a control operation.
             kind: what it is.
-            body: the content; encrypted here if ``secret`` is given.
-            epoch: id of the epoch the secret belongs to.
-            secret: the epoch's data secret, or None for content in the open.
+            body: the content; encrypted here if ``seal`` is given.
+            epoch: id of the epoch it is encrypted under.
+            seal: encrypts it, see `lutra.groups.bodies`; None for content in the open.
             previous: the control heads known.
             prune: it replaces everything before it in the log.
 
@@ -179,9 +196,8 @@ class LogKeeper:
         )
         seq_num = 0 if head is None else head.seq_num + 1
         backlink = None if head is None else head.id
-        if secret is not None:
-            body = context.cipher.seal(
-                secret,
+        if seal is not None:
+            body = seal(
                 body,
                 author=context.device,
                 seq_num=seq_num,

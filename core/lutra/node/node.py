@@ -21,7 +21,13 @@ from lutra.node.device_files import DeviceFiles
 from lutra.node.device_views import DeviceView, PairingView
 from lutra.node.editor_session import EditorSession
 from lutra.node.engine import Effects, Engine, Reach
-from lutra.node.events import CatchUpChanged, NearbyChanged, PairingChanged, RaiseRequested
+from lutra.node.events import (
+    CatchUpChanged,
+    NearbyChanged,
+    PairingChanged,
+    PeersChanged,
+    RaiseRequested,
+)
 from lutra.node.hand_over import HandOver
 from lutra.node.host import EngineHost, wall_clock
 from lutra.node.invite_api import InviteApi, NotRunningError
@@ -73,6 +79,7 @@ class Node(InviteApi):
         self._options = options
         self._host = EngineHost(self._carry_out, self._idle)
         self._network: Network | None = None
+        self._admissions: dict[bytes, bytes] = {}
         self._subscriptions: list[Subscription] = []
         self._identity: Identity | None = None
         self.bundles = Bundles(self._host)
@@ -419,8 +426,10 @@ class Node(InviteApi):
             self._network.carry_out(effects.traffic)
             if effects.reach is not None:
                 self._network.set_reach(effects.reach)
+            if PeersChanged() in effects.events:
+                self.pairing.met(self._network.connected())
         for event in effects.events:
-            self._tell_network(event)
+            self._note(event)
             for subscription in tuple(self._subscriptions):
                 subscription.put(event)
 

@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import PurePath
 from typing import Any, cast
 
-from lutra.node.ids import ID_BYTES, format_id
+from lutra.node.ids import ID_BYTES, LOCAL_ID_BYTES, format_id
 
 _BINARY = frozenset({"updates", "anchor", "head"})
 """Fields that hold data of any length, so that 32 bytes of it are no id."""
@@ -17,7 +17,7 @@ _BINARY = frozenset({"updates", "anchor", "head"})
 def plain(value: object) -> Any:
     """Turn a view into dicts, lists, text and numbers.
 
-    Ids (32 bytes) become their text form, other bytes and the fields of `_BINARY` base64.
+    Ids (32 or 16 bytes) become their text form, other bytes and the fields of `_BINARY` base64.
 
     Raises:
         TypeError: the value has no plain form.
@@ -25,7 +25,8 @@ def plain(value: object) -> Any:
     if value is None or isinstance(value, str | int | float):
         return value
     if isinstance(value, bytes):
-        return format_id(value) if len(value) == ID_BYTES else base64.b64encode(value).decode()
+        is_id = len(value) in (ID_BYTES, LOCAL_ID_BYTES)
+        return format_id(value) if is_id else base64.b64encode(value).decode()
     if dataclasses.is_dataclass(value) and not isinstance(value, type):
         return {
             field.name: _plain_field(field.name, getattr(value, field.name))

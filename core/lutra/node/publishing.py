@@ -77,11 +77,19 @@ class Deadlines:
         self._reconcile = _Times()
         self._rest = _Times()
         self._tend = _Times()
+        self._states = _Times()
         self._allowance: dict[bytes, tuple[float, float]] = {}
         self._not_before = 0.0
 
     def _all(self) -> tuple[_Times, ...]:
-        return self._publish, self._first, self._reconcile, self._rest, self._tend
+        return (
+            self._publish,
+            self._first,
+            self._reconcile,
+            self._rest,
+            self._tend,
+            self._states,
+        )
 
     def keep(self) -> None:
         """Make the changes since the last call final: their transaction has committed."""
@@ -146,6 +154,17 @@ class Deadlines:
         elif group not in self._reconcile.of:
             self._reconcile.set(group, now + rank * RECONCILE_STEP_SECONDS)
 
+    def states(self, group: bytes, rank: int | None, now: float) -> None:
+        """Set or clear a group's turn to publish states of documents."""
+        if rank is None:
+            self._states.drop(group)
+        elif group not in self._states.of:
+            self._states.set(group, now + rank * RECONCILE_STEP_SECONDS)
+
+    def due_states(self, now: float) -> list[bytes]:
+        """Return, and take off the list, the groups in which states are to be published."""
+        return [] if now < self._not_before else self._states.take_due(now)
+
     def tend(self, group: bytes, at: float) -> None:
         """Have a look at a group at a time, if none is planned yet."""
         if group not in self._tend.of:
@@ -173,6 +192,6 @@ class Deadlines:
 
     def next(self) -> float | None:
         """Return a time at which to look, never later than something is due."""
-        tables = (self._publish, self._reconcile, self._rest, self._tend)
+        tables = (self._publish, self._reconcile, self._rest, self._tend, self._states)
         times = [times.earliest for times in tables if times.of]
         return max(min(times), self._not_before) if times else None

@@ -14,6 +14,7 @@ from lutra.node.context import Context
 from lutra.node.departures import departure_of
 from lutra.node.document_registry import DocumentRegistry
 from lutra.node.group_registry import GroupRegistry
+from lutra.node.history_profiles import profile_name
 from lutra.node.views import (
     ChangeView,
     DepartureView,
@@ -95,7 +96,7 @@ class Queries:
         return self._documents.get(document).document
 
     def history(self, document: bytes) -> list[ChangeView]:
-        """Return who changed a document when, oldest first."""
+        """Return who changed a document when, oldest first, as far as this device was told."""
         opened = self._documents.get(document)
         members = {
             peer_prefix(item.device, document): item for item in self._members(opened.row.group)
@@ -103,6 +104,9 @@ class Queries:
         now = self._context.now()
         views: list[ChangeView] = []
         for change in opened.document.history():
+            if not change.time:
+                # Part of a state without history: what was before is not known here.
+                continue
             author = members.get(change.peer >> SLOT_BITS)
             views.append(
                 ChangeView(
@@ -215,7 +219,7 @@ class Queries:
             ready=self._is_ready(row),
             role=self._role(row),
             departure=self._departure(row),
-            profile=Profile(row.profile).name.lower().replace("_", "-"),
+            profile=profile_name(Profile(row.profile)),
         )
 
     def _is_ready(self, row: GroupRow) -> bool:

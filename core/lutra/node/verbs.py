@@ -10,11 +10,12 @@ from lutra.documents.delta import Span
 from lutra.documents.document import Document
 from lutra.documents.markdown_writer import to_markdown
 from lutra.errors import NotFoundError, UsageError
-from lutra.node import verbs_bundles, verbs_persons, verbs_recovery
+from lutra.node import verbs_bundles, verbs_invites, verbs_persons, verbs_recovery
 from lutra.node.arguments import Arguments
 from lutra.node.arguments import group_id as _group_id
 from lutra.node.control import ControlServer
 from lutra.node.editor_session import EditorSession
+from lutra.node.history_profiles import profile_named
 from lutra.node.ids import ID_LETTERS, parse_id, resolve_id
 from lutra.node.node import Node
 from lutra.node.plain import plain, plain_event
@@ -155,21 +156,9 @@ async def _group(node: Node, arguments: Arguments) -> object:
 
 
 async def _create_group(node: Node, arguments: Arguments) -> object:
-    name = arguments.text("name")
+    name, profile = arguments.text("name"), arguments.text("profile", "archive")
     arguments.finish()
-    return await node.create_group(name)
-
-
-async def _invite(node: Node, arguments: Arguments) -> object:
-    group = arguments.text("group")
-    arguments.finish()
-    return await node.invite(await _group_id(node, group))
-
-
-async def _join(node: Node, arguments: Arguments) -> object:
-    code, address = arguments.text("code"), arguments.optional_text("address")
-    arguments.finish()
-    return await node.join(code, address)
+    return await node.create_group(name, profile_named(profile))
 
 
 async def _documents(node: Node, arguments: Arguments) -> object:
@@ -250,13 +239,12 @@ _VERBS: dict[str, Callable[[Node, Arguments], Awaitable[object]]] = {
     "group": _group,
     "groups": _groups,
     "history": _history,
-    "invite": _invite,
-    "join": _join,
     "peers": _peers,
     "replace_text": _replace_text,
     "splice": _splice,
     "status": _status,
     **verbs_bundles.VERBS,
+    **verbs_invites.VERBS,
     **verbs_persons.VERBS,
     **verbs_recovery.VERBS,
 }

@@ -204,6 +204,16 @@ CREATE TABLE joins (
     inviter TEXT NOT NULL,
     reason TEXT NOT NULL
 ) STRICT, WITHOUT ROWID;
+CREATE TABLE document_states (
+    document BLOB NOT NULL,
+    publisher BLOB NOT NULL,
+    seq_num INTEGER NOT NULL,
+    epoch BLOB NOT NULL,
+    time INTEGER NOT NULL,
+    covers BLOB NOT NULL,
+    content BLOB,
+    PRIMARY KEY (document, publisher, seq_num)
+) STRICT;
 
 DROP INDEX operations_id;
 """

@@ -19,6 +19,7 @@ from lutra.store.operations import Operations
 from lutra.store.peers import Acknowledgements, Addresses
 from lutra.store.persons import Persons
 from lutra.store.settings import Keys, Settings
+from lutra.store.states import States
 
 _COMPACT_BYTES = 16 * 1024 * 1024
 
@@ -31,8 +32,8 @@ class Store:
     Attributes:
         connection: the connection underneath, for queries of other packages.
         settings, keys, operations, logs, forks, groups, epochs, members, invites,
-            join_requests, joins, persons, documents, drafts, acknowledgements, addresses: the
-            tables.
+            join_requests, joins, persons, documents, states, drafts, acknowledgements, addresses:
+            the tables.
     """
 
     def __init__(self, connection: Connection) -> None:
@@ -50,6 +51,7 @@ class Store:
         self.joins = Joins(connection)
         self.persons = Persons(connection)
         self.documents = Documents(connection)
+        self.states = States(connection)
         self.drafts = Drafts(connection)
         self.acknowledgements = Acknowledgements(connection)
         self.addresses = Addresses(connection)

@@ -17,7 +17,7 @@ from lutra.net.frames import Purpose
 from lutra.net.transport import dial
 from lutra.node.document_registry import KIND
 from lutra.node.engine import Effects, Engine
-from lutra.node.links import JOIN
+from lutra.node.errands import JOIN
 from lutra.node.node import Node
 from lutra.operation import Extensions, Operation, sign_operation
 from lutra.sync.frames import Announce, Hello, Operations, Part, Request, Want, encode_frame

@@ -14,7 +14,7 @@ from lutra.codec import decode, encode
 from lutra.crypto.signing import SigningKey
 from lutra.errors import NotFoundError, NotPermittedError
 from lutra.groups.errors import KitWithdrawnError
-from lutra.groups.restore import _message, _token
+from lutra.groups.restore import _PROOF, RestoreChannel, _token
 from lutra.identity.errors import DeviceNotInPersonError, WordsError
 from lutra.identity.recovery import RecoveryKit
 from lutra.net.bundles import ForeignBundleError
@@ -23,8 +23,8 @@ from lutra.net.diagnosis import probe_multicast
 from lutra.net.errors import ChannelClosedError
 from lutra.net.transport import dial
 from lutra.node.addresses import NobodyFoundError
+from lutra.node.errands import RESTORE
 from lutra.node.events import KitUsed
-from lutra.node.links import RESTORE
 from lutra.node.node import Node
 from lutra.node.options import NodeOptions
 from lutra.node.restoring import (
@@ -391,8 +391,9 @@ async def test_an_attacker_without_the_kit_learns_nothing(house: Household) -> N
     for node in (ana, ben):
         answers = []
         connection = await attacker.connect(node)
-        message = _message(connection.handshake_hash, attacker.key.public, connection.peer_device)
-        replayed = kit.key.sign(_message(bytes(32), attacker.key.public, connection.peer_device))
+        keys = attacker.key.public, connection.peer_device
+        message = RestoreChannel(connection.handshake_hash, *keys).signed(_PROOF)
+        replayed = kit.key.sign(RestoreChannel(bytes(32), *keys).signed(_PROOF))
         await connection.send(attacker.frame(connection, attacker.key.sign(message)))
         answers.append(await connection.receive())
         connection.close()
@@ -406,6 +407,8 @@ async def test_an_attacker_without_the_kit_learns_nothing(house: Household) -> N
         answers.append(await connection.receive())
         connection.close()
         assert [decode(answer) for answer in answers] == [["refused", "unknown"]] * 3
+        # Nor does it learn whose device it talks to.
+        assert connection.peer_device not in {ana.identity.device, ben.identity.device}
         # Nobody gets to the second step without the first.
         connection = await attacker.connect(node)
         await connection.send(encode(["add", [b"x"]]))
