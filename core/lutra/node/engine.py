@@ -39,6 +39,7 @@ from lutra.node.own_devices import OwnDevices
 from lutra.node.person_registry import PersonRegistry
 from lutra.node.publishing import Deadlines
 from lutra.node.queries import Queries
+from lutra.node.removals import Removals
 from lutra.node.replica import StoredReplica
 from lutra.node.session_hub import SessionHub, Traffic
 from lutra.node.telling import Telling
@@ -164,6 +165,14 @@ class Engine:
         self._deadlines = Deadlines()
         self._reach_moved = False
         self.sessions = SessionHub(self._replica, context.device, monotonic)
+        self.removals = Removals(
+            context,
+            self._logs,
+            groups=self._groups,
+            acknowledgements=self._acknowledgements,
+            telling=self._telling,
+            online=self.sessions,
+        )
         self.queries = Queries(
             context, self._groups, self._documents, self._acknowledgements, self.sessions
         )
