@@ -6,7 +6,11 @@ HAS_DISPLAY := $(or $(DISPLAY),$(WAYLAND_DISPLAY),$(filter Darwin,$(shell uname 
 # The recorded session the demonstration replays, where it is at hand (see CONTRIBUTING.md).
 TRACE := $(wildcard $(or $(LUTRA_SHARED),../shared)/traces/friendsforever.json.gz)
 
-.PHONY: help setup run test lint format soak bench screenshots clean
+# Which simulated life to replay, and for how long; SEED may be a range, FIRST:LAST.
+SEED := 1
+STEPS := 60
+
+.PHONY: help setup run test lint format soak sim bench screenshots clean
 
 help:
 	@echo "make run          open Lutra (without a display: a demonstration in the terminal)"
@@ -14,6 +18,7 @@ help:
 	@echo "make lint         style, types, layers"
 	@echo "make format       put the source into the common form"
 	@echo "make soak         the long tests too"
+	@echo "make sim          a simulated life of a group (SEED=1 STEPS=60), replayed exactly"
 	@echo "make bench        measurements beside their limits"
 	@echo "make screenshots  pictures of the windows"
 
@@ -34,6 +39,9 @@ test: setup
 
 soak: setup
 	QT_QPA_PLATFORM=offscreen $(VENV)/python -m pytest --soak --timeout 7200 -m soak tests
+
+sim: setup
+	$(VENV)/python -m tests.sim $(SEED) $(STEPS)
 
 lint: setup
 	$(VENV)/ruff check .

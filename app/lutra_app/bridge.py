@@ -36,6 +36,7 @@ if TYPE_CHECKING:
     from lutra.store.profile import Profile
 
 Result = TypeVar("Result")
+Value = TypeVar("Value")
 
 _log = logging.getLogger(__name__)
 _SLICE_SECONDS = 0.006
@@ -166,6 +167,25 @@ class Bridge(QObject):
 
         self._send(begin)
         return give_up
+
+    def relay(self, slot: Callable[[Value], None]) -> Callable[[Value], None]:
+        """Return what a verb may call with its progress; `slot` gets the latest on Qt's thread."""
+        waiting: deque[Value] = deque()
+
+        def take(value: Value) -> None:
+            waiting.append(value)
+            if len(waiting) == 1:
+                self._post(hand_out)
+
+        def hand_out() -> None:
+            latest = waiting[-1]
+            for _ in range(len(waiting)):
+                waiting.popleft()
+            slot(latest)
+            if waiting:
+                self._post(hand_out)
+
+        return take
 
     def set_open_documents(self, documents: frozenset[bytes]) -> None:
         """Say whose edits windows want as events; those of other pages stay in the node."""

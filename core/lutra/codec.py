@@ -57,7 +57,7 @@ def decode(data: bytes, *, max_bytes: int = MAX_BYTES, max_depth: int = MAX_DEPT
             size=len(data),
             limit=max_bytes,
         )
-    value = loads_bounded(data, max_depth)
+    value = _loads_bounded(data, max_depth)
     fault = _fault_of(value, max_depth)
     if fault is not None:
         raise MalformedError(f"Received data is not acceptable: {fault}.")
@@ -66,14 +66,7 @@ def decode(data: bytes, *, max_bytes: int = MAX_BYTES, max_depth: int = MAX_DEPT
     return value
 
 
-def loads_bounded(data: bytes, max_depth: int = MAX_DEPTH) -> Any:
-    """Decode CBOR with bounds but without the determinism check.
-
-    For callers that compare the re-encoding of what they parsed themselves.
-
-    Raises:
-        MalformedError: not CBOR, duplicate keys, indefinite lengths, or nested too deeply.
-    """
+def _loads_bounded(data: bytes, max_depth: int) -> Any:
     try:
         return cbor2.loads(
             data,

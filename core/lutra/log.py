@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from enum import Enum
+from typing import NamedTuple
 
 from lutra.errors import RemoteError
 from lutra.operation import Operation
 
 
-@dataclass(frozen=True, slots=True)
-class LogHead:
+class LogHead(NamedTuple):
     """Where a log stands.
 
     Attributes:
@@ -59,8 +58,8 @@ def place(head: LogHead | None, operation: Operation, held_id: bytes | None) -> 
         The placement; `FORK` whenever two different operations by one author claim one place or
         one continuation of the head.
     """
-    seq_num = operation.seq_num
-    prune = operation.header.extensions.prune
+    header = operation.header
+    seq_num, prune = header.seq_num, header.extensions.prune
     if head is None:
         if seq_num == 0:
             return Placement.APPEND
@@ -71,7 +70,7 @@ def place(head: LogHead | None, operation: Operation, held_id: bytes | None) -> 
         # Below the prune point nothing is left to compare with.
         return Placement.KNOWN
     if seq_num == head.seq_num + 1:
-        if operation.header.backlink != head.id:
+        if header.backlink != head.id:
             return Placement.FORK
         return Placement.PRUNE if prune else Placement.APPEND
     return Placement.PRUNE if prune else Placement.GAP
@@ -83,14 +82,17 @@ def advance(head: LogHead | None, operation: Operation, placement: Placement) ->
     Raises:
         LogError: the placement is not one that appends.
     """
-    if placement is Placement.APPEND:
-        first = head.first_seq if head is not None else 0
-    elif placement is Placement.PRUNE:
-        first = operation.seq_num
-    else:
+    header = operation.header
+    seq_num, time = header.seq_num, header.extensions.time
+    first = 0
+    if head is not None:
+        first = head.first_seq
+        time = max(time, head.time)
+    if placement is Placement.PRUNE:
+        first = seq_num
+    elif placement is not Placement.APPEND:
         raise LogError("An operation does not continue its log.", placement=placement.value)
-    time = operation.header.extensions.time
-    return LogHead(operation.seq_num, operation.id, first, max(time, head.time if head else 0))
+    return LogHead(seq_num, operation.id, first, time)
 
 
 def next_time(head: LogHead | None, now: int) -> int:

@@ -13,14 +13,12 @@ separately.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+import re
 from itertools import pairwise
-from typing import Any, NamedTuple, cast
+from typing import Any, NamedTuple
 
 import cbor2
 
-from lutra.codec import loads_bounded
 from lutra.crypto.hashing import blake3_hash, equal_constant_time
 from lutra.crypto.signing import SigningKey, is_signature
 from lutra.errors import LocalError, MalformedError, RemoteError, SignatureError
@@ -36,6 +34,42 @@ _ID_BYTES = 32
 # Array head, version, byte-string head and key: what stands before the signature element.
 _BEFORE_SIGNATURE = 1 + 1 + 2 + 32
 _AFTER_SIGNATURE = _BEFORE_SIGNATURE + 2 + 64
+_VERSION_1 = bytes((VERSION,))
+_BYTES_32 = b"\x58\x20"
+_ARRAY, _ARRAY_OF_6, _MAP_OF_3 = 0x80, 0x86, 0xA3
+_SHORT_TEXT = 1 + 23  # a text of at most 23 bytes has a head of one
+
+
+def _form() -> re.Pattern[bytes]:
+    """Return the one deterministic form of a header.
+
+    Numbers and lengths are as short as can be, the keys of the map stand in their order, nothing
+    follows. What one element says about another is left to `_decode_header`: whether optional
+    ones are there, and how many. No two ways through it match the same bytes, so that matching
+    takes linear time.
+    """
+    number = (
+        rb"([\x00-\x17]|\x18[\x18-\xff]|\x19(?!\x00).{2}|\x1a(?!\x00\x00).{4}"
+        rb"|\x1b(?!\x00{4}).{8})"
+    )
+    array = rb"([\x81-\x97]|\x98[\x18-\xff]|\x99(?!\x00).{2})"
+    item = rb"\x58\x20.{32}"
+    id_ = rb"\x58\x20(.{32})"
+    texts = [b"\\x%02x[\x00-\x7f]{%d}" % (0x60 + size, size) for size in range(1, 24)]
+    texts += [
+        b"\\x78\\x%02x[\x00-\x7f]{%d}" % (size, size) for size in range(24, MAX_KIND_LENGTH + 1)
+    ]
+    elements = (
+        rb"([\x86-\x88])\x01%b\x58\x40(.{64})" % id_,
+        rb"%b(?:%b)?%b(?:%b)?" % (number, id_, number, id_),
+        rb"([\xa3-\xa7])clog%bdkind(%b)dtime%b" % (id_, b"|".join(texts), number),
+        rb"(?:eepoch%b)?(?:egroup%b)?(eprune\xf5)?(?:hprevious%b((?:%b)+))?"
+        % (id_, id_, array, item),
+    )
+    return re.compile(b"".join(elements), re.DOTALL)
+
+
+_FORM = _form()
 
 
 class InvalidOperationError(RemoteError):
@@ -57,8 +91,7 @@ class LogKey(NamedTuple):
     log: bytes
 
 
-@dataclass(frozen=True, slots=True)
-class Extensions:
+class Extensions(NamedTuple):
     """What Lutra adds to the header.
 
     Attributes:
@@ -94,8 +127,7 @@ class Extensions:
         return fields
 
 
-@dataclass(frozen=True, slots=True)
-class Header:
+class Header(NamedTuple):
     """A decoded operation header; see the module's description."""
 
     public_key: bytes
@@ -108,15 +140,15 @@ class Header:
 
     def encode(self) -> bytes:
         """Return the header's bytes, signature included."""
-        fields = self._fields()
-        fields.insert(2, self.signature)
-        return cbor2.dumps(fields)
+        elements = self._elements()
+        elements.insert(2, self.signature)
+        return cbor2.dumps(elements)
 
     def signed_bytes(self) -> bytes:
         """Return what the signature covers."""
-        return cbor2.dumps(self._fields())
+        return cbor2.dumps(self._elements())
 
-    def _fields(self) -> list[Any]:
+    def _elements(self) -> list[Any]:
         fields: list[Any] = [VERSION, self.public_key, self.payload_size]
         if self.payload_hash is not None:
             fields.append(self.payload_hash)
@@ -127,11 +159,11 @@ class Header:
         return fields
 
 
-@dataclass(frozen=True, slots=True)
-class Operation:
-    """A header, its bytes, its id, and the body unless that was deleted or never came."""
+class Operation(NamedTuple):
+    """A header, its bytes, its id and log, and the body unless that was deleted or never came."""
 
     id: bytes
+    log_key: LogKey
     header: Header
     header_bytes: bytes
     body: bytes | None
@@ -150,11 +182,6 @@ class Operation:
     def seq_num(self) -> int:
         """Its place in its log, from 0."""
         return self.header.seq_num
-
-    @property
-    def log_key(self) -> LogKey:
-        """The log it belongs to."""
-        return LogKey(self.header.public_key, self.header.extensions.log)
 
     @property
     def kind(self) -> str:
@@ -192,18 +219,10 @@ def sign_operation(
         extensions=extensions,
     )
     _check_header(unsigned, OperationLimitError)
-    signature = key.sign(unsigned.signed_bytes())
-    header = Header(
-        public_key=key.public,
-        signature=signature,
-        payload_size=size,
-        payload_hash=unsigned.payload_hash,
-        seq_num=seq_num,
-        backlink=backlink,
-        extensions=extensions,
-    )
+    header = unsigned._replace(signature=key.sign(unsigned.signed_bytes()))
     encoded = header.encode()
-    return Operation(blake3_hash(encoded), header, encoded, body or None)
+    log_key = LogKey(key.public, extensions.log)
+    return Operation(blake3_hash(encoded), log_key, header, encoded, body or None)
 
 
 def decode_operation(
@@ -225,7 +244,8 @@ def decode_operation(
     header = _decode_header(header_bytes)
     if body is not None:
         _check_body(header, body)
-    operation = Operation(blake3_hash(header_bytes), header, header_bytes, body)
+    log_key = LogKey(header.public_key, header.extensions.log)
+    operation = Operation(blake3_hash(header_bytes), log_key, header, header_bytes, body)
     if check_signature and not is_signature(*signature_claim(operation)):
         raise SignatureError("An operation's signature does not fit, so it was refused.")
     return operation
@@ -248,90 +268,61 @@ def _decode_header(data: bytes) -> Header:
         raise MalformedError(
             f"An operation's header of {len(data)} bytes is too large.", size=len(data)
         )
-    fields = loads_bounded(data, max_depth=4)
-    if type(fields) is not list:
-        raise InvalidOperationError("An operation's header is not a list.")
-    header = _header_of(cast("list[Any]", fields))
+    if data[1:2] != _VERSION_1:
+        raise InvalidOperationError("An operation has a version this program does not know.")
+    match = _FORM.fullmatch(data)
+    if match is None:
+        raise InvalidOperationError("An operation's header is not in the one form it may have.")
+    (
+        array,
+        public_key,
+        signature,
+        size_bytes,
+        payload_hash,
+        seq_bytes,
+        backlink,
+        map_head,
+        log,
+        kind,
+        time_bytes,
+        epoch,
+        group,
+        prune,
+        count,
+        heads,
+    ) = match.groups()
+    # A number below 24 is its own head, a larger one follows its head.
+    payload_size = int.from_bytes(size_bytes[1:] or size_bytes, "big")
+    seq_num = int.from_bytes(seq_bytes[1:] or seq_bytes, "big")
+    time = int.from_bytes(time_bytes[1:] or time_bytes, "big")
+    if (payload_hash is None) != (payload_size == 0):
+        raise InvalidOperationError(
+            "An operation has a payload hash if and only if it has a payload."
+        )
+    optional = (epoch is not None) + (group is not None) + (prune is not None) + (heads is not None)
+    if (
+        array[0] != _ARRAY_OF_6 + (payload_hash is not None) + (backlink is not None)
+        or map_head[0] != _MAP_OF_3 + optional
+    ):
+        raise InvalidOperationError("An operation's header has the wrong number of elements.")
+    previous = _ids(count, heads) if heads is not None else ()
+    name = kind[1 if len(kind) <= _SHORT_TEXT else 2 :].decode()
+    extensions = Extensions(log, name, group, epoch, previous, time, prune is not None)
+    header = Header(
+        public_key, signature, payload_size, payload_hash, seq_num, backlink, extensions
+    )
     _check_header(header, InvalidOperationError)
-    if header.encode() != data:
-        raise MalformedError("An operation's header is not in the one deterministic form.")
     return header
 
 
-def _header_of(fields: list[Any]) -> Header:
-    """Take a header apart by its own counts; every element is type-checked here."""
-    if len(fields) < 6:
-        raise InvalidOperationError("An operation's header has too few elements.")
-    version, public_key, signature, payload_size = fields[:4]
-    if type(version) is not int or version != VERSION:
-        raise InvalidOperationError("An operation has a version this program does not know.")
-    if type(public_key) is not bytes or len(public_key) != 32:
-        raise InvalidOperationError("An operation's author is not a public key.")
-    if type(signature) is not bytes or len(signature) != 64:
-        raise InvalidOperationError("An operation's signature has the wrong size.")
-    place = 4
-    payload_hash: bytes | None = None
-    if type(payload_size) is not int:
-        raise InvalidOperationError("An operation's payload size is not a number.")
-    if payload_size > 0:
-        payload_hash = _bytes32(fields[place], "payload hash")
-        place += 1
-    seq_num = fields[place]
-    if type(seq_num) is not int:
-        raise InvalidOperationError("An operation's place in its log is not a number.")
-    place += 1
-    backlink: bytes | None = None
-    if seq_num > 0:
-        if place >= len(fields):
-            raise InvalidOperationError("An operation's header has too few elements.")
-        backlink = _bytes32(fields[place], "backlink")
-        place += 1
-    if place != len(fields) - 1:
-        raise InvalidOperationError("An operation's header has the wrong number of elements.")
-    return Header(
-        public_key=public_key,
-        signature=signature,
-        payload_size=payload_size,
-        payload_hash=payload_hash,
-        seq_num=seq_num,
-        backlink=backlink,
-        extensions=_extensions_of(fields[place]),
-    )
-
-
-_KNOWN_EXTENSIONS = frozenset({"log", "kind", "time", "epoch", "group", "prune", "previous"})
-
-
-def _extensions_of(value: Any) -> Extensions:
-    if type(value) is not dict:
-        raise InvalidOperationError("An operation's extensions are not a map.")
-    fields = cast("Mapping[str, Any]", value)
-    if not _KNOWN_EXTENSIONS.issuperset(fields):
-        raise InvalidOperationError("An operation has an extension this program does not know.")
-    kind = fields.get("kind")
-    time = fields.get("time")
-    previous = fields.get("previous", ())
-    if type(kind) is not str or type(time) is not int:
-        raise InvalidOperationError("An operation lacks its kind or time.")
-    if "previous" in fields and (type(previous) is not list or not previous):
-        raise InvalidOperationError("An operation's list of heads is not a list.")
-    if fields.get("prune", True) is not True:
-        raise InvalidOperationError("An operation's prune mark is not a mark.")
-    return Extensions(
-        log=_bytes32(fields.get("log"), "log"),
-        kind=kind,
-        group=_bytes32(fields["group"], "group") if "group" in fields else None,
-        epoch=_bytes32(fields["epoch"], "epoch") if "epoch" in fields else None,
-        previous=tuple(_bytes32(head, "head") for head in cast("list[Any]", previous)),
-        time=time,
-        prune="prune" in fields,
-    )
-
-
-def _bytes32(value: Any, name: str) -> bytes:
-    if type(value) is not bytes or len(value) != _ID_BYTES:
-        raise InvalidOperationError(f"An operation's {name} is not 32 bytes.")
-    return value
+def _ids(array: bytes, items: bytes) -> tuple[bytes, ...]:
+    """Return the ids of a list that `_FORM` has matched, given its head and its items."""
+    size = len(_BYTES_32) + _ID_BYTES
+    ids = tuple([items[at - _ID_BYTES : at] for at in range(size, len(items) + 1, size)])
+    count = array[0] - _ARRAY if len(array) == 1 else int.from_bytes(array[1:], "big")
+    if count != len(ids):
+        raise InvalidOperationError("An operation's list of heads has the wrong length.")
+    return ids
 
 
 def _check_header(header: Header, error: type[InvalidOperationError | OperationLimitError]) -> None:
@@ -348,7 +339,9 @@ def _check_header(header: Header, error: type[InvalidOperationError | OperationL
     if not 1 <= len(extensions.kind) <= MAX_KIND_LENGTH or not extensions.kind.isascii():
         raise error("An operation's kind is not a short name.")
     previous = extensions.previous
-    if len(previous) > MAX_PREVIOUS or any(left >= right for left, right in pairwise(previous)):
+    if len(previous) > 1 and (
+        len(previous) > MAX_PREVIOUS or any(left >= right for left, right in pairwise(previous))
+    ):
         raise error("An operation's list of heads is too long, unsorted or has duplicates.")
 
 

@@ -7,14 +7,15 @@ import os
 os.environ.setdefault("QT_QPA_PLATFORM", "offscreen")
 os.environ.setdefault("PYTHON_KEYRING_BACKEND", "keyring.backends.fail.Keyring")
 
-from collections.abc import Callable, Iterator
+from collections.abc import Awaitable, Callable, Iterator
 from pathlib import Path
+from typing import TypeVar
 
 import pytest
 
 pytest.importorskip("PySide6.QtWidgets", reason="the desktop extra is not installed")
 
-from PySide6.QtWidgets import QApplication
+from PySide6.QtWidgets import QAbstractButton, QApplication, QLabel, QWidget
 from pytestqt.qtbot import QtBot
 
 from app.editing import Editor
@@ -24,6 +25,7 @@ from lutra_app.theme.theme import Theme
 
 WAIT_MS = 20_000
 
+Result = TypeVar("Result")
 MakeDesktop = Callable[..., Desktop]
 
 
@@ -66,3 +68,33 @@ def write_in(desktop: Desktop, qtbot: QtBot, name: str) -> None:
     qtbot.keyClicks(screen.field, name)
     screen.go.click()
     qtbot.waitUntil(lambda: window.workspace.session is not None, timeout=WAIT_MS)
+
+
+def listed(desktop: Desktop, document: bytes) -> bool:
+    return any(page.id == document for page in desktop.window.sidebar.pages())
+
+
+def ask(desktop: Desktop, qtbot: QtBot, verb: Callable[..., Awaitable[Result]]) -> Result:
+    """Ask a desktop's node for something and wait for the answer."""
+    answers: list[Result] = []
+    desktop.bridge.ask(verb, answers.append, pytest.fail)
+    qtbot.waitUntil(lambda: bool(answers), timeout=WAIT_MS)
+    return answers[0]
+
+
+def press(widget: QWidget, text: str) -> None:
+    """Press the visible button that says `text`, as a person would find it."""
+    found = [
+        one
+        for one in widget.findChildren(QAbstractButton)
+        if one.isVisible() and (one.text() == text or one.accessibleName() == text)
+    ]
+    assert found, f"no button says “{text}”"
+    assert found[0].isEnabled(), f"“{text}” cannot be pressed"
+    found[0].click()
+
+
+def says(widget: QWidget) -> str:
+    """Return everything a person can read on a widget now."""
+    labels = [one.text() for one in widget.findChildren(QLabel) if one.isVisible()]
+    return "\n".join(labels).replace("\u200b", "")

@@ -143,9 +143,9 @@ def share(first: Desktop, second: Desktop) -> None:
     assert group is not None
     first.bridge.ask(lambda node: node.invite(group.id), invites.append)
     wait_until(lambda: invites)
-    second.window.join_group.ask(invites[0].link)
-    second.window.join_group.go.click()
-    wait_until(lambda: not second.window.join_group.isVisible())
+    second.window.sheets.join.begin(invites[0].link)
+    second.window.sheets.join.go.click()
+    wait_until(lambda: not second.window.sheets.join.isVisible())
     document = first.window.workspace.current
     assert document is not None
     wait_until(lambda: any(page.id == document for page in second.window.sidebar.pages()))

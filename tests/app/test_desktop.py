@@ -51,9 +51,9 @@ def share(first: Desktop, second: Desktop, qtbot: QtBot) -> None:
     assert group is not None
     first.bridge.ask(lambda node: node.invite(group.id), invites.append)
     qtbot.waitUntil(lambda: bool(invites), timeout=WAIT_MS)
-    second.window.join_group.ask(invites[0].link)
-    second.window.join_group.go.click()
-    qtbot.waitUntil(lambda: not second.window.join_group.isVisible(), timeout=WAIT_MS)
+    second.window.sheets.join.begin(invites[0].link)
+    second.window.sheets.join.go.click()
+    qtbot.waitUntil(lambda: not second.window.sheets.join.isVisible(), timeout=WAIT_MS)
     document = first.window.workspace.current
     assert document is not None
 
@@ -144,8 +144,8 @@ def test_offline_is_said_and_ends(make_desktop: MakeDesktop, qtbot: QtBot) -> No
 def test_a_wrong_code_is_explained(make_desktop: MakeDesktop, qtbot: QtBot) -> None:
     desktop = make_desktop("ana")
     write_in(desktop, qtbot, "Ana")
-    form = desktop.window.join_group
-    form.ask("this is no code")
+    form = desktop.window.sheets.join
+    form.begin("this is no code")
     form.go.click()
     qtbot.waitUntil(form.error.isVisible, timeout=WAIT_MS)
     assert form.error.text().endswith(".")

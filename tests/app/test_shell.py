@@ -9,7 +9,7 @@ from PySide6.QtWidgets import QWidget
 from pytestqt.qtbot import QtBot
 
 from lutra.node.views import DocumentView, GroupView, MemberView
-from lutra_app.people.forms import JoinGroup
+from lutra_app.shell.forms import LinkForm
 from lutra_app.shell.palette import Command, Palette, rank
 from lutra_app.shell.panes import Panes, Side
 from lutra_app.sidebar.rows import RowKind, RowsModel, build_rows, steady_order
@@ -21,8 +21,10 @@ def page(number: int, title: str = "", group: bytes = b"g") -> DocumentView:
 
 
 def group(name: str, identity: bytes = b"g") -> GroupView:
-    me = MemberView(b"m" * 32, "Ana", "laptop", present=True, me=True, online=True)
-    return GroupView(identity, name, 0, True, (me,), 0, ready=True)
+    me = MemberView(
+        b"m" * 32, "Ana", "laptop", present=True, me=True, online=True, person=b"p", role="admin"
+    )
+    return GroupView(identity, name, 0, True, (me,), 0, ready=True, role="admin", profile="archive")
 
 
 @pytest.fixture
@@ -89,12 +91,12 @@ def test_sheet_closes_on_escape_and_says_what_went_wrong(theme: Theme, qtbot: Qt
     qtbot.addWidget(window)
     window.resize(500, 600)
     window.show()
-    asked: list[tuple[str, str]] = []
-    form = JoinGroup(theme, window, lambda code, address: asked.append((code, address)))
+    asked: list[str] = []
+    form = LinkForm(theme, window, asked.append)
     form.ask()
     QTest.keyClicks(form.field, "abcd-efgh")
     QTest.keyClick(form.field, Qt.Key.Key_Return)
-    assert asked == [("abcd-efgh", "")]
+    assert asked == ["abcd-efgh"]
     form.set_busy("Looking …")
     assert not form.field.isEnabled()
     form.fail("Nobody was found.")

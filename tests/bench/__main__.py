@@ -23,6 +23,7 @@ MEASUREMENTS = (
     "pages",
     "ingest",
     "desktop",
+    "membership",
 )
 _SECONDS = 900
 

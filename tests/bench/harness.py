@@ -20,6 +20,7 @@ from typing import Any
 from loro import LoroDoc
 
 from lutra.documents.document import Document
+from lutra.groups.invite import InviteSecret
 from lutra.node.engine import Engine
 from lutra.node.new_identity import create_identity
 from lutra.node.node import Node, create_profile_identity
@@ -117,6 +118,19 @@ def open_engine(folder: Path) -> Engine:
     profile = Profile.open(folder)
     store = profile.open_store(profile.unlock())
     return Engine(store, now=lambda: time.time_ns() // 1_000_000, monotonic=time.monotonic)
+
+
+def share(host: Engine, guest: Engine, group: bytes) -> None:
+    """Let an engine into a group of another one, and give it the keys; no network."""
+    invite, _ = host.run(lambda: host.invite(group))
+    request, _ = guest.run(guest.join_request)
+    admission, _ = host.run(lambda: host.admit(InviteSecret(invite.secret), request))
+    assert admission is not None
+    guest.run(lambda: guest.accept_admission(admission))
+    while not guest.queries.group(group).ready:
+        for source, target in ((host, guest), (guest, host)):
+            control = source.operations_of(group, group)
+            target.run(lambda target=target, control=control: target.ingest(group, control))
 
 
 def type_apart(engine: Engine, document: bytes, keystrokes: int) -> None:

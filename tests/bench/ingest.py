@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 
-from tests.bench.harness import Row, new_engine, report, scratch, type_apart
+from tests.bench.harness import Row, new_engine, report, scratch, share, type_apart
 
 from lutra.crypto.signing import is_signature
 from lutra.operation import decode_operation
@@ -18,10 +18,7 @@ def main() -> None:
     with scratch() as folder:
         ana, ben = new_engine(folder / "ana", "Ana"), new_engine(folder / "ben", "Ben")
         group, _ = ana.run(lambda: ana.create_group("Otters"))
-        sealing = ben.sealing_public_key()
-        (invite, _), _ = ana.run(lambda: ana.invite(group))
-        welcome, _ = ana.run(lambda: ana.admit(invite, ben.signing_key.public, sealing))
-        ben.run(lambda: ben.accept_welcome(welcome))
+        share(ana, ben, group)
         document, _ = ana.run(lambda: ana.create_document(group, "Page", ""))
         type_apart(ana, document, OPERATIONS)
         operations = ana.operations_of(group, document)

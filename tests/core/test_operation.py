@@ -1,7 +1,5 @@
 from __future__ import annotations
 
-import dataclasses
-
 import cbor2
 import pytest
 from hypothesis import given
@@ -111,10 +109,72 @@ def test_arbitrary_bytes_raise_typed_errors_only(data: bytes) -> None:
         decode_operation(data, None)
 
 
+@given(operations(), st.data())
+def test_only_the_one_form_of_a_header_is_accepted(
+    operation: Operation, data: st.DataObject
+) -> None:
+    header = operation.header_bytes
+    start = data.draw(st.integers(0, len(header)))
+    end = data.draw(st.integers(start, min(len(header), start + 40)))
+    changed = header[:start] + data.draw(st.binary(max_size=40)) + header[end:]
+    try:
+        accepted = decode_operation(changed, None, check_signature=False)
+    except (InvalidOperationError, MalformedError):
+        return
+    assert accepted.header.encode() == changed
+    assert cbor2.dumps(cbor2.loads(changed), canonical=True) == changed
+
+
+@pytest.mark.parametrize(
+    ("right", "wrong"),
+    [
+        (b"\x04\x58\x20", b"\x18\x04\x58\x20"),
+        (b"\x19\x01\x2c\x58\x20", b"\x1a\x00\x00\x01\x2c\x58\x20"),
+        (b"dtime\x07", b"dtime\x18\x07"),
+        (b"dtime\x07", b"dtime\x1b" + bytes(7) + b"\x07"),
+        (b"dtime\x07", b"dtime\xfb" + bytes(8)),
+        (b"dkindhdocument", b"dkindx\x08document"),
+        (b"dkindhdocument", b"dkindh\xffocument"),
+        (b"dkindhdocument", b"dkind`"),
+        (b"dkindhdocumentdtime\x07", b"dtime\x07dkindhdocument"),
+        (b"eprune\xf5", b"eprune\xf4"),
+        (b"eprune\xf5", b"eprune\xf5eprune\xf5"),
+        (b"hprevious\x82", b"hprevious\x98\x02"),
+        (b"hprevious\x82", b"hprevious\x81"),
+        (b"hprevious\x82", b"hprevious\x83"),
+        (b"hprevious\x82", b"hprevious\x9f"),
+        (b"hprevious\x82" + b"\x58\x20" + b"p" * 32 + b"\x58\x20" + b"q" * 32, b"hprevious\x80"),
+        (b"egroup\x58\x20" + b"g" * 32, b""),
+        (b"\xa7clog", b"\xa6clog"),
+        (b"\xa7clog", b"\xb8\x07clog"),
+        (b"\xa7clog", b"\xbfclog"),
+    ],
+    ids=repr,
+)
+def test_other_forms_of_the_same_header_are_rejected(right: bytes, wrong: bytes) -> None:
+    header = simple(
+        300,
+        b"b" * 32,
+        group=b"g" * 32,
+        epoch=b"e" * 32,
+        previous=(b"p" * 32, b"q" * 32),
+        prune=True,
+    ).header_bytes
+    assert header.count(right) == 1
+    with pytest.raises((InvalidOperationError, MalformedError)):
+        decode_operation(header.replace(right, wrong), None, check_signature=False)
+
+
+@pytest.mark.parametrize("size", [1, 23, 24, 32])
+def test_a_kind_may_look_like_what_follows_it(size: int) -> None:
+    operation = simple(kind=("dtimedtime" * 4)[:size], prune=True)
+    assert decode_operation(operation.header_bytes, operation.body) == operation
+
+
 def forge(operation: Operation, **changes: object) -> bytes:
     """Re-sign a header with fields that `sign_operation` would refuse."""
-    unsigned = dataclasses.replace(operation.header, **changes)
-    return dataclasses.replace(unsigned, signature=KEY.sign(unsigned.signed_bytes())).encode()
+    unsigned = operation.header._replace(**changes)
+    return unsigned._replace(signature=KEY.sign(unsigned.signed_bytes())).encode()
 
 
 @pytest.mark.parametrize(
@@ -166,7 +226,7 @@ def test_a_body_of_the_wrong_size_is_rejected() -> None:
 def test_another_signer_is_rejected() -> None:
     operation = simple()
     other = SigningKey(b"o" * 32)
-    header = dataclasses.replace(operation.header, public_key=other.public).encode()
+    header = operation.header._replace(public_key=other.public).encode()
     with pytest.raises(SignatureError):
         decode_operation(header, operation.body)
 

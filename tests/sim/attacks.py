@@ -128,11 +128,36 @@ def bend_commit(attacker: Device, rng: random.Random) -> tuple[str, list[Operati
     return name, made
 
 
-def withhold(attacker: Device) -> list[Operation]:
-    """Build a chain of commits in private."""
+def withhold(attacker: Device, accomplices: list[Device]) -> list[Operation]:
+    """Build a chain of commits in private, for which all devices of the person vote."""
     made: list[Operation] = []
     for _ in range(6):
         made += attacker.do(lambda group: group.renew(attacker))
+    for device in accomplices:
+        device.deliver(device.lacks(attacker))
+        head = device.group.control.head()
+        if head is None or not device.group.is_member(device.id):
+            continue
+        vote = device.sign_control(
+            ACK,
+            encode_content(Opinion(head.id)),
+            epoch=None,
+            secret=None,
+            previous=device.group.heads(),
+        )
+        device.deliver([vote])
+        attacker.deliver([vote])
+        made.append(vote)
+    return made
+
+
+def grind(attacker: Device, count: int) -> list[Operation]:
+    """Make several commits that could each be the next, without publishing any."""
+    last, made = attacker._last, list[Operation]()
+    for _ in range(count):
+        attacker._last = last
+        made += attacker.twin().renew(attacker)
+    attacker._last = last
     return made
 
 

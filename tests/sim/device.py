@@ -100,6 +100,7 @@ class Device:
         self.refused: set[bytes] = set()
         self.mute = False
         self._carried: set[bytes] = set()
+        self._vouched: dict[bytes, list[Cut]] = {}
         self._group: Group | None = None
         self._group_id = b""
         self._last: Operation | None = None
@@ -166,7 +167,8 @@ class Device:
     def make_kit(self) -> RecoveryKit:
         """Make a recovery kit for the person."""
         kit = RecoveryKit.generate(self.random)
-        self.chain.add_recovery(self.key, consent(kit.key, self.person, self.random), self.clock())
+        agreed = kit.consent(self.person, self.random)
+        self.chain.add_recovery(self.key, agreed, self.clock())
         return kit
 
     def _learn(self, operation: Operation) -> None:
@@ -256,6 +258,7 @@ class Device:
         operations = list(self.store.operations.values())
         own = [item for item in operations if item.author == self.id]
         self._last = max(own, key=lambda item: item.seq_num, default=None)
+        self._vouched.clear()
         self.waiting.clear()
         self._group = self.twin()
 
@@ -320,12 +323,16 @@ class Device:
         self.store.applied.add(operation.id)
         return operation
 
-    def hear(self, texts: Iterable[Operation] = ()) -> None:
+    def hear(self, texts: Iterable[Operation] = ()) -> list[Operation]:
         """Receive texts, and apply what is accepted by now; what was applied stays applied."""
         self.store.texts.update((item.id, item) for item in texts)
-        for operation in self.store.texts.values():
-            if operation.id not in self.store.applied and self.accepts(operation):
-                self.store.applied.add(operation.id)
+        fresh = [
+            item
+            for item in self.store.texts.values()
+            if item.id not in self.store.applied and self.accepts(item)
+        ]
+        self.store.applied.update(item.id for item in fresh)
+        return fresh
 
     def accepts(self, text: Operation) -> bool | None:
         extensions = text.header.extensions
@@ -364,7 +371,8 @@ class Device:
         for removal, person, known in self.group.live_removals():
             cuts = self.cuts(person, removal)
             further = [cut for cut in cuts if cut.seq_num > known.get((cut.device, PAGE), -1)]
-            if further:
+            if further and self._vouched.get(removal) != cuts:
+                self._vouched[removal] = cuts
                 extended = self.do(
                     lambda group, removal=removal, cuts=cuts: group.extend_cuts(self, removal, cuts)
                 )

@@ -9,7 +9,16 @@ from dataclasses import dataclass
 
 from lutra.errors import RemoteError
 from lutra.groups.authorisation import Auth
-from lutra.groups.contents import Profile, Role
+from lutra.groups.commits import may_renew
+from lutra.groups.contents import (
+    ACK,
+    ADD,
+    AddPerson,
+    Opinion,
+    Profile,
+    Role,
+    decode_content,
+)
 from lutra.groups.control_state import ControlState
 from lutra.groups.epochs import EpochNode
 from lutra.groups.group import Group
@@ -30,6 +39,12 @@ INVARIANTS = {
     10: "a crash at any point equals no crash",
     11: "one epoch, one data secret",
     # 12, "sealed: no parent state after a child is processed", belongs to the sealed profile.
+    "votes": "only an ACK of the head its author knew is a vote (GROUPS §2.4.1)",
+    "ties": "which of its possible commits an author publishes does not decide the head (§2.4.5)",
+    "kills": "what the removed did meanwhile adds nobody (§2.2.2)",
+    "forks": "a device that wrote two operations at one place is out (§2.12)",
+    "renewals": "in the end the keys that devices renewed are above the head (§2.5.3)",
+    "cuts": "texts of the removed count up to what those held who removed them, or vouch (§2.11)",
 }
 
 
@@ -68,10 +83,10 @@ class Judge:
     """
 
     def __init__(self) -> None:
-        self.checked: Counter[int] = Counter()
+        self.checked: Counter[int | str] = Counter()
         self._secrets: dict[bytes, bytes] = {}
 
-    def require(self, number: int, condition: object, message: str) -> None:
+    def require(self, number: int | str, condition: object, message: str) -> None:
         self.checked[number] += 1
         if not condition:
             raise Violation(f"invariant {number} ({INVARIANTS[number]}): {message}")
@@ -157,7 +172,66 @@ class Judge:
         stays = head_of(device).descends_from(branch)
         self.require(8, stays, f"{device} was moved off its branch by one person's chain")
 
+    def applied(self, device: Device, texts: list[Operation]) -> None:
+        """Texts were applied: those of persons known to be removed lie within the known cuts."""
+        group, owner = device.group, auth_of(device).owner
+        for removal, person, cuts in group.live_removals() if texts else ():
+            for text in texts:
+                heads = text.header.extensions.previous
+                if owner.get(text.author) == person and not group.is_aware(heads, removal):
+                    is_covered = text.seq_num <= cuts.get((text.author, text.log), -1)
+                    self.require("cuts", is_covered, f"{device} applies what is cut off")
+
+    def tie(self, outcomes: list[bool]) -> None:
+        """An author tried several commits against somebody else's on the same parent."""
+        self.require("ties", len(set(outcomes)) == 1, f"grinding helps: {outcomes}")
+
     # In the end
+
+    def rules(self, honest: list[Device]) -> None:
+        """What single rules come to, found anew from the operations."""
+        device = honest[0]
+        control, auth = device.group.control, auth_of(device)
+        places: dict[tuple[bytes, int], bytes] = {}
+        founder = next(iter(device.store.operations.values())).author
+        killed = {auth.owner[founder]: False}
+        for operation in device.store.operations.values():
+            place = (operation.author, operation.seq_num)
+            if places.setdefault(place, operation.id) != operation.id:
+                self.require("forks", operation.author not in auth.devices, "somebody forked stays")
+            if operation.id in device.refused or operation.kind not in (ACK, ADD):
+                continue
+            index = control.history.index(operation.id)
+            past = control.history.past(index)
+            content = decode_content(operation.kind, operation.body or b"")
+            if isinstance(content, Opinion):
+                head = control.head(past)
+                is_head = head is not None and head.id == content.epoch
+                self.require("votes", is_head, "a vote names another epoch than the head")
+            if isinstance(content, AddPerson):
+                author = control.auth(past).devices[operation.author]
+                undone = any(
+                    removal.person == author
+                    and not past >> place & 1
+                    and not control.history.past(place) >> index & 1
+                    for place, removal in control.authorisation.live_removals(control.everything)
+                )
+                killed[content.person] = killed.get(content.person, True) and undone
+        for person, is_killed in killed.items():
+            if is_killed:
+                self.require("kills", person not in auth.roles, "an addition by the removed counts")
+
+    def renewals(self, honest: list[Device]) -> None:
+        for device in honest:
+            renewal = device.group._keyring.renewal
+            head, auth = head_of(device), auth_of(device)
+            if renewal is None or device.id not in auth.leaves:
+                continue
+            if not renewal and not may_renew(head, auth.devices[device.id], auth):
+                continue
+            node = device.group.control.tree.get(renewal)
+            is_above = node is not None and head.descends_from(node)
+            self.require("renewals", is_above, f"{device}'s renewal is lost")
 
     def converged(self, honest: list[Device]) -> None:
         heads = {head_of(device).id for device in honest}

@@ -1,6 +1,6 @@
 """The part of the driver that `lutra.store` uses; the package itself carries no types."""
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any
 
 class Error(Exception):
@@ -28,6 +28,7 @@ class Connection:
     def interrupt(self) -> None: ...
     def close(self) -> None: ...
 
+def register_adapter(kind: type[Any], adapter: Callable[[Any], object], /) -> None: ...
 def connect(
     database: str,
     *,

@@ -273,8 +273,16 @@ class BodyEdit(QTextEdit):
                 return False
         return True
 
+    def set_frozen(self, frozen: bool) -> None:
+        """Only let the page be read, or let it be written again; the caret stays either way."""
+        flags = Qt.TextInteractionFlag
+        reading = flags.TextSelectableByMouse | flags.TextSelectableByKeyboard
+        self.setTextInteractionFlags(reading if frozen else flags.TextEditorInteraction)
+
     def toggle_mark(self, name: str) -> None:
         """Set or remove a mark on the selection, or for what is typed next."""
+        if self.isReadOnly():
+            return
         cursor = self.textCursor()
         is_set = self.has_mark(name)
         if cursor.hasSelection() and self._binding is not None:
@@ -289,12 +297,12 @@ class BodyEdit(QTextEdit):
     def set_link(self, address: str | None) -> None:
         """Link the selection to an address, or remove the link."""
         cursor = self.textCursor()
-        if self._binding is not None and cursor.hasSelection():
+        if self._binding is not None and cursor.hasSelection() and not self.isReadOnly():
             self._binding.set_mark(cursor.selectionStart(), cursor.selectionEnd(), "link", address)
 
     def toggle_kind(self, kind: str) -> None:
         """Make the selected lines headings, lists … or paragraphs again."""
-        if self._binding is None:
+        if self._binding is None or self.isReadOnly():
             return
         cursor = self.textCursor()
         structure.toggle_kind(self._binding, cursor, kind)

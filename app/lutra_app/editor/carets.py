@@ -16,7 +16,6 @@ from PySide6.QtGui import (
 )
 from PySide6.QtWidgets import QTextEdit
 
-from lutra_app.theme.persons import person_color
 from lutra_app.theme.theme import Theme, ui_font
 from lutra_app.theme.tokens import Motion, Radius, Space, Type
 
@@ -92,7 +91,7 @@ class RemoteCarets(QObject):
         for caret in self._carets.values():
             if caret.anchor == caret.head:
                 continue
-            color = QColor(person_color(caret.device, self._theme.colors))
+            color = self._theme.person_color(caret.device)
             color.setAlphaF(0.30 if self._theme.colors.dark else 0.20)
             selection = QTextEdit.ExtraSelection()
             shade = QTextCharFormat()
@@ -115,7 +114,7 @@ class RemoteCarets(QObject):
             rect = QRectF(edit.cursorRect(cursor))
             if rect.bottom() < area.top() or rect.top() > area.bottom():
                 continue
-            color = QColor(person_color(caret.device, self._theme.colors))
+            color = self._theme.person_color(caret.device)
             painter.fillRect(QRectF(rect.left() - 1, rect.top(), 2, rect.height()), color)
             self._paint_flag(painter, caret, rect, area, color)
 

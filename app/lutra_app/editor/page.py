@@ -48,6 +48,11 @@ class PageBody(BodyEdit):
         super().unbind()
         self.title.unbind()
 
+    def set_frozen(self, frozen: bool) -> None:
+        """Only let text and title be read, or let them be written again."""
+        super().set_frozen(frozen)
+        self.title.set_frozen(frozen)
+
     def column(self) -> tuple[int, int]:
         """Return the left edge and the width of the column in the viewport."""
         ideal = _ideal_width()

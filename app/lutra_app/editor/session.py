@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 
 from PySide6.QtCore import QElapsedTimer, QObject, QTimer, Signal, SignalInstance
 
+from lutra.documents.delta import Span
 from lutra.documents.errors import EditRangeError
 from lutra.documents.replica import Changes, Replica
 from lutra.node.events import DocumentChanged, PresenceChanged
@@ -38,9 +39,19 @@ _MOST_BATCH = 1024
 class PageSession(QObject):
     """One page in one window.
 
+    Args:
+        bridge: the way to the node.
+        editor: the node's side of it.
+        page: where it is shown.
+        keep: called with title and text once the page is closed, if some of what was typed could
+            not be saved.
+
+    Attributes:
+        refused: some of what was typed could not be saved, and nobody has kept it yet.
+
     Signals:
         saving: keystrokes take noticeably long to become durable (True), or are durable (False).
-        failed: an edit could not be saved: a sentence.
+        failed: an edit could not be saved: a sentence. What was typed is still on the page.
         title_changed: the title is this now.
         people_changed: who is on the page: (name, device) pairs.
     """
@@ -50,8 +61,15 @@ class PageSession(QObject):
     title_changed = Signal(str)
     people_changed = Signal(list)
 
-    def __init__(self, bridge: Bridge, editor: EditorSession, page: PageBody) -> None:
+    def __init__(
+        self,
+        bridge: Bridge,
+        editor: EditorSession,
+        page: PageBody,
+        keep: Callable[[str, list[Span]], None],
+    ) -> None:
         super().__init__(page)
+        self._keep = keep
         self.document = editor.document
         self._bridge = bridge
         self._editor = editor
@@ -61,6 +79,7 @@ class PageSession(QObject):
         self._presence: dict[bytes, PresenceChanged] = {}
         self._unsaved = 0
         self._closed = False
+        self.refused = False
         self._follow_title = ""
         self.replica = Replica(editor.snapshot, editor.peer)
         body, title = BodyModel(self.replica), TitleModel(self.replica)
@@ -121,6 +140,7 @@ class PageSession(QObject):
         page.carets.show_all([])
         editor = self._editor
         self._bridge.ask(lambda _: editor.close())
+        self._give_up()
         self.deleteLater()
 
     # -- own edits -----------------------------------------------------------------------
@@ -154,20 +174,27 @@ class PageSession(QObject):
             self.saving.emit(False)
 
     def _not_saved(self, message: str) -> None:
+        self.refused = True
         self._saved(None)
         if self._closed:
-            self._bridge.trouble.emit(message)
+            self._give_up()
         else:
             self.failed.emit(message)
 
+    def _give_up(self) -> None:
+        """Hand over, once, what is on the page and not in the node."""
+        if self.refused:
+            self.refused = False
+            self._keep(self.replica.title, list(self.replica.body_spans()))
+
     def undo(self) -> None:
         """Take back the person's own last edits."""
-        if not self._composing:
+        if not self._composing and not self._page.isReadOnly():
             self._repeat(self.replica.undo())
 
     def redo(self) -> None:
         """Make the last undone edits again."""
-        if not self._composing:
+        if not self._composing and not self._page.isReadOnly():
             self._repeat(self.replica.redo())
 
     def _repeat(self, changes: Changes | None) -> None:

@@ -107,6 +107,12 @@ class TitleEdit(QTextEdit):
         """Take no more edits until another binding comes."""
         self._binding = None
 
+    def set_frozen(self, frozen: bool) -> None:
+        """Only let the title be read, or let it be written again."""
+        flags = Qt.TextInteractionFlag
+        reading = flags.TextSelectableByMouse | flags.TextSelectableByKeyboard
+        self.setTextInteractionFlags(reading if frozen else flags.TextEditorInteraction)
+
     def apply(self, delta: Delta) -> None:
         """Apply edits that are in the replica but not yet shown; never while `composing`."""
         if self._binding is None or not delta:

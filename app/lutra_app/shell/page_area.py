@@ -17,6 +17,7 @@ from PySide6.QtWidgets import (
 
 from lutra_app.editor.page import PageBody
 from lutra_app.i18n import tr
+from lutra_app.shell.banners import Banners
 from lutra_app.shell.state import State, Tone
 from lutra_app.theme.theme import Theme
 from lutra_app.theme.tokens import Motion, Space
@@ -56,12 +57,14 @@ class PageArea(QFrame):
         for widget in (self._opening, self._empty, self.page):
             self._stack.addWidget(widget)
         self._bar = self._make_bar()
+        self.banners = Banners(theme)
         self.notice = Notice(theme)
         self.state_line = StateLine(theme)
         layout = QVBoxLayout(self)
         layout.setContentsMargins(0, 0, 0, 0)
         layout.setSpacing(0)
         layout.addWidget(self._bar)
+        layout.addWidget(self.banners)
         layout.addWidget(self.notice)
         layout.addWidget(self._stack, 1)
         layout.addWidget(self.state_line)
@@ -114,7 +117,7 @@ class PageArea(QFrame):
         buttons.setSpacing(Space.S)
         self.first_page = button(tr("Write a page"), "primary")
         self.first_page.clicked.connect(self.first_page_wanted)
-        join = button(tr("Join with a code"))
+        join = button(tr("Join a group"))
         join.clicked.connect(self.join_wanted)
         buttons.addWidget(self.first_page)
         buttons.addWidget(join)

@@ -5,7 +5,7 @@ Sheets take the place of dialogs; there is never more than one.
 
 from __future__ import annotations
 
-from PySide6.QtCore import QEasingCurve, QEvent, QObject, Qt, QVariantAnimation, Signal
+from PySide6.QtCore import QEasingCurve, QEvent, QObject, QPoint, Qt, QVariantAnimation, Signal
 from PySide6.QtGui import QColor, QKeyEvent, QMouseEvent, QPainter, QPaintEvent
 from PySide6.QtWidgets import QFrame, QVBoxLayout, QWidget
 
@@ -48,7 +48,10 @@ class Sheet(QWidget):
         self.hide()
 
     def open(self, focus: QWidget) -> None:
-        """Show the sheet with the keyboard at `focus`."""
+        """Show the sheet with the keyboard at `focus`; another one that is open goes."""
+        for other in self._over.findChildren(Sheet):
+            if other is not self:
+                other.close_sheet()
         self._before = self.window().focusWidget()
         self.place()
         self.show()
@@ -120,6 +123,10 @@ class Sheet(QWidget):
         ]
         if not fields:
             return False
+        # As read: from top to bottom, whatever was made first.
+        corner = QPoint(0, 0)
+        places = {field: field.mapTo(self.card, corner) for field in fields}
+        fields.sort(key=lambda field: (places[field].y(), places[field].x()))
         focused = self.window().focusWidget()
         at = fields.index(focused) if focused in fields else -1
         fields[(at + (1 if next else -1)) % len(fields)].setFocus(

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -17,6 +15,7 @@ from lutra_app.people.drawer import Drawer
 from lutra_app.shell.memory import Memory
 from lutra_app.shell.page_area import PageArea
 from lutra_app.shell.panes import Panes, Side
+from lutra_app.shell.sheets import Sheets
 from lutra_app.shell.workspace import Workspace
 from lutra_app.sidebar.sidebar import Sidebar
 from lutra_app.theme.theme import Theme
@@ -24,8 +23,7 @@ from lutra_app.theme.tokens import Width
 
 if TYPE_CHECKING:
     from lutra_app.onboarding.welcome import Unlock, Welcome
-    from lutra_app.people.forms import JoinGroup, LinkForm, NewGroup
-    from lutra_app.shell.palette import Command, Palette
+    from lutra_app.shell.palette import Command
 
 _SIZE = QSize(1180, 780)
 
@@ -59,7 +57,7 @@ class MainWindow(QMainWindow):
         self._stack.addWidget(self.panes)
         self.setCentralWidget(self._stack)
         self.workspace = Workspace(bridge, self.sidebar, self.area, self.drawer, self)
-        self._stop_joining: Callable[[], None] | None = None
+        self.sheets = Sheets(bridge, theme, self._stack, self.workspace)
         self._memory.restore(self, self.panes)
         self._connect()
         self._make_shortcuts()
@@ -71,18 +69,34 @@ class MainWindow(QMainWindow):
         bridge.failed.connect(self._fail)
         sidebar.page_wanted.connect(self._open_page)
         sidebar.new_page_wanted.connect(self._new_page)
-        sidebar.new_group_wanted.connect(self._ask_group)
-        sidebar.join_wanted.connect(self._ask_code)
+        sheets = self.sheets
+        sidebar.new_group_wanted.connect(sheets.open_new_group)
+        sidebar.join_wanted.connect(sheets.open_join)
+        sidebar.joins_wanted.connect(sheets.open_join)
+        sidebar.requests_wanted.connect(sheets.open_requests)
+        sidebar.group_wanted.connect(sheets.open_group)
         sidebar.palette_wanted.connect(self.show_palette)
         sidebar.people_wanted.connect(self._show_people)
         sidebar.menu_wanted.connect(self._show_menu)
         area.sidebar_wanted.connect(lambda: self.panes.toggle(Side.LEFT))
         area.drawer_wanted.connect(lambda: self.panes.toggle(Side.RIGHT))
-        area.invite_wanted.connect(self._invite)
+        area.invite_wanted.connect(sheets.open_invite)
         area.first_page_wanted.connect(lambda: self._new_page(b""))
-        area.join_wanted.connect(self._ask_code)
-        area.page.link_wanted.connect(lambda: self.link.ask("https://"))
-        drawer.invite_wanted.connect(self.workspace.invite)
+        area.join_wanted.connect(sheets.open_join)
+        area.page.link_wanted.connect(lambda: sheets.link.ask("https://"))
+        drawer.people.invite_wanted.connect(sheets.open_invite)
+        drawer.people.person_wanted.connect(sheets.open_person)
+        drawer.people.group_wanted.connect(sheets.open_group)
+        drawer.people.requests_wanted.connect(sheets.open_requests)
+        attention = self.workspace.attention
+        attention.join_wanted.connect(sheets.open_join)
+        attention.joins_wanted.connect(sheets.open_join)
+        attention.people_wanted.connect(self._show_people)
+        attention.requests_wanted.connect(sheets.open_requests)
+        attention.verify_wanted.connect(
+            lambda group, person: sheets.open_person(group, person, verify=True)
+        )
+        self.workspace.owners_known.connect(self._theme.set_owners)
         drawer.close_wanted.connect(lambda: self.panes.show_pane(Side.RIGHT, False))
         self.panes.resized.connect(lambda: self._memory.remember(self, self.panes))
         self.workspace.opened.connect(self._opened)
@@ -106,38 +120,6 @@ class MainWindow(QMainWindow):
     def onboarding(self) -> Welcome | Unlock | None:
         """The screen that asks for a name or a passphrase, while it is shown."""
         return self._cover
-
-    # -- sheets, made when they are first wanted -----------------------------------------
-
-    @cached_property
-    def palette_sheet(self) -> Palette:
-        """The command palette."""
-        from lutra_app.shell.palette import Palette
-
-        return Palette(self._theme, self._stack)
-
-    @cached_property
-    def new_group(self) -> NewGroup:
-        """Asks for a new group's name."""
-        from lutra_app.people.forms import NewGroup
-
-        return NewGroup(self._theme, self._stack, self._make_group)
-
-    @cached_property
-    def join_group(self) -> JoinGroup:
-        """Asks for an invite code."""
-        from lutra_app.people.forms import JoinGroup
-
-        form = JoinGroup(self._theme, self._stack, self._join)
-        form.closed.connect(self._give_up_joining)
-        return form
-
-    @cached_property
-    def link(self) -> LinkForm:
-        """Asks where a link leads."""
-        from lutra_app.people.forms import LinkForm
-
-        return LinkForm(self._theme, self._stack, self._link)
 
     # -- starting ------------------------------------------------------------------------
 
@@ -214,51 +196,8 @@ class MainWindow(QMainWindow):
         self.panes.show_pane(Side.RIGHT, True)
 
     def _invite(self) -> None:
-        self.drawer.show_tab(0)
-        self.panes.show_pane(Side.RIGHT, True)
-        self.workspace.invite()
-
-    def _ask_group(self) -> None:
-        self.new_group.ask()
-
-    def _ask_code(self) -> None:
-        self.join_group.ask()
-
-    def _make_group(self, name: str) -> None:
-        self.new_group.set_busy(tr("Making the group …"))
-        self.workspace.new_group(name, self.new_group.close_sheet, self.new_group.fail)
-
-    def _join(self, code: str, address: str) -> None:
-        self.join_group.set_busy(tr("Looking for the device that made this invite …"))
-
-        def done() -> None:
-            self._stop_joining = None
-            self.join_group.close_sheet()
-
-        def failed(message: str) -> None:
-            self._stop_joining = None
-            self.join_group.fail(message)
-
-        self._stop_joining = self.workspace.join(code, address, done, failed)
-
-    def _give_up_joining(self) -> None:
-        stop, self._stop_joining = self._stop_joining, None
-        if stop is not None:
-            stop()
-
-    def _link(self, address: str) -> None:
-        from lutra_app.editor.paste import safe_link
-
-        if not address:
-            self.link.close_sheet()
-            self.area.page.set_link(None)
-            return
-        safe = safe_link(address) or safe_link(f"https://{address}")
-        if safe is None:
-            self.link.fail(tr("A link starts with https://, http:// or mailto:."))
-            return
-        self.link.close_sheet()
-        self.area.page.set_link(safe)
+        if self._stack.currentWidget() is self.panes:
+            self.sheets.open_invite()
 
     def _next_pane(self) -> None:
         """Move the keyboard round sidebar, page and drawer."""
@@ -281,7 +220,7 @@ class MainWindow(QMainWindow):
     def show_palette(self) -> None:
         """Open the command palette."""
         if self._stack.currentWidget() is self.panes:
-            self.palette_sheet.ask([*self._page_commands(), *self._commands()])
+            self.sheets.palette.ask([*self._page_commands(), *self._commands()])
 
     def _page_commands(self) -> list[Command]:
         from lutra_app.shell.palette import Command
@@ -312,9 +251,7 @@ class MainWindow(QMainWindow):
         )
         return [
             Command(tr("New page"), "note-pencil", lambda: self._new_page(b""), "Ctrl+N"),
-            Command(tr("New group"), "users-three", self._ask_group),
-            Command(tr("Join with a code"), "sign-in", self._ask_code),
-            Command(tr("Invite somebody"), "user-plus", self._invite, "Ctrl+Shift+I"),
+            *self.sheets.commands(),
             Command(
                 tr("Show or hide the sidebar"),
                 "list",
@@ -364,6 +301,12 @@ class MainWindow(QMainWindow):
         motion.setChecked(self._theme.motion)
         motion.toggled.connect(self._set_motion)
         menu.addAction(motion)
+        menu.addSeparator()
+        for text, run in (
+            (tr("Recovery kits …"), self.sheets.open_kits),
+            (tr("Carry by file …"), self.sheets.open_bundles),
+        ):
+            menu.addAction(text).triggered.connect(run)
         size = menu.sizeHint()
         menu.popup(point - QPoint(0, size.height() + 4))
 

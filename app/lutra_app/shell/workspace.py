@@ -7,29 +7,40 @@ from typing import TYPE_CHECKING
 
 from PySide6.QtCore import QObject, QTimer, Signal
 
+from lutra.documents.delta import Span
 from lutra.node.events import (
     DocumentChanged,
     DocumentsChanged,
     DocumentStatusChanged,
     GroupsChanged,
+    InvitesChanged,
+    JoinChanged,
+    JoinRequested,
     MemberJoined,
     PeersChanged,
+    PersonChanged,
     PresenceChanged,
     RaiseRequested,
     Trouble,
+    VerifiedKeysChanged,
 )
 from lutra.node.views import DocumentStatus, DocumentView, GroupView
 from lutra_app.bridge import Bridge
+from lutra_app.editor.page import PageBody
 from lutra_app.editor.session import PageSession
 from lutra_app.i18n import tr
 from lutra_app.people.drawer import Drawer
+from lutra_app.shell.attention import Attention
+from lutra_app.shell.banners import Banner
+from lutra_app.shell.known import Known, read_known
 from lutra_app.shell.page_area import PageArea
+from lutra_app.shell.rescue import keep_copy
+from lutra_app.shell.standing import standing
 from lutra_app.shell.state import page_state
 from lutra_app.sidebar.sidebar import Sidebar
 
 if TYPE_CHECKING:
     from lutra.node.editor_session import EditorSession
-    from lutra.node.node import Node
 
 _REFRESH_MS = 60
 _STATUS_MS = 80
@@ -39,22 +50,29 @@ _LISTED = 2000
 class Workspace(QObject):
     """Groups, pages and the open page.
 
+    Attributes:
+        known: what the lists show.
+        attention: what the banners say.
+
     Signals:
         opened: a page is open and can be edited.
         raise_wanted: the program was started a second time.
-        groups_changed: `groups` is new.
+        groups_changed: `known` is new.
+        owners_known: device → person of all members.
     """
 
     opened = Signal(bytes)
     raise_wanted = Signal()
     groups_changed = Signal()
+    owners_known = Signal(dict)
 
     def __init__(
         self, bridge: Bridge, sidebar: Sidebar, area: PageArea, drawer: Drawer, parent: QObject
     ) -> None:
         super().__init__(parent)
         self._bridge, self._sidebar, self._area, self._drawer = bridge, sidebar, area, drawer
-        self.groups: tuple[GroupView, ...] = ()
+        self.known = Known()
+        self.attention = Attention(bridge, area.banners, self)
         self._documents: dict[bytes, list[DocumentView]] = {}
         self.session: PageSession | None = None
         self._current: bytes | None = None
@@ -85,10 +103,24 @@ class Workspace(QObject):
         return self._current
 
     @property
+    def page(self) -> PageBody:
+        """Where the open page is written."""
+        return self._area.page
+
+    @property
+    def groups(self) -> tuple[GroupView, ...]:
+        """All groups; those this person is in first."""
+        return self.known.groups
+
+    @property
     def group(self) -> GroupView | None:
         """The group of the open page, else the first one."""
-        found = next((group for group in self.groups if group.id == self._group), None)
-        return found or (self.groups[0] if self.groups else None)
+        return self.known.group(self._group) or (self.groups[0] if self.groups else None)
+
+    def _writable_group(self) -> GroupView | None:
+        """The group a new page goes into: the open page's, if one may write there."""
+        wanted = [self.known.group(self._group), *self.groups]
+        return next((one for one in wanted if one is not None and standing(one) is None), None)
 
     def page_list(self) -> list[tuple[DocumentView, str]]:
         """Return every page with the name of its group."""
@@ -155,10 +187,10 @@ class Workspace(QObject):
         self._close_page()
         self._bridge.set_open_documents(frozenset((document,)))
         self._current = document
-        session = PageSession(self._bridge, editor, self._area.page)
+        session = PageSession(self._bridge, editor, self._area.page, self._keep_copy)
         self.session = session
         session.saving.connect(self._note_saving)
-        session.failed.connect(self._note_trouble)
+        session.failed.connect(self._note_refusal)
         session.title_changed.connect(lambda title: self._sidebar.rename_page(document, title))
         session.people_changed.connect(self._note_people)
         self._note_people([])
@@ -185,7 +217,18 @@ class Workspace(QObject):
             self._group = view.group
         group = self.group
         self._area.show_page(group.name if group is not None else "")
-        self._drawer.people.show_group(group)
+        self._show_people(group)
+        self._freeze()
+
+    def _freeze(self) -> None:
+        """Let a page be written only where what is written would be taken."""
+        refused = self.session is not None and self.session.refused
+        self._area.page.set_frozen(refused or standing(self.group) is not None)
+
+    def _show_people(self, group: GroupView | None) -> None:
+        waiting = self.known.waiting(group.id) if group is not None else 0
+        self._drawer.people.show_group(group, self.known.people, waiting)
+        self.attention.show_known(self.known, group)
 
     def _close_page(self) -> None:
         if self.session is not None:
@@ -201,7 +244,8 @@ class Workspace(QObject):
 
     def new_page(self, group: bytes | None = None) -> None:
         """Make a page and open it; without any group, one for oneself is made first."""
-        target = group or (self.group.id if self.group is not None else None)
+        writable = self._writable_group()
+        target = group or (writable.id if writable is not None else None)
         if target is None:
             self._bridge.ask(
                 lambda node: node.create_group(tr("My pages")),
@@ -218,40 +262,50 @@ class Workspace(QObject):
 
     # -- groups --------------------------------------------------------------------------
 
-    def new_group(self, name: str, done: Callable[[], None], failed: Callable[[str], None]) -> None:
-        """Make a group with a first page."""
+    def enter_new_group(self, group: GroupView) -> None:
+        """Go on in a group that was just made: with a first page."""
+        self._ask_lists()
+        self.new_page(group.id)
 
-        def made(group: GroupView) -> None:
-            done()
-            self._ask_lists()
-            self.new_page(group.id)
-
-        self._bridge.ask(lambda node: node.create_group(name), made, failed)
-
-    def join(
-        self, code: str, address: str, done: Callable[[], None], failed: Callable[[str], None]
-    ) -> Callable[[], None]:
-        """Join a group; returns what stops the attempt."""
-
-        def joined(group: GroupView) -> None:
-            self._group = group.id
-            self._ask_lists()
-            done()
-
-        return self._bridge.ask(lambda node: node.join(code, address or None), joined, failed)
-
-    def invite(self) -> None:
-        """Make an invite into the group of the open page and show it in the drawer."""
-        group = self.group
-        if group is None:
-            return
-        target = group.id
-        self._bridge.ask(lambda node: node.invite(target), self._drawer.people.show_invite)
+    def enter_joined_group(self, group: bytes) -> None:
+        """Go on in a group this device was let into."""
+        self._group = group
+        self._ask_lists()
 
     def show_group(self, group: bytes) -> None:
         """Show the people of a group in the drawer."""
-        found = next((item for item in self.groups if item.id == group), None)
-        self._drawer.people.show_group(found)
+        self._show_people(self.known.group(group))
+
+    # -- what could not be saved ---------------------------------------------------------
+
+    def _note_refusal(self, message: str) -> None:
+        self._note_trouble(message)
+        self._freeze()
+        self._area.banners.show_banner(
+            "refused",
+            Banner(
+                tr(
+                    "What you typed last could not be saved: {reason} It is still on this page; "
+                    "closing the page keeps a copy.",
+                    reason=message,
+                ),
+                "warning",
+                loud=True,
+                action=tr("Keep a copy in my pages"),
+                run=self._reopen,
+            ),
+        )
+
+    def _keep_copy(self, title: str, spans: list[Span]) -> None:
+        self._area.banners.show_banner("refused", None)
+
+        def kept(page: DocumentView) -> None:
+            self._ask_lists()
+            self._area.notice.show_text(
+                tr("What could not be saved is kept in the page “{title}”.", title=page.title)
+            )
+
+        self._bridge.ask(lambda node: keep_copy(node, title, spans), kept)
 
     # -- events --------------------------------------------------------------------------
 
@@ -265,12 +319,17 @@ class Workspace(QObject):
                     not event.documents or self._current in event.documents
                 ):
                     self._soon(self._check)
-            case DocumentsChanged() | GroupsChanged() | MemberJoined():
+            case DocumentsChanged() | GroupsChanged() | MemberJoined() | PeersChanged():
                 self._soon(self._refresh)
                 self._soon(self._check)
-            case PeersChanged():
+            case (
+                PersonChanged()
+                | VerifiedKeysChanged()
+                | InvitesChanged()
+                | JoinRequested()
+                | JoinChanged()
+            ):
                 self._soon(self._refresh)
-                self._soon(self._check)
             case RaiseRequested():
                 self.raise_wanted.emit()
             case Trouble():
@@ -297,22 +356,31 @@ class Workspace(QObject):
             self._again = True
             return
         self._refreshing = True
-        self._bridge.ask(_lists, self._show_lists)
+        self._bridge.ask(read_known, self._show_lists)
 
-    def _show_lists(self, found: tuple[list[GroupView], list[DocumentView], int]) -> None:
-        groups, documents, connected = found
+    def _show_lists(self, known: Known) -> None:
         self._refreshing = False
-        self.groups = tuple(group for group in groups if group.member)
+        self.known = known
         by_group: dict[bytes, list[DocumentView]] = {}
-        for page in documents[:_LISTED]:
+        for page in known.documents[:_LISTED]:
             by_group.setdefault(page.group, []).append(page)
         self._documents = by_group
-        self._sidebar.show_groups(self.groups, by_group)
-        self._sidebar.show_connected(connected)
+        self.owners_known.emit(
+            {
+                member.device: member.person
+                for group in known.groups
+                for member in group.members
+                if member.person
+            }
+        )
+        self._sidebar.show_known(known, by_group)
+        self._sidebar.show_connected(known.connected)
         if self._current is not None:
             self._sidebar.select(self._current)
         if self.session is not None:
             self._show_where()
+        else:
+            self._show_people(self.group)
         self.groups_changed.emit()
         first, self._opened_first = self._opened_first, None
         if first is not None:
@@ -367,11 +435,3 @@ class Workspace(QObject):
         document = self._current
         if document is not None:
             self._bridge.ask(lambda node: node.history(document), self._drawer.history.show_changes)
-
-
-async def _lists(node: Node) -> tuple[list[GroupView], list[DocumentView], int]:
-    """Read groups, pages and the number of connected devices."""
-    groups = await node.groups()
-    documents = await node.documents()
-    status = await node.status()
-    return groups, documents, status.connected

@@ -8,7 +8,7 @@ from enum import Enum
 
 from PySide6.QtCore import QAbstractListModel, QModelIndex, QObject, QPersistentModelIndex, Qt
 
-from lutra.node.views import DocumentView, GroupView
+from lutra.node.views import DocumentView, GroupView, JoinRequestView, JoinView
 from lutra_app.i18n import plural, tr
 
 
@@ -18,6 +18,7 @@ class RowKind(Enum):
     GROUP = "group"
     PAGE = "page"
     HINT = "hint"
+    JOIN = "join"
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,11 +27,13 @@ class Row:
 
     Attributes:
         kind: what it is.
-        id: of the group or the page; of the group for a hint.
+        id: of the group or the page; of the group for a hint; of the attempt for a join.
         group: the group it belongs to.
         text: what is read.
         folded: a group whose pages are hidden.
-        people: members of a group.
+        people: persons in a group.
+        waiting: how many ask to be let into a group.
+        ended: nothing new arrives in a group any more.
     """
 
     kind: RowKind
@@ -39,19 +42,35 @@ class Row:
     text: str
     folded: bool = False
     people: int = 0
+    waiting: int = 0
+    ended: bool = False
 
 
 def build_rows(
     groups: Sequence[GroupView],
     documents: Mapping[bytes, Sequence[DocumentView]],
     folded: frozenset[bytes],
+    requests: Sequence[JoinRequestView] = (),
+    joins: Sequence[JoinView] = (),
 ) -> list[Row]:
-    """Return the rows for these groups and pages, in the order given."""
+    """Return the rows for these groups and pages, in the order given, then what is under way."""
     rows: list[Row] = []
     for group in groups:
-        people = sum(1 for member in group.members if member.present)
+        people = len({m.person or m.device for m in group.members if m.present})
         hidden = group.id in folded
-        rows.append(Row(RowKind.GROUP, group.id, group.id, group.name, hidden, people))
+        waiting = sum(1 for request in requests if request.group == group.id)
+        rows.append(
+            Row(
+                RowKind.GROUP,
+                group.id,
+                group.id,
+                group.name or tr("A group that is on its way"),
+                hidden,
+                people,
+                waiting,
+                ended=not group.member,
+            )
+        )
         if hidden:
             continue
         pages = documents.get(group.id, ())
@@ -59,8 +78,14 @@ def build_rows(
             Row(RowKind.PAGE, page.id, group.id, page.title.strip() or tr("Untitled"))
             for page in pages
         )
-        if not pages:
+        if not pages and group.member and group.role not in ("reader", "keeper"):
             rows.append(Row(RowKind.HINT, group.id, group.id, tr("Write the first page")))
+    for join in joins:
+        text = {
+            "seeking": tr("Looking for who invited you"),
+            "waiting": tr("Waiting to be let in"),
+        }.get(join.state, tr("An invite did not work"))
+        rows.append(Row(RowKind.JOIN, join.id, b"", text))
     return rows
 
 
@@ -130,7 +155,13 @@ class RowsModel(QAbstractListModel):
             return row.text
         if role == Qt.ItemDataRole.AccessibleTextRole:
             if row.kind is RowKind.GROUP:
-                people = plural(row.people, "{count} device", "{count} devices")
+                people = plural(row.people, "{count} person", "{count} people")
+                if row.waiting:
+                    people += ", " + plural(
+                        row.waiting, "{count} waits to come in", "{count} wait to come in"
+                    )
+                if row.ended:
+                    people += ", " + tr("read-only")
                 state = tr("folded") if row.folded else tr("open")
                 return tr(
                     "Group {name}, {people}, {state}", name=row.text, people=people, state=state

@@ -28,8 +28,10 @@ from PySide6.QtWidgets import (
     QVBoxLayout,
 )
 
-from lutra.node.views import DocumentView, GroupView, Identity
+from lutra.node.views import DocumentView, Identity
 from lutra_app.i18n import plural, tr
+from lutra_app.shell.known import Known
+from lutra_app.shell.standing import standing
 from lutra_app.sidebar.rows import Row, RowKind, RowsModel, build_rows, steady_order
 from lutra_app.theme import icons
 from lutra_app.theme.theme import Theme
@@ -89,7 +91,11 @@ class _Delegate(QStyledItemDelegate):
         text = rect.adjusted(Space.L, 0, -Space.XL, 0)
         self._set_font(painter, Type.CAPTION, QFont.Weight.DemiBold)
         self._text(painter, text, row.text, "muted")
-        if hovered:
+        if row.waiting:
+            self._paint_waiting(painter, rect, row.waiting)
+        elif row.ended:
+            icons.paint(painter, add_rect(rect), "eye", muted)
+        elif hovered:
             icons.paint(painter, add_rect(rect), "plus", muted)
         elif row.people > 1:
             count = QRect(rect.right() - 36, rect.top(), 36, rect.height())
@@ -101,15 +107,28 @@ class _Delegate(QStyledItemDelegate):
             people = QRect(count.right() - width - 19, rect.center().y() - 6, 14, 14)
             icons.paint(painter, people, "users", muted)
 
+    def _paint_waiting(self, painter: QPainter, rect: QRect, count: int) -> None:
+        """Draw a mark that somebody waits to be let in."""
+        text = str(count)
+        self._set_font(painter, Type.CAPTION, QFont.Weight.DemiBold)
+        width = max(18, painter.fontMetrics().horizontalAdvance(text) + 10)
+        mark = QRect(rect.right() - width, rect.center().y() - 8, width, 18)
+        painter.setPen(Qt.PenStyle.NoPen)
+        painter.setBrush(self._theme.color("accent"))
+        painter.drawRoundedRect(mark, 9, 9)
+        painter.setPen(self._theme.color("on_accent"))
+        painter.drawText(mark, int(Qt.AlignmentFlag.AlignCenter), text)
+
     def _paint_page(self, painter: QPainter, rect: QRect, row: Row, selected: bool) -> None:
         hint = row.kind is RowKind.HINT
-        name = "plus" if hint else "file-text"
+        name = {RowKind.HINT: "plus", RowKind.JOIN: "hourglass"}.get(row.kind, "file-text")
         color = self._theme.color("accent" if selected else "muted")
         icons.paint(painter, QRect(rect.left(), rect.center().y() - 7, 16, 16), name, color)
         weight = QFont.Weight.Medium if selected else QFont.Weight.Normal
         text = rect.adjusted(Space.XL, 0, 0, 0)
         self._set_font(painter, Type.UI, weight)
-        self._text(painter, text, row.text, "muted" if hint else "text")
+        quiet = hint or row.kind is RowKind.JOIN
+        self._text(painter, text, row.text, "muted" if quiet else "text")
 
     def _set_font(self, painter: QPainter, size: int, weight: QFont.Weight) -> None:
         font = QFont(painter.font())
@@ -159,6 +178,9 @@ class Sidebar(QFrame):
         join_wanted: enter an invite code.
         palette_wanted: search.
         people_wanted: show who is in this group.
+        group_wanted: show what can be done with this group.
+        requests_wanted: show who waits to be let in.
+        joins_wanted: show the invites under way.
         menu_wanted: show the person's menu below this point.
     """
 
@@ -168,12 +190,15 @@ class Sidebar(QFrame):
     join_wanted = Signal()
     palette_wanted = Signal()
     people_wanted = Signal(bytes)
+    group_wanted = Signal(bytes)
+    requests_wanted = Signal()
+    joins_wanted = Signal()
     menu_wanted = Signal(QPoint)
 
     def __init__(self, theme: Theme) -> None:
         super().__init__()
         self._theme = theme
-        self._groups: tuple[GroupView, ...] = ()
+        self._known = Known()
         self._documents: dict[bytes, list[DocumentView]] = {}
         self._folded: frozenset[bytes] = frozenset()
         self._current: bytes | None = None
@@ -230,7 +255,7 @@ class Sidebar(QFrame):
         foot.setSpacing(0)
         for text, icon, signal in (
             (tr("New group"), "users-three", self.new_group_wanted),
-            (tr("Join with a code"), "sign-in", self.join_wanted),
+            (tr("Join a group"), "sign-in", self.join_wanted),
         ):
             item = button(text, "quiet")
             item.setIcon(self._theme.icon(icon))
@@ -259,7 +284,7 @@ class Sidebar(QFrame):
 
     def show_identity(self, identity: Identity) -> None:
         """Show whose device this is."""
-        self._avatar.show_person(identity.name, identity.device)
+        self._avatar.show_person(identity.name, identity.person)
         self._name.setText(identity.name)
         self._name.setToolTip(identity.device_name)
 
@@ -271,19 +296,15 @@ class Sidebar(QFrame):
             else tr("No other device in reach")
         )
 
-    def show_groups(
-        self,
-        groups: Sequence[GroupView],
-        documents: Mapping[bytes, Sequence[DocumentView]],
-    ) -> None:
-        """Show these groups and pages; listed pages keep their places."""
-        self._groups = tuple(groups)
+    def show_known(self, known: Known, documents: Mapping[bytes, Sequence[DocumentView]]) -> None:
+        """Show groups, these pages by group, and what waits; listed pages keep their places."""
+        self._known = known
         self._documents = {
             group.id: steady_order(
                 [page.id for page in self._documents.get(group.id, [])],
                 documents.get(group.id, ()),
             )
-            for group in groups
+            for group in known.groups
         }
         self._rebuild()
 
@@ -299,7 +320,7 @@ class Sidebar(QFrame):
 
     def pages(self) -> list[DocumentView]:
         """Return all pages in the order listed."""
-        return [page for group in self._groups for page in self._documents.get(group.id, [])]
+        return [page for group in self._known.groups for page in self._documents.get(group.id, [])]
 
     def select(self, document: bytes | None) -> None:
         """Mark the page that is open."""
@@ -311,7 +332,7 @@ class Sidebar(QFrame):
         self._list.setFocus(Qt.FocusReason.ShortcutFocusReason)
 
     def _rebuild(self) -> None:
-        self._model.show_rows(build_rows(self._groups, self._documents, self._folded))
+        self._model.show_rows(_rows(self._known, self._documents, self._folded))
         self._mark_current()
 
     def _mark_current(self) -> None:
@@ -332,6 +353,12 @@ class Sidebar(QFrame):
         row = self._model.rows[index]
         if row.kind is RowKind.PAGE:
             self.page_wanted.emit(row.id)
+        elif row.kind is RowKind.JOIN:
+            self.joins_wanted.emit()
+        elif row.kind is RowKind.GROUP and at_end and row.waiting:
+            self.requests_wanted.emit()
+        elif row.kind is RowKind.GROUP and at_end and row.ended:
+            self.people_wanted.emit(row.group)
         elif row.kind is RowKind.HINT or at_end:
             self.new_page_wanted.emit(row.group)
             self._mark_current()
@@ -344,10 +371,16 @@ class Sidebar(QFrame):
         if not index.isValid():
             return
         group = self._model.rows[index.row()].group
+        if not group:
+            return
         menu = QMenu(self)
-        menu.addAction(tr("New page")).triggered.connect(lambda: self.new_page_wanted.emit(group))
-        menu.addAction(tr("People and invites")).triggered.connect(
-            lambda: self.people_wanted.emit(group)
+        if standing(self._known.group(group)) is None:
+            menu.addAction(tr("New page")).triggered.connect(
+                lambda: self.new_page_wanted.emit(group)
+            )
+        menu.addAction(tr("People")).triggered.connect(lambda: self.people_wanted.emit(group))
+        menu.addAction(tr("Group: name, history, leave …")).triggered.connect(
+            lambda: self.group_wanted.emit(group)
         )
         menu.setAttribute(Qt.WidgetAttribute.WA_DeleteOnClose)
         menu.popup(self._list.viewport().mapToGlobal(point))
@@ -357,3 +390,9 @@ class Sidebar(QFrame):
         super().changeEvent(event)
         if event.type() == QEvent.Type.FontChange:
             self._list.doItemsLayout()
+
+
+def _rows(
+    known: Known, documents: Mapping[bytes, Sequence[DocumentView]], folded: frozenset[bytes]
+) -> list[Row]:
+    return build_rows(known.groups, documents, folded, known.requests, known.joins)

@@ -7,9 +7,9 @@ import unicodedata
 from lutra_app.theme.tokens import Colors
 
 
-def person_color(device: bytes, colors: Colors) -> str:
-    """Return the colour of the person who uses `device` (a public key: evenly spread bytes)."""
-    return colors.people[int.from_bytes(device[:4], "big") % len(colors.people)]
+def person_color(who: bytes, colors: Colors) -> str:
+    """Return the colour that goes with an id or a public key: evenly spread bytes."""
+    return colors.people[int.from_bytes(who[:4], "big") % len(colors.people)]
 
 
 def initials(name: str) -> str:

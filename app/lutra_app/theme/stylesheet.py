@@ -51,6 +51,10 @@ QLabel[role="muted"] {{ color: {c.muted}; font-size: {Type.SMALL}px; }}
 QLabel[role="section"] {{ color: {c.muted}; font-size: {Type.CAPTION}px; font-weight: 600; }}
 QLabel[role="state"] {{ color: {c.muted}; font-size: {Type.CAPTION}px; }}
 QLabel[role="error"] {{ color: {c.danger}; font-size: {Type.SMALL}px; }}
+QLabel[role="warning"] {{ color: {c.warning}; font-size: {Type.SMALL}px; }}
+QLabel[role="code-large"] {{ font-size: {Type.H3}px; }}
+QLabel[role="code"] {{ font-size: {Type.UI}px; }}
+QLabel[role="digits"] {{ font-size: {Type.H1}px; font-weight: 600; }}
 QLabel[role="good"] {{ color: {c.good}; font-size: {Type.SMALL}px; }}
 """
 
@@ -78,6 +82,19 @@ QPushButton[role="quiet"]:focus {{ border-color: {c.focus}; }}
 QPushButton[role="link"] {{ background: transparent; border: none; color: {c.accent};
   padding: {Space.XS}px 0; text-align: left; }}
 QPushButton[role="link"]:hover, QPushButton[role="link"]:focus {{ text-decoration: underline; }}
+QPushButton[role="danger"] {{ color: {c.danger}; border: 1px solid {c.danger}; }}
+QPushButton[role="danger"]:hover {{ background: {c.danger_soft}; }}
+QPushButton[role="danger"]:focus {{ border: 2px solid {c.danger};
+  padding: {Space.S - 1}px {Space.L - 1}px; }}
+QPushButton[role="row"] {{ background: transparent; border: 1px solid transparent;
+  padding: 0; font-weight: 400; }}
+QPushButton[role="row"]:hover {{ background: {c.hover}; }}
+QPushButton[role="row"]:focus {{ border: 1px solid {c.focus}; padding: 0; }}
+QPushButton[role="choice"] {{ background: transparent; border: 1px solid {c.line}; padding: 0;
+  font-weight: 400; }}
+QPushButton[role="choice"]:hover {{ background: {c.hover}; }}
+QPushButton[role="choice"]:checked {{ background: {c.accent_soft}; border: 1px solid {c.accent}; }}
+QPushButton[role="choice"]:focus {{ border: 2px solid {c.focus}; padding: 0; }}
 QPushButton[role="search"] {{ background: {c.page}; border: 1px solid {c.line}; color: {c.muted};
   text-align: left; padding: {Space.XS + 2}px {Space.S}px; font-weight: 400;
   font-size: {Type.SMALL}px; }}
@@ -91,6 +108,11 @@ QToolButton:checked {{ background: {c.pressed}; color: {c.text}; }}
 QToolButton:focus {{ border-color: {c.focus}; }}
 QToolButton[role="tab"] {{ padding: {Space.XS}px {Space.S}px; font-size: {Type.SMALL}px;
   font-weight: 500; }}
+QToolButton[role="segment"] {{ padding: {Space.XS}px {Space.S}px; font-size: {Type.SMALL}px;
+  border: 1px solid {c.line}; min-height: 22px; }}
+QToolButton[role="segment"]:checked {{ background: {c.accent_soft}; color: {c.text};
+  border: 1px solid {c.accent}; }}
+QToolButton[role="segment"]:focus {{ border: 2px solid {c.focus}; }}
 QToolButton[role="tab"]:checked {{ background: {c.accent_soft}; color: {c.text}; }}
 """
 
@@ -107,6 +129,8 @@ QLineEdit[role="large"]:focus {{ padding: {Space.M - 1}px {Space.L - 1}px; }}
 QLineEdit[role="palette"] {{ border: none; background: transparent; font-size: {Type.LEAD}px;
   padding: {Space.L}px; }}
 QLineEdit[role="code"] {{ font-size: {Type.SMALL}px; }}
+QLineEdit[role="code"], QLineEdit[role="wrong"] {{ padding: {Space.XS}px {Space.S}px; }}
+QLineEdit[role="wrong"] {{ font-size: {Type.SMALL}px; border: 2px solid {c.danger}; }}
 QTextEdit, QPlainTextEdit {{ border: none; background: transparent; }}
 QTextEdit[role="text"] {{ font-size: {Type.TEXT}px; }}
 QTextEdit[role="title"] {{ font-size: {Type.TITLE}px; font-weight: 600; }}
@@ -122,6 +146,8 @@ QWidget[role="panel"] {{ background: {c.panel}; }}
 QFrame[role="card"] {{ background: {c.raised}; border: 1px solid {c.line};
   border-radius: {Radius.L}px; }}
 QFrame[role="notice"] {{ background: {c.danger_soft}; border: none;
+  border-radius: {Radius.M}px; }}
+QFrame[role="banner"] {{ background: {c.accent_soft}; border: none;
   border-radius: {Radius.M}px; }}
 QFrame[role="well"] {{ background: {c.sunken}; border: none; border-radius: {Radius.M}px; }}
 QFrame[role="rule"] {{ background: {c.line}; max-height: 1px; min-height: 1px; border: none; }}

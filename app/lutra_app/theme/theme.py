@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from PySide6.QtCore import QObject, Qt, Signal
 from PySide6.QtGui import QColor, QFont, QGuiApplication, QIcon, QPalette
 from PySide6.QtWidgets import QApplication
 
 from lutra_app.theme import icons, tokens
+from lutra_app.theme.persons import person_color
 from lutra_app.theme.stylesheet import stylesheet
 
 CHOICES = ("system", "light", "dark")
@@ -30,6 +33,7 @@ class Theme(QObject):
         self._choice = choice
         self.motion = motion
         self.colors = tokens.LIGHT
+        self._owners: dict[bytes, bytes] = {}
         hints = QGuiApplication.styleHints()
         hints.colorSchemeChanged.connect(self._follow)
         hints.accessibility().contrastPreferenceChanged.connect(self._follow)
@@ -58,6 +62,14 @@ class Theme(QObject):
     def color(self, name: str) -> QColor:
         """Return one colour by its token's name."""
         return QColor(getattr(self.colors, name))
+
+    def set_owners(self, owners: Mapping[bytes, bytes]) -> None:
+        """Learn which device is whose, so that a person has one colour everywhere."""
+        self._owners.update(owners)
+
+    def person_color(self, who: bytes) -> QColor:
+        """Return the colour of a person, given by its id or one of its devices."""
+        return QColor(person_color(self._owners.get(who, who), self.colors))
 
     def _wanted(self) -> tokens.Colors:
         hints = QGuiApplication.styleHints()

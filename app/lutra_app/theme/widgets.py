@@ -15,7 +15,7 @@ from PySide6.QtWidgets import (
     QWidget,
 )
 
-from lutra_app.theme.persons import initials, person_color
+from lutra_app.theme.persons import initials
 from lutra_app.theme.theme import Theme
 from lutra_app.theme.tokens import Type
 
@@ -97,7 +97,7 @@ def paint_avatar(
     painter.save()
     painter.setRenderHint(QPainter.RenderHint.Antialiasing)
     painter.setPen(Qt.PenStyle.NoPen)
-    painter.setBrush(QColor(person_color(device, theme.colors)))
+    painter.setBrush(theme.person_color(device))
     painter.drawEllipse(QRectF(rect))
     if ring:
         painter.setBrush(Qt.BrushStyle.NoBrush)

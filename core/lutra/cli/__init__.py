@@ -21,13 +21,17 @@ DONE, FAILED, USAGE = 0, 1, 2
 
 COMMANDS = {
     "app": "lutra.cli.desktop:app",
+    "bundle": "lutra.cli.bundle:bundle",
     "demo": "lutra.cli.demo:demo",
+    "device": "lutra.cli.device:device",
     "export": "lutra.cli.export:export",
     "group": "lutra.cli.group:group",
     "init": "lutra.cli.profile:init",
     "mls-vectors": "lutra.cli.mls_vectors:mls_vectors",
     "page": "lutra.cli.page:page",
     "peers": "lutra.cli.running:peers",
+    "person": "lutra.cli.person:person",
+    "recovery": "lutra.cli.recovery:recovery",
     "run": "lutra.cli.running:run",
     "status": "lutra.cli.running:status",
     "watch": "lutra.cli.running:watch",

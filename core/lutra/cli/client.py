@@ -9,12 +9,13 @@ from __future__ import annotations
 import contextlib
 import json
 import socket
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
-from typing import Any, cast
+from typing import Any, TypeVar, cast
 
 from lutra.errors import EnvironmentalError, LutraError
 
+Result = TypeVar("Result")
 _CONNECT_SECONDS = 5.0
 _CHUNK = 1 << 16
 
@@ -39,6 +40,9 @@ class NodeGoneError(EnvironmentalError):
 
 class ControlClient:
     """One connection to a running node."""
+
+    lasts = True
+    """The node goes on when this session ends."""
 
     def __init__(self, connection: socket.socket) -> None:
         self._connection = connection
@@ -90,6 +94,10 @@ class ControlClient:
             reply = self._receive()
             if reply.get("id") in (number, None) and "event" not in reply:
                 return _result_of(reply)
+
+    def meanwhile(self, function: Callable[[], Result]) -> Result:
+        """Call a function that may take long, for example to ask the person."""
+        return function()
 
     def watch(self) -> Iterator[dict[str, Any]]:
         """Return the node's events from this moment until it goes away.

@@ -3,19 +3,23 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping
+import threading
+from collections.abc import Callable, Mapping
 from contextlib import ExitStack
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar, cast
 
 from lutra.cli import passphrase
 from lutra.cli.listen import options
 from lutra.node.new_identity import checked_name
+from lutra.node.newcomer import waits_for_person
 from lutra.node.node import Node, create_profile_identity
 from lutra.node.plain import plain
 from lutra.node.verbs import ControlHandler
 from lutra.store.custody import Custody, PassphraseCustody
 from lutra.store.profile import Profile
+
+Result = TypeVar("Result")
 
 
 def unlocked(profile: Profile) -> bytes:
@@ -55,13 +59,51 @@ def create_profile(
     """
     name, device = checked_name(name), checked_name(device)
     keeper = PassphraseCustody(secret) if secret is not None else custody
-    profile = Profile.create(directory, keeper)
+    profile = _begun(directory) or Profile.create(directory, keeper)
     key = profile.unlock(secret)
     with profile.lock(), asyncio.Runner() as runner:
         runner.run(create_profile_identity(profile, key, name, device))
         node = runner.run(Node.open(profile, key))
         runner.run(node.close())
     return plain(node.identity), profile.custody
+
+
+def _begun(directory: Path) -> Profile | None:
+    """Return a profile that was begun to be paired and still waits: it can become a person's own.
+
+    One with a passphrase is not looked into.
+    """
+    profile = Profile.open(directory) if Profile.exists(directory) else None
+    if profile is None or profile.needs_passphrase:
+        return None
+    with profile.lock():
+        waits = asyncio.run(waits_for_person(profile, profile.unlock()))
+    return profile if waits else None
+
+
+async def aside(function: Callable[[], Result]) -> Result:
+    """Run a function on a thread of its own, which does not keep the process from ending."""
+    loop = asyncio.get_running_loop()
+    outcome: asyncio.Future[Result] = loop.create_future()
+
+    def settle(result: Result | None, error: BaseException | None) -> None:
+        if outcome.done():
+            return
+        if error is not None:
+            outcome.set_exception(error)
+        else:
+            outcome.set_result(cast("Result", result))
+
+    def work() -> None:
+        try:
+            result = function()
+        except BaseException as error:  # noqa: BLE001 - it is raised where it is awaited
+            loop.call_soon_threadsafe(settle, None, error)
+        else:
+            loop.call_soon_threadsafe(settle, result, None)
+
+    threading.Thread(target=work, daemon=True).start()
+    return await outcome
 
 
 class OwnNode:
@@ -76,6 +118,9 @@ class OwnNode:
         ProfileInUseError: another process holds it.
         LutraError: a subclass says what else is wrong.
     """
+
+    lasts = False
+    """The node ends with this session."""
 
     def __init__(self, profile: Path, *, network: Mapping[str, Any] | None = None) -> None:
         with ExitStack() as stack:
@@ -101,6 +146,10 @@ class OwnNode:
         """
         given = {name: value for name, value in arguments.items() if value is not None}
         return self._runner.run(self._handler.perform(verb, given))
+
+    def meanwhile(self, function: Callable[[], Result]) -> Result:
+        """Call a function that may take long while the node goes on."""
+        return self._runner.run(aside(function))
 
     def close(self) -> None:
         """Publish what can be, close the store and let the profile go."""

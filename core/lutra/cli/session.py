@@ -3,25 +3,36 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Generator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Generator, Mapping
+from contextlib import closing, contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
 from lutra.cli.client import ControlClient
 
 if TYPE_CHECKING:
     from lutra.cli.own import OwnNode
 
+Result = TypeVar("Result")
 _PATIENCE_SECONDS = 5.0
 _RETRY_SECONDS = 0.05
 
 
 class Session(Protocol):
-    """Carries out verbs; arguments that are None count as not given."""
+    """Carries out verbs; arguments that are None count as not given.
+
+    Attributes:
+        lasts: the node goes on when the session ends.
+    """
+
+    lasts: bool
 
     def call(self, verb: str, **arguments: object) -> Any:
         """Carry out one verb and return its result as plain values."""
+        ...
+
+    def meanwhile(self, function: Callable[[], Result]) -> Result:
+        """Call a function that may take long while the node goes on; to ask the person."""
         ...
 
     def close(self) -> None:
@@ -47,6 +58,34 @@ def session(profile: Path, *, network: Mapping[str, Any] | None = None) -> Gener
         yield opened
     finally:
         opened.close()
+
+
+@contextmanager
+def pairing_session(
+    profile: Path, *, network: Mapping[str, Any] | None = None, device: str | None = None
+) -> Generator[Session]:
+    """Do the same for pairing, which a profile can do that waits for its person.
+
+    Args:
+        profile: the profile directory.
+        network: as for `session`.
+        device: what this device is called: a profile is created where there is none.
+
+    Raises:
+        ProfileMissingError: there is no profile, and none is to be created.
+        ProfileInUseError: another process holds it and does not answer.
+    """
+    running = ControlClient.connect(profile)
+    if running is None:
+        from lutra.cli.newcomer import open_newcomer
+
+        newcomer = open_newcomer(profile, network, device)
+        if newcomer is not None:
+            with closing(newcomer):
+                yield newcomer
+            return
+    with closing(running or _open_or_wait(profile, network)) as opened:
+        yield opened
 
 
 def _open_or_wait(profile: Path, network: Mapping[str, Any] | None) -> OwnNode | ControlClient:

@@ -6,6 +6,7 @@ libsodium works without Python's global lock, so that threads help where the res
 from __future__ import annotations
 
 import os
+from collections import deque
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 
@@ -31,13 +32,17 @@ class BatchVerifier:
             return _check_all(claims)
         if self._pool is None:
             self._pool = ThreadPoolExecutor(self._threads - 1, "lutra-verify")
-        size = -(-len(claims) // self._threads)
-        parts = [claims[start : start + size] for start in range(0, len(claims), size)]
-        others = [self._pool.submit(_check_all, part) for part in parts[1:]]
-        results = _check_all(parts[0])
-        for other in others:
-            results += other.result()
-        return results
+        places = deque(range(len(claims)))
+        results: list[bool | None] = [None] * len(claims)
+        for _ in range(self._threads - 1):
+            self._pool.submit(_check_some, claims, places, results)
+        _check_some(claims, places, results)
+        # The few that other threads have taken and not finished are checked here once more: a
+        # thread that the system holds up would hold up everything.
+        return [
+            is_signature(*claim) if known is None else known
+            for claim, known in zip(claims, results, strict=True)
+        ]
 
     def close(self) -> None:
         """End the threads; the verifier starts new ones if it is used again."""
@@ -48,3 +53,13 @@ class BatchVerifier:
 
 def _check_all(claims: Sequence[Claim]) -> list[bool]:
     return [is_signature(key, message, signature) for key, message, signature in claims]
+
+
+def _check_some(claims: Sequence[Claim], places: deque[int], results: list[bool | None]) -> None:
+    """Check claims whose places no thread has taken yet, until none is left."""
+    while True:
+        try:
+            place = places.popleft()
+        except IndexError:
+            return
+        results[place] = is_signature(*claims[place])

@@ -9,10 +9,9 @@ could not read back from its own snapshot (seen with fuzzed updates that named u
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
 from operator import attrgetter
-from typing import Final
+from typing import Final, NamedTuple
 
 from lutra.documents.crdt import BODY, FIELDS, META, TITLE
 from lutra.documents.errors import CounterGapError, DamagedUpdateError, ForeignPeerError
@@ -37,8 +36,7 @@ _KINDS: Final = {
 _PLAIN_TYPING: Final = (b"\x01\x04\x01\x02\x00\x00", b"\x04" + BODY.encode())
 
 
-@dataclass(frozen=True, slots=True)
-class BlockRange:
+class BlockRange(NamedTuple):
     """The edits one block of an update claims to hold.
 
     Attributes:
@@ -81,7 +79,7 @@ def read_ranges(update: bytes) -> list[BlockRange]:
 
 
 def extend_known(
-    changed: dict[int, int], known: Mapping[int, int], ranges: Iterable[BlockRange], owner: int
+    changed: dict[int, int], known: Mapping[int, int], ranges: Sequence[BlockRange], owner: int
 ) -> None:
     """Note in ``changed`` how far each peer's edits reach with one more update.
 
@@ -95,7 +93,7 @@ def extend_known(
         ForeignPeerError: a block belongs to a peer id of somebody else.
         CounterGapError: edits before a block are neither known nor part of the update.
     """
-    for block in sorted(ranges, key=attrgetter("start")):
+    for block in sorted(ranges, key=attrgetter("start")) if len(ranges) > 1 else ranges:
         peer = block.peer
         if peer >> SLOT_BITS != owner:
             raise ForeignPeerError(

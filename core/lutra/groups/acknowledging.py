@@ -1,4 +1,7 @@
-"""When a device says where it stands: once a day, sooner where a fork is open (GROUPS §2.5.4)."""
+"""When a device says where it stands: once a day, sooner where a fork is open (GROUPS §2.5.4).
+
+A time that lies ahead is none: the clock was set back since, and nothing must wait for it.
+"""
 
 from __future__ import annotations
 
@@ -17,8 +20,8 @@ class AckTimer:
         self._apart_since: int | None = None
 
     def note(self, time: int) -> None:
-        """Note when this device last voted."""
-        self._last = max(self._last, time)
+        """Note when this device last voted, by its clock of then."""
+        self._last = time
 
     def is_due(self, control: ControlState, device: bytes, now: int) -> bool:
         """Tell whether to acknowledge the head now; whoever asks then does so."""
@@ -26,7 +29,8 @@ class AckTimer:
         if head is None or chooser.vote_of(device, control.everything) is head:
             self._apart_since = None
             return False
-        if now - self._last < ACK_INTERVAL_MS and not self._is_contested(control, device, now):
+        is_recent = 0 <= now - self._last < ACK_INTERVAL_MS
+        if is_recent and not self._is_contested(control, device, now):
             return False
         self._last, self._apart_since = now, None
         return True
@@ -36,7 +40,7 @@ class AckTimer:
         if head is None or not control.chooser.votes_apart(device, control.everything):
             self._apart_since = None
             return False
-        if self._apart_since is None:
+        if self._apart_since is None or self._apart_since > now:
             self._apart_since = now
         # All at once would be a flood: each waits for a time nobody chose.
         jitter = int.from_bytes(blake3_hash(head.id + device)[:4], "big") % ACK_JITTER_MS

@@ -31,12 +31,31 @@ class Devices:
     """Which devices belong to which person, by some evidence.
 
     Attributes:
-        owner: device → person, revoked devices included.
-        revoked: devices that no longer speak for their person.
+        owner: device → person, revoked devices included; of several persons that list it, the one
+            with the least id.
+        revoked: devices that no longer speak for their owner.
+        others: device → the other persons that list it, revoked devices included.
+        revoked_elsewhere: (person, device) pairs of `others` that no longer count.
     """
 
     owner: Mapping[bytes, bytes]
     revoked: frozenset[bytes]
+    others: Mapping[bytes, frozenset[bytes]] = field(default_factory=dict[bytes, frozenset[bytes]])
+    revoked_elsewhere: frozenset[tuple[bytes, bytes]] = frozenset()
+
+    @property
+    def revocations(self) -> frozenset[tuple[bytes, bytes]]:
+        """Return (person, device) for all that no longer count."""
+        own = {(self.owner.get(device, b""), device) for device in self.revoked}
+        return self.revoked_elsewhere | own
+
+    def persons_of(self, device: bytes) -> list[bytes]:
+        """Return the persons that a device may speak for, by id."""
+        owner = self.owner.get(device)
+        listing = set(self.others.get(device, ()))
+        if owner is not None and device not in self.revoked:
+            listing.add(owner)
+        return sorted(one for one in listing if (one, device) not in self.revoked_elsewhere)
 
 
 Directory = Callable[[frozenset[bytes]], Devices]
@@ -49,10 +68,11 @@ class Auth:
 
     Attributes:
         roles: member → role.
-        devices: unrevoked, honest device of a member → person.
+        devices: unrevoked, honest device of a member → person. A device that several members list
+            acts for the one with the highest role, of equals for the one with the least id.
         leaves: those that stand in the MLS tree, which keepers' devices do not.
         removals: bit set of the live removals.
-        owner: any device ever seen → person.
+        owner: any device ever seen → person; the one it acts for where it acts for one.
     """
 
     roles: Mapping[bytes, Role]
@@ -80,7 +100,7 @@ class _Action:
         is_removal: it takes something away.
         is_add: it makes a member.
         leaves: its target did it.
-        revoked: devices it revokes.
+        revoked: (person, device) pairs it revokes.
         content: what the operation says.
         grounds: what made its author a member, and what gave the author its role.
     """
@@ -93,7 +113,7 @@ class _Action:
     is_removal: bool
     is_add: bool
     leaves: bool
-    revoked: frozenset[bytes]
+    revoked: frozenset[tuple[bytes, bytes]]
     content: RemovePerson | Sealed | None
     grounds: tuple[tuple[_Action, ...], ...] = field(repr=False)
 
@@ -196,7 +216,7 @@ class Authorisation:
             for item in self._actions
             if auth.removals >> item.index & 1
             and (
-                device in item.revoked
+                any(revoked == device for _, revoked in item.revoked)
                 or (item.person is not None and item.person == person and item.role is None)
             )
         ]
@@ -259,9 +279,9 @@ class Authorisation:
         self._evidential |= 1 << index
         self._relevant |= 1 << index
         after = self._devices_of(past | 1 << index)
-        author = after.owner.get(device)
         if isinstance(content, Create):
-            if author is None or device in after.revoked:
+            author = next(iter(after.persons_of(device)), None)
+            if author is None:
                 return False
             self._keep(
                 _Action(
@@ -278,7 +298,7 @@ class Authorisation:
                     grounds=(),
                 )
             )
-        elif revoked := after.revoked - before.revoked:
+        elif revoked := after.revocations - before.revocations:
             self._keep(
                 _Action(
                     index,
@@ -302,15 +322,23 @@ class Authorisation:
 
     # Judging
 
+    def would_admit(self, known: int, device: bytes, evidence: Iterable[bytes]) -> bool:
+        """Tell whether ``evidence``, added to what is known, shows a device to be a member's."""
+        devices = self._directory(self._evidence_in(known) | frozenset(evidence))
+        forked = any(device == one and known & pair == pair for one, pair in self._forks)
+        is_in = devices.owner.get(device) in self.judge(known).roles
+        return is_in and device not in devices.revoked and not forked
+
+    def _evidence_in(self, known: int) -> frozenset[bytes]:
+        return frozenset(
+            item for index, items in self._evidence if known >> index & 1 for item in items
+        )
+
     def _devices_of(self, known: int) -> Devices:
         known &= self._evidential
         devices = self._devices.get(known)
         if devices is None:
-            devices = self._directory(
-                frozenset(
-                    item for index, items in self._evidence if known >> index & 1 for item in items
-                )
-            )
+            devices = self._directory(self._evidence_in(known))
             if len(self._devices) >= _MAX_CACHED:
                 self._devices.clear()
             self._devices[known] = devices
@@ -324,16 +352,17 @@ class Authorisation:
         if roles and Role.ADMIN not in roles.values():
             roles[self._eldest(standing)] = Role.ADMIN
         forked = {device for device, pair in self._forks if known & pair == pair}
-        devices = {
-            device: person
-            for device, person in directory.owner.items()
-            if person in roles and device not in directory.revoked and device not in forked
-        }
+        devices: dict[bytes, bytes] = {}
+        for device in directory.owner.keys() - forked:
+            # The list is sorted: of equals the one with the least id stays.
+            members = [person for person in directory.persons_of(device) if person in roles]
+            if members:
+                devices[device] = max(members, key=roles.__getitem__)
         leaves = frozenset(
             device for device, person in devices.items() if roles[person] > Role.KEEPER
         )
         bits = sum(1 << item.index for item in live)
-        return Auth(roles, devices, leaves, bits, directory.owner)
+        return Auth(roles, devices, leaves, bits, {**directory.owner, **devices})
 
     def _eldest(self, members: Mapping[bytes, _Standing]) -> bytes:
         """Return who becomes admin where none is left: the member added first, if no keeper."""
@@ -380,13 +409,14 @@ class Authorisation:
 
     def _live(self, known: int, directory: Devices) -> list[_Action]:
         """Return the removals that count: not killed by one that counts and is no equal."""
+        revocations = directory.revocations
         removals = [
             item
             for item in self._actions
             if item.is_removal
             and known >> item.index & 1
             # A revocation is judged by its person's own chain, never by the group.
-            and (not item.revoked or item.revoked & directory.revoked)
+            and (not item.revoked or item.revoked & revocations)
         ]
         killers = {
             item.index: frozenset(
@@ -427,7 +457,7 @@ class Authorisation:
         if removal.leaves:
             return False
         if removal.revoked:
-            targeted = action.device in removal.revoked
+            targeted = (action.author, action.device) in removal.revoked
         else:
             # Whoever is demoted may still go.
             keeps = removal.role is not None and action.leaves

@@ -18,6 +18,7 @@ from lutra.groups.contents import (
     CREATE,
     NACK,
     OK,
+    PERSON,
     SETTINGS,
     AddPerson,
     Content,
@@ -124,7 +125,9 @@ class ControlState:
         past = self.history.past_of(operation)
         if not past:
             return not self._is_creation(operation)
-        return operation.author not in self.auth(past).devices
+        if operation.author in self.auth(past).devices:
+            return False
+        return not self._introduces_itself(operation, past)
 
     def accept(self, operation: Operation) -> Accepted:
         """Take in an operation whose predecessors are known and whose author was in.
@@ -141,6 +144,22 @@ class ControlState:
         content = decode_content(operation.kind, operation.body or b"\x80")
         epoch = self._apply(operation, index, content)
         return Accepted(operation, index, content, epoch)
+
+    def _introduces_itself(self, operation: Operation, past: int) -> bool:
+        """Tell whether a device shows by its person's own log that it is a member's.
+
+        Nobody has to vouch for what proves itself: a device restored from a recovery kit may be
+        the only one of its person.
+        """
+        if operation.kind != PERSON or operation.body is None:
+            return False
+        try:
+            content = decode_content(PERSON, operation.body)
+        except RemoteError:
+            return False
+        return isinstance(content, PersonEvidence) and self.authorisation.would_admit(
+            past, operation.author, content.evidence
+        )
 
     def _is_creation(self, operation: Operation) -> bool:
         if operation.kind != CREATE or operation.body is None:

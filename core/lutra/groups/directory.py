@@ -26,19 +26,12 @@ def evidence_of(operations: Iterable[Operation]) -> tuple[bytes, ...]:
     return tuple(sorted(encode([item.header_bytes, item.body or b""]) for item in operations))
 
 
-def statement(evidence: bytes) -> Operation | None:
-    """Return the operation that a piece of evidence is; None if it is no valid one."""
-    try:
-        return _decode(evidence)
-    except RemoteError:
-        return None
-
-
 class ChainDirectory:
     """Reads device chains; a `lutra.groups.authorisation.Directory`.
 
     It is asked about ever growing sets of the same evidence, so it remembers what each piece says
-    and what each person's pieces amount to. Groups may share one.
+    and what each person's pieces amount to. Groups may share one. A device may let several persons
+    add it, as when two identities of one human become one.
     """
 
     def __init__(self) -> None:
@@ -53,37 +46,42 @@ class ChainDirectory:
         """
         chains: dict[bytes, set[bytes]] = {}
         for item in evidence:
-            operation = self._operation(item)
+            operation = self.statement(item)
             if operation is not None:
                 chains.setdefault(operation.log, set()).add(item)
         owner: dict[bytes, bytes] = {}
         revoked: set[bytes] = set()
-        for identifier in sorted(chains):
-            state = self._person(identifier, frozenset(chains[identifier]))
+        others: dict[bytes, set[bytes]] = {}
+        elsewhere: set[tuple[bytes, bytes]] = set()
+        for person in sorted(chains):
+            state = self._person(person, frozenset(chains[person]))
             for device in state.devices:
-                if device.recovery or owner.setdefault(device.key, identifier) != identifier:
+                if device.recovery:
                     continue
-                if not device.active or device.key in state.equivocating:
-                    revoked.add(device.key)
-        return Devices(owner, frozenset(revoked))
+                counts = device.active and device.key not in state.equivocating
+                if owner.setdefault(device.key, person) == person:
+                    if not counts:
+                        revoked.add(device.key)
+                    continue
+                others.setdefault(device.key, set()).add(person)
+                if not counts:
+                    elsewhere.add((person, device.key))
+        listed = {device: frozenset(persons) for device, persons in others.items()}
+        return Devices(owner, frozenset(revoked), listed, frozenset(elsewhere))
 
-    def _operation(self, item: bytes) -> Operation | None:
+    def statement(self, item: bytes) -> Operation | None:
+        """Return the operation that a piece of evidence is; None if it is no valid one."""
         if item not in self._operations:
             if len(self._operations) >= _MAX_OPERATIONS:
                 self._operations.clear()
-            try:
-                operation = _decode(item)
-                read_content(operation, operation.log)
-            except RemoteError:
-                operation = None
-            self._operations[item] = operation
+            self._operations[item] = statement(item)
         return self._operations[item]
 
     def _person(self, identifier: bytes, items: frozenset[bytes]) -> PersonState:
         key = (identifier, items)
         state = self._persons.get(key)
         if state is None:
-            found = (self._operation(item) for item in sorted(items))
+            found = (self.statement(item) for item in sorted(items))
             state = Person(identifier, (item for item in found if item is not None)).state
             if len(self._persons) >= _MAX_PERSONS:
                 self._persons.clear()
@@ -94,6 +92,16 @@ class ChainDirectory:
 def devices_by_chains(evidence: frozenset[bytes]) -> Devices:
     """Return which devices belong to whom, remembering nothing; see `ChainDirectory`."""
     return ChainDirectory()(evidence)
+
+
+def statement(evidence: bytes) -> Operation | None:
+    """Return the operation that a piece of evidence is; None if it is no valid one."""
+    try:
+        operation = _decode(evidence)
+        read_content(operation, operation.log)
+    except RemoteError:
+        return None
+    return operation
 
 
 def _decode(evidence: bytes) -> Operation:

@@ -47,13 +47,19 @@ class InviteError(LocalError):
     code = "group.invite"
 
 
-class JoinPendingError(LocalError):
-    """The inviting device was met, but somebody there has to approve first."""
-
-    code = "group.join-pending"
-
-
 class JoinRefusedError(RemoteError):
     """The inviting device did not accept this device."""
 
     code = "group.join-refused"
+
+
+class RestoreRefusedError(RemoteError):
+    """Another device, or a file, does not know the recovery kit."""
+
+    code = "recovery.refused"
+
+
+class KitWithdrawnError(RemoteError):
+    """The recovery kit was withdrawn."""
+
+    code = "recovery.withdrawn"

@@ -205,6 +205,16 @@ class Group:
         """Tell whether ``device`` is in, by all that is known here."""
         return device in self.control.auth().devices
 
+    def was_removed(self, device: bytes) -> bool:
+        """Tell whether ``device`` is out after it had been in; a newcomer never was in."""
+        auth = self.control.auth()
+        owner = auth.owner.get(device)
+        return (
+            owner is not None
+            and device not in auth.devices
+            and owner in self.control.authorisation.persons()
+        )
+
     def role_of(self, device: bytes) -> Role | None:
         """Return the role in which a device acts, None where it is not in."""
         return self.control.auth().role_of(device)
@@ -348,14 +358,15 @@ class Group:
         for epoch, left in list(keyring.left.items()):
             if epoch == head.id:
                 keyring.left[epoch] = None
-            elif left is None:
+            elif left is None or left > now:
+                # A clock that was set back must not make anything wait for years.
                 keyring.left[epoch] = now
         if self._device not in control.auth().leaves:
             keyring.outside_since = None
             self._on_removed()
         elif self._is_inside(head):
             keyring.outside_since = None
-        elif keyring.outside_since is None:
+        elif keyring.outside_since is None or keyring.outside_since > now:
             keyring.outside_since = now
 
     def _is_inside(self, head: EpochNode) -> bool:
@@ -379,6 +390,19 @@ class Group:
         if offered := tuple(offers):
             operations.append(self._issue(signer, OFFER, Offers(offered)))
         return operations
+
+    def introduce_itself(self, signer: ControlSigner, evidence: Iterable[bytes]) -> list[Operation]:
+        """Show that this device, which nobody has introduced, belongs to a member.
+
+        Returns nothing where the evidence does not show that.
+        """
+        statements = tuple(sorted(evidence))
+        control = self.control
+        if not self.heads() or self._device in control.auth().devices:
+            return []
+        if not control.authorisation.would_admit(control.everything, self._device, statements):
+            return []
+        return [self._issue(signer, PERSON, PersonEvidence(statements))]
 
     def add_person(
         self,
@@ -548,6 +572,8 @@ class Group:
         now = self._setup.clock()
         if self.control.head() is None or self._device not in self.control.auth().leaves:
             return []
+        # Times count from now on where the clock was set back since.
+        self._settle()
         operations = self._words(signer)
         # What was just said may have moved the head.
         head = self.control.head()

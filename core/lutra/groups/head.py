@@ -140,6 +140,8 @@ class HeadChooser:
         supporters = support.get(child.id)
         if not supporters:
             return False
+        if child.id not in self._nacks:
+            return True
         approving = supporters | self._persons(self._oks, child, auth, known)
         assert child.parent is not None
         entitled = _roster_persons(child.parent, auth)
@@ -162,6 +164,8 @@ class HeadChooser:
         auth: Auth,
         support: dict[bytes, _Persons],
     ) -> EpochNode:
+        if len(eligible) == 1:
+            return eligible[0]
         entitled = _roster_persons(parent, auth)
 
         def rank(child: EpochNode) -> tuple[int, int, bytes, int]:

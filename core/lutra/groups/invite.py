@@ -1,110 +1,55 @@
-"""Invites and the exchange that turns one into membership (sans-IO).
+"""The exchange that turns an invite into membership (sans-IO).
 
-An invite is a 128-bit secret, written as letters and digits for people. From it both sides derive
-what they need: the invite's id, the rendezvous by which the joining device finds the inviting one
-on the network, and a proof for each direction. Proofs are bound to the handshake of the encrypted
-channel, so that they are worth nothing on any other. The joining device speaks first, and the
-inviting one reveals nothing but a refusal until the proof is right::
+The joining device speaks first. Until it has proven that it knows the secret it learns nothing, and
+what it says about itself can be read only by a device that knows the secret too::
 
-    joining   -> join(invite id, proof)
-    inviting  -> accept(proof) | refused(reason)
-    joining   -> request(statements about its person, names)
-    inviting  -> admitted(group id, discovery secret) | pending | refused(reason)
+    joining   -> join(locator, share, commitment to its card)
+    inviting  -> answer(share)                       | refused
+    joining   -> request(proof, sealed: card, signature of its device)
+    inviting  -> reply(proof, sealed: admitted(group id, …) | pending | refused(why))
+    inviting  -> reply(…)                            later, to whoever stayed after ``pending``
+
+The proof of the joining side comes first because a short code can be guessed: whoever answers for
+an inviting device gets one guess, and so does whoever asks. Both sides' codes are dead after a
+wrong one, so one side must not ask twice with the same short code.
 
 Who is admitted then meets the group's members as one of them; its keys come with the group's
-control operations. Who has to wait for somebody's approval asks again later.
+control operations. Whoever has to wait, or was cut off, comes back with the *ticket* that both
+derived: a 128-bit secret used like an invite's, which leads to the same request.
 """
 
 from __future__ import annotations
 
-import base64
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 from enum import Enum
-from typing import Any, cast
+from typing import Any, Protocol, cast
 
 from lutra.codec import decode, encode
-from lutra.crypto.hashing import blake3_derive, blake3_hash, blake3_keyed, equal_constant_time
 from lutra.crypto.random import Random
-from lutra.errors import RemoteError
-from lutra.groups.cards import MAX_NAME_LENGTH
+from lutra.crypto.signing import is_signature
+from lutra.errors import MalformedError, RemoteError
 from lutra.groups.contents import MAX_EVIDENCE
-from lutra.groups.errors import InviteError, JoinRefusedError
+from lutra.groups.errors import JoinRefusedError
+from lutra.groups.foreign_names import foreign_name
+from lutra.groups.invite_keys import (
+    LOCATOR_BYTES,
+    NUMBER_BYTES,
+    SHARE_BYTES,
+    Channel,
+    Exchange,
+    JoinKeys,
+    Side,
+    commit,
+    locator,
+)
+from lutra.groups.invite_secret import InviteSecret
 
-SECRET_BYTES = 16
-LINK_PREFIX = "lutra:join/"
-_VERSION = 1
-_CHECK_BYTES = 2
-_GROUP_OF_LETTERS = 5
-MAX_FRAME_BYTES = 1024 * 1024
-
-
-@dataclass(frozen=True, slots=True)
-class InviteSecret:
-    """An invite's secret; shown to people by `code` and `link` only on purpose."""
-
-    secret: bytes
-
-    @classmethod
-    def generate(cls, random: Random) -> InviteSecret:
-        """Make a new one from 128 random bits."""
-        return cls(random(SECRET_BYTES))
-
-    @classmethod
-    def parse(cls, text: str) -> tuple[InviteSecret, tuple[str, ...]]:
-        """Read a code or link; returns the secret and the addresses a link may carry.
-
-        Raises:
-            InviteError: a letter is wrong or missing, or the invite is of a newer kind.
-        """
-        text = text.strip()
-        addresses: tuple[str, ...] = ()
-        if text.lower().startswith(LINK_PREFIX):
-            text, _, hints = text[len(LINK_PREFIX) :].partition("#")
-            addresses = tuple(hint for hint in hints.split(",") if hint)
-        letters = "".join(text.split()).replace("-", "").upper()
-        letters = letters.translate(str.maketrans("018", "OLB"))
-        try:
-            raw = base64.b32decode(letters + "=" * (-len(letters) % 8))
-        except ValueError:
-            raw = b""
-        payload, check = raw[:-_CHECK_BYTES], raw[-_CHECK_BYTES:]
-        if len(payload) != 1 + SECRET_BYTES or blake3_hash(payload)[:_CHECK_BYTES] != check:
-            raise InviteError("This invite code is not complete or has a typing mistake.")
-        if payload[0] != _VERSION:
-            raise InviteError("This invite was made by a newer Lutra. Please update to use it.")
-        return cls(payload[1:]), addresses
-
-    def code(self) -> str:
-        """Return the secret as groups of letters and digits, with a check sum."""
-        payload = bytes([_VERSION]) + self.secret
-        raw = payload + blake3_hash(payload)[:_CHECK_BYTES]
-        letters = base64.b32encode(raw).decode().rstrip("=").lower()
-        size = _GROUP_OF_LETTERS
-        return "-".join(letters[start : start + size] for start in range(0, len(letters), size))
-
-    def link(self, addresses: Sequence[str] = ()) -> str:
-        """Return the invite as a link, with the inviting device's addresses if any."""
-        hints = f"#{','.join(addresses)}" if addresses else ""
-        return LINK_PREFIX + self.code().replace("-", "") + hints
-
-    @property
-    def id(self) -> bytes:
-        """Names the invite to the device that made it; tells others nothing."""
-        return blake3_derive("lutra invite id v1", self.secret)[:16]
-
-    @property
-    def rendezvous(self) -> bytes:
-        """The secret behind the tags by which both devices find each other on the network."""
-        return blake3_derive("lutra invite rendezvous v1", self.secret)
-
-    def proof(self, role: str, handshake_hash: bytes, device: bytes) -> bytes:
-        """Return the proof of knowing the secret, for one role, channel and device."""
-        key = blake3_derive(f"lutra invite proof {role} v1", self.secret)
-        return blake3_keyed(key, handshake_hash + device)
-
-    def __repr__(self) -> str:
-        return "InviteSecret(…)"
+MAX_FRAME_BYTES = 256 * 1024
+MAX_OPENING_BYTES = 512
+"""Of frames from somebody who has proven nothing yet."""
+_PROOF_BYTES = 32
+_BLINDING_BYTES = 32
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,7 +57,7 @@ class JoinRequest:
     """Who wants to be let in.
 
     Attributes:
-        device: the asking device's key, proven by the channel.
+        device: the asking device's key.
         evidence: statements that say which person it belongs to.
         name: how that person wants to be called.
         device_name: how the device is called.
@@ -131,125 +76,259 @@ class Admission:
     Attributes:
         group: the group's id.
         discovery_secret: see `lutra.groups.ids.discovery_secret`.
+        device: the inviting device.
     """
 
     group: bytes
     discovery_secret: bytes
+    device: bytes
 
     def __repr__(self) -> str:
         return f"Admission(group={self.group.hex()[:16]}…)"
 
 
+class Refusal(Enum):
+    """Why somebody who knew the secret is not let in; the value goes over the wire."""
+
+    EXPIRED = "expired"
+    USED = "used"
+    WITHDRAWN = "withdrawn"
+    DECLINED = "declined"
+    CROWDED = "crowded"
+    PERSON = "person"
+
+    @property
+    def sentence(self) -> str:
+        """Say it to the person who wanted to join."""
+        return _SENTENCES[self]
+
+
+_SENTENCES = {
+    Refusal.EXPIRED: "This invite has expired. Ask for a new one.",
+    Refusal.USED: "This invite was used by somebody else already. Ask for a new one.",
+    Refusal.WITHDRAWN: "This invite was withdrawn. Ask for a new one.",
+    Refusal.DECLINED: "Somebody in the group has declined. Only a new invite leads in.",
+    Refusal.CROWDED: "Too many people wait to be let in there. Try again later.",
+    Refusal.PERSON: "The inviting device could not make out whose this device is.",
+}
+UNPROVEN = (
+    "The device that answered does not know this invite: it may be withdrawn, or made by another."
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """What becomes of a request: admitted, refused, or, with neither, to wait."""
+
+    admission: Admission | None = None
+    refusal: Refusal | None = None
+
+
+PENDING = Verdict()
+
+
 class _JoinerState(Enum):
     START = "start"
-    PROVING = "proving"
+    ASKING = "asking"
     REQUESTING = "requesting"
+    WAITING = "waiting"
     DONE = "done"
 
 
 class Joiner:
-    """The joining device's side: feed frames to `receive` until `finished`.
+    """The joining device's side: feed frames to `receive` until `finished` or `waiting`.
+
+    Args:
+        secret: the invite's, or the ticket of an earlier exchange.
+        request: how this device introduces itself.
+        sign: signs with the device's key.
+        channel: what the exchange runs on.
+        random: source of shares and nonces.
 
     Attributes:
         admission: where to go, once admitted.
+        ticket: to come back with, from the moment `receive` returns the request on; to be kept
+            before that request is sent.
+        comparison: the digits both sides show.
     """
 
     def __init__(
         self,
-        invite: InviteSecret,
+        secret: InviteSecret,
         request: JoinRequest,
-        peer: bytes,
-        handshake_hash: bytes,
+        sign: Callable[[bytes], bytes],
+        channel: Channel,
+        random: Random,
     ) -> None:
-        self._invite = invite
-        self._request = request
-        self._peer = peer
-        self._handshake_hash = handshake_hash
+        self._secret = secret
+        self._sign = sign
+        self._channel = channel
+        self._random = random
+        self._card = encode(
+            [request.device, list(request.evidence), request.name, request.device_name]
+        )
+        self._blinding = random(_BLINDING_BYTES)
+        self._exchange = Exchange(secret, Side.JOINING, channel, random)
+        self._keys: JoinKeys | None = None
         self._state = _JoinerState.START
         self.admission: Admission | None = None
+        self.ticket: InviteSecret | None = None
+        self.comparison = ""
 
     @property
     def finished(self) -> bool:
-        """The exchange is over; without `admission` somebody there has to approve first."""
+        """The exchange is over: `admission` is there."""
         return self._state is _JoinerState.DONE
+
+    @property
+    def waiting(self) -> bool:
+        """Somebody there has to approve; staying on the channel brings the answer at once."""
+        return self._state is _JoinerState.WAITING
+
+    @property
+    def has_proven(self) -> bool:
+        """The proof has been given away: a short code is used up whatever comes now."""
+        return self._keys is not None
 
     def start(self) -> bytes:
         """Return the first frame."""
-        self._state = _JoinerState.PROVING
-        proof = self._invite.proof("joining", self._handshake_hash, self._request.device)
-        return encode(["join", self._invite.id, proof])
+        self._state = _JoinerState.ASKING
+        where = locator(self._secret, self._channel)
+        commitment = commit(self._card, self._blinding)
+        return encode(["join", where, self._exchange.share, commitment])
 
     def receive(self, frame: bytes) -> bytes | None:
         """Take a frame; returns the answer, or None when there is none.
 
         Raises:
-            JoinRefusedError: the inviting device refuses, or is not the inviting device.
+            JoinRefusedError: the inviting device refuses; ``details["proven"]`` tells whether it
+                has shown that it is the one. If not, the right one may still be found.
             RemoteError: a frame has not its form.
         """
-        name, fields = _frame(frame)
-        if name == "refused" and len(fields) == 1:
-            raise JoinRefusedError(
-                "The other device did not accept this invite: it may be used up, expired or "
-                "withdrawn. Ask for a new one."
-            )
-        if self._state is _JoinerState.PROVING and name == "accept" and len(fields) == 1:
-            expected = self._invite.proof("inviting", self._handshake_hash, self._peer)
-            if type(fields[0]) is not bytes or not equal_constant_time(fields[0], expected):
-                raise JoinRefusedError(
-                    "The device that answered is not the one that made this invite."
-                )
-            self._state = _JoinerState.REQUESTING
-            own = self._request
-            return encode(["request", list(own.evidence), own.name, own.device_name])
-        if self._state is _JoinerState.REQUESTING and name == "admitted" and len(fields) == 2:
-            self.admission = Admission(_bytes(fields[0], 32), _bytes(fields[1], 32))
-            self._state = _JoinerState.DONE
-            return None
-        if self._state is _JoinerState.REQUESTING and name == "pending" and not fields:
-            self._state = _JoinerState.DONE
+        name, fields = _frame(frame, MAX_FRAME_BYTES)
+        if name == "refused" and not fields:
+            raise JoinRefusedError(UNPROVEN, proven=False)
+        if self._state is _JoinerState.ASKING and name == "answer" and len(fields) == 1:
+            return self._request(_bytes(fields[0], SHARE_BYTES))
+        asked = self._state in (_JoinerState.REQUESTING, _JoinerState.WAITING)
+        if asked and name == "reply" and len(fields) == 2:
+            self._take_reply(_bytes(fields[0], _PROOF_BYTES), fields[1])
             return None
         raise RemoteError("The other device sent something unexpected while joining.")
+
+    def _request(self, share: bytes) -> bytes:
+        keys = self._exchange.finish(share, commit(self._card, self._blinding))
+        self._keys = keys
+        self.ticket = keys.ticket()
+        self.comparison = keys.comparison(self._card, self._blinding)
+        self._state = _JoinerState.REQUESTING
+        signature = self._sign(keys.signed(self._card))
+        sealed = keys.seal(Side.JOINING, [self._card, self._blinding, signature], self._random)
+        return encode(["request", keys.proof(Side.JOINING), sealed])
+
+    def _take_reply(self, proof: bytes, sealed: Any) -> None:
+        keys = self._keys
+        assert keys is not None
+        if not keys.is_proven(Side.INVITING, proof):
+            raise JoinRefusedError(
+                "The device that answered is not the one that made this invite.", proven=False
+            )
+        name, fields = _fields(keys.unseal(Side.INVITING, _some_bytes(sealed), MAX_OPENING_BYTES))
+        if name == "admitted" and len(fields) == 3:
+            self.admission = Admission(*(_bytes(field, 32) for field in fields))
+            self._state = _JoinerState.DONE
+        elif name == "pending" and not fields:
+            self._state = _JoinerState.WAITING
+        elif name == "refused" and len(fields) == 1:
+            refusal = next((one for one in Refusal if one.value == fields[0]), None)
+            if refusal is None:
+                raise RemoteError("The other device refuses for a reason this one does not know.")
+            raise JoinRefusedError(refusal.sentence, proven=True, refusal=refusal.value)
+        else:
+            raise RemoteError("The other device sent something unexpected while joining.")
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """What a locator stands for.
+
+    Attributes:
+        secret: an invite's secret, or the ticket of a request.
+        is_ticket: it is the latter.
+    """
+
+    secret: InviteSecret
+    is_ticket: bool = False
+
+
+class Desk(Protocol):
+    """Where an inviting device looks up its invites and decides."""
+
+    def find(self, where: bytes, channel: Channel) -> Found | None:
+        """Return what a locator stands for here; invites that are over included."""
+        ...
+
+    def is_open(self, found: Found) -> bool:
+        """Tell whether a proof may still be checked against a secret."""
+        ...
+
+    def wrong_guess(self, found: Found) -> None:
+        """Note that somebody tried a wrong secret; a short code is dead from now on."""
+        ...
+
+    def ask(self, found: Found, request: JoinRequest, derived: Derived) -> Verdict:
+        """Decide on a request, or note it; what was noted is kept under its ticket."""
+        ...
+
+    def verdict(self, ticket: InviteSecret) -> Verdict:
+        """Tell what has become of a request that was noted."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Derived:
+    """What an exchange yields besides the request.
+
+    Attributes:
+        ticket: names the request from now on.
+        comparison: the digits both sides show.
+    """
+
+    ticket: InviteSecret
+    comparison: str
 
 
 class _InviterState(Enum):
     WAITING = "waiting"
-    ACCEPTED = "accepted"
+    ANSWERED = "answered"
+    NOTED = "noted"
     DONE = "done"
 
 
 class Inviter:
-    """The inviting device's side of one exchange.
+    """The inviting device's side of one exchange."""
 
-    Args:
-        device: this device's public key.
-        peer: the joining device's public key, proven by the channel.
-        handshake_hash: the channel's.
-        find: returns the usable invite with an id, or None.
-        admit: lets the peer in under an invite and returns what it gets, or None while somebody
-            has to approve; raises `InviteError`, with nothing changed, if the invite was used up
-            meanwhile or the request is refused.
-    """
-
-    def __init__(
-        self,
-        device: bytes,
-        peer: bytes,
-        handshake_hash: bytes,
-        find: Callable[[bytes], InviteSecret | None],
-        admit: Callable[[InviteSecret, JoinRequest], Admission | None],
-    ) -> None:
-        self._device = device
-        self._peer = peer
-        self._handshake_hash = handshake_hash
-        self._find = find
-        self._admit = admit
+    def __init__(self, channel: Channel, desk: Desk, random: Random) -> None:
+        self._channel = channel
+        self._desk = desk
+        self._random = random
         self._state = _InviterState.WAITING
-        self._invite: InviteSecret | None = None
+        self._found: Found | None = None
+        self._exchange: Exchange | None = None
+        self._peer_share = b""
+        self._commitment = b""
+        self._keys: JoinKeys | None = None
+        self._ticket: InviteSecret | None = None
 
     @property
     def done(self) -> bool:
         """True once the peer has been told what became of its wish."""
         return self._state is _InviterState.DONE
+
+    @property
+    def waits(self) -> bool:
+        """The peer was told to wait; see `look_again`."""
+        return self._state is _InviterState.NOTED
 
     def receive(self, frame: bytes) -> bytes:
         """Take a frame; returns the answer.
@@ -257,38 +336,97 @@ class Inviter:
         Raises:
             RemoteError: a frame has not its form or its place.
         """
-        name, fields = _frame(frame)
-        if self._state is _InviterState.WAITING and name == "join" and len(fields) == 2:
-            invite = self._find(_bytes(fields[0], 16))
-            proof = _bytes(fields[1], 32)
-            # Without an invite a random one is checked, so that timing tells nothing.
-            checked = invite or InviteSecret(bytes(SECRET_BYTES))
-            right = equal_constant_time(
-                proof, checked.proof("joining", self._handshake_hash, self._peer)
-            )
-            if invite is None or not right:
-                self._state = _InviterState.DONE
-                return encode(["refused", "invite"])
-            self._invite = invite
-            self._state = _InviterState.ACCEPTED
-            return encode(["accept", invite.proof("inviting", self._handshake_hash, self._device)])
-        if self._state is _InviterState.ACCEPTED and name == "request" and len(fields) == 3:
-            assert self._invite is not None
-            self._state = _InviterState.DONE
-            names = (_name(fields[1]), _name(fields[2]))
-            request = JoinRequest(self._peer, _evidence(fields[0]), *names)
-            try:
-                admission = self._admit(self._invite, request)
-            except InviteError:
-                return encode(["refused", "invite"])
-            if admission is None:
-                return encode(["pending"])
-            return encode(["admitted", admission.group, admission.discovery_secret])
+        opening = self._state is _InviterState.WAITING
+        name, fields = _frame(frame, MAX_OPENING_BYTES if opening else MAX_FRAME_BYTES)
+        if opening and name == "join" and len(fields) == 3:
+            return self._answer(_some_bytes(fields[0]), fields[1], fields[2])
+        answered = self._state is _InviterState.ANSWERED
+        if answered and name == "request" and len(fields) == 2:
+            return self._judge(_bytes(fields[0], _PROOF_BYTES), _some_bytes(fields[1]))
         raise RemoteError("A joining device sent something unexpected.")
 
+    def look_again(self) -> bytes | None:
+        """Return the frame that tells a waiting peer what was decided, or None if nothing was."""
+        if self._state is not _InviterState.NOTED:
+            return None
+        assert self._ticket is not None
+        verdict = self._desk.verdict(self._ticket)
+        return None if verdict == PENDING else self._reply(verdict)
 
-def _frame(frame: bytes) -> tuple[str, list[Any]]:
-    value = decode(frame, max_bytes=MAX_FRAME_BYTES)
+    def _answer(self, where: bytes, share: Any, commitment: Any) -> bytes:
+        if len(where) not in (LOCATOR_BYTES, NUMBER_BYTES):
+            raise RemoteError("A message of the joining exchange has not its form.")
+        self._peer_share = _bytes(share, SHARE_BYTES)
+        self._commitment = _bytes(commitment, 32)
+        self._found = self._desk.find(where, self._channel)
+        if self._found is None:
+            return self._refuse()
+        self._exchange = Exchange(self._found.secret, Side.INVITING, self._channel, self._random)
+        self._state = _InviterState.ANSWERED
+        return encode(["answer", self._exchange.share])
+
+    def _judge(self, proof: bytes, sealed: bytes) -> bytes:
+        found, exchange = self._found, self._exchange
+        assert found is not None
+        assert exchange is not None
+        # Somebody else's wrong guess may have ended a short code since this exchange began.
+        if not self._desk.is_open(found):
+            return self._refuse()
+        try:
+            keys = exchange.finish(self._peer_share, self._commitment)
+        except MalformedError:
+            keys = None
+        if keys is None or not keys.is_proven(Side.JOINING, proof):
+            self._desk.wrong_guess(found)
+            return self._refuse()
+        self._keys = keys
+        request, comparison = _read_card(keys, sealed)
+        self._ticket = found.secret if found.is_ticket else keys.ticket()
+        return self._reply(self._desk.ask(found, request, Derived(self._ticket, comparison)))
+
+    def _reply(self, verdict: Verdict) -> bytes:
+        keys = self._keys
+        assert keys is not None
+        self._state = _InviterState.NOTED if verdict == PENDING else _InviterState.DONE
+        fields: list[Any] = ["pending"]
+        if verdict.admission is not None:
+            given = verdict.admission
+            fields = ["admitted", given.group, given.discovery_secret, given.device]
+        elif verdict.refusal is not None:
+            fields = ["refused", verdict.refusal.value]
+        sealed = keys.seal(Side.INVITING, fields, self._random)
+        return encode(["reply", keys.proof(Side.INVITING), sealed])
+
+    def _refuse(self) -> bytes:
+        self._state = _InviterState.DONE
+        return encode(["refused"])
+
+
+def _read_card(keys: JoinKeys, sealed: bytes) -> tuple[JoinRequest, str]:
+    """Return what a card says, and the digits."""
+    value = keys.unseal(Side.JOINING, sealed, MAX_FRAME_BYTES)
+    parts = cast("list[Any]", value) if type(value) is list else []
+    if len(parts) != 3:
+        raise RemoteError("A message of the joining exchange has not its form.")
+    card, blinding = _some_bytes(parts[0]), _bytes(parts[1], _BLINDING_BYTES)
+    if commit(card, blinding) != keys.commitment:
+        raise RemoteError("A joining device is another one than it had committed to.")
+    content = decode(card, max_bytes=MAX_FRAME_BYTES)
+    fields = cast("list[Any]", content) if type(content) is list else []
+    if len(fields) != 4:
+        raise RemoteError("A message of the joining exchange has not its form.")
+    names = (foreign_name(fields[2]), foreign_name(fields[3]))
+    request = JoinRequest(_bytes(fields[0], 32), _evidence(fields[1]), *names)
+    if not is_signature(request.device, keys.signed(card), _bytes(parts[2], 64)):
+        raise RemoteError("A joining device did not prove who it is.")
+    return request, keys.comparison(card, blinding)
+
+
+def _frame(frame: bytes, max_bytes: int) -> tuple[str, list[Any]]:
+    return _fields(decode(frame, max_bytes=max_bytes))
+
+
+def _fields(value: Any) -> tuple[str, list[Any]]:
     fields = cast("list[Any]", value) if type(value) is list else []
     if not fields or type(fields[0]) is not str:
         raise RemoteError("A message of the joining exchange has not its form.")
@@ -301,14 +439,14 @@ def _bytes(value: Any, length: int) -> bytes:
     return value
 
 
+def _some_bytes(value: Any) -> bytes:
+    if type(value) is not bytes:
+        raise RemoteError("A message of the joining exchange has not its form.")
+    return value
+
+
 def _evidence(value: Any) -> tuple[bytes, ...]:
     items = cast("list[Any]", value) if type(value) is list else []
     if not 1 <= len(items) <= MAX_EVIDENCE or any(type(item) is not bytes for item in items):
         raise RemoteError("A message of the joining exchange has not its form.")
     return tuple(items)
-
-
-def _name(value: Any) -> str:
-    if type(value) is not str or not 0 < len(value) <= MAX_NAME_LENGTH:
-        raise RemoteError("A message of the joining exchange has not its form.")
-    return value

@@ -46,6 +46,8 @@ class Keyring:
     def __init__(self, services: Services) -> None:
         self._services = services
         self._groups: dict[bytes, Group] = {}
+        # States never change: each is encoded once.
+        self._encoded: dict[bytes, bytes] = {}
         self._bundles: dict[bytes, KeyPackageBundle] = {}
         self.secrets: dict[bytes, bytes] = {}
         self.left: dict[bytes, int | None] = {}
@@ -78,6 +80,7 @@ class Keyring:
         secret = group.export(b"data", epoch, 32)
         self.secrets[epoch] = secret
         self._groups[epoch] = group.without_secrets(*_UNUSED_SECRETS)
+        self._encoded.pop(epoch, None)
         self.left.setdefault(epoch, None)
         return secret
 
@@ -85,6 +88,7 @@ class Keyring:
         """Delete the MLS state of epochs; data secrets stay."""
         for epoch in epochs:
             self._groups.pop(epoch, None)
+            self._encoded.pop(epoch, None)
             self.left.pop(epoch, None)
 
     def wipe(self) -> None:
@@ -166,13 +170,13 @@ class Keyring:
 
     def to_bytes(self) -> bytes:
         """Serialise, secrets included; keep the result encrypted. Public trees are left out."""
+        for epoch, group in self._groups.items():
+            if epoch not in self._encoded:
+                self._encoded[epoch] = group.to_bytes(with_tree=False)
         return encode(
             [
                 _FORMAT,
-                [
-                    [epoch, group.to_bytes(with_tree=False), self.left.get(epoch)]
-                    for epoch, group in self._groups.items()
-                ],
+                [[epoch, self._encoded[epoch], self.left.get(epoch)] for epoch in self._groups],
                 [[epoch, secret] for epoch, secret in self.secrets.items()],
                 [bundle.to_bytes() for bundle in self._bundles.values()],
                 self.renewal,

@@ -32,9 +32,12 @@ KINDS = frozenset({CREATE, ADD, REMOVE, RENAME, RECOVERY})
 
 MAX_NAME_BYTES = 1024
 NONCE_BYTES = 32
+SEALING_KEY_BYTES = 1216
+"""A public key of `lutra.crypto.hpke.HYBRID`."""
 _KEY_BYTES = 32
 _SIGNATURE_BYTES = 64
 _CONSENT = b"lutra person consent v1\0"
+_KIT_CONSENT = b"lutra recovery kit consent v1\0"
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,6 +65,29 @@ class Consent:
 
 
 @dataclass(frozen=True, slots=True)
+class KitConsent:
+    """A recovery key's agreement to belong to the person whose id and ``nonce`` hash to its claim.
+
+    Attributes:
+        device: the recovery key's public half.
+        nonce: hides the person in the claim.
+        sealing_key: what others seal to the kit with; a public key of `lutra.crypto.hpke.HYBRID`.
+        signature: the recovery key's, over all this.
+    """
+
+    device: bytes
+    nonce: bytes
+    sealing_key: bytes
+    signature: bytes
+
+    def check(self, person: bytes) -> None:
+        """Raise `SignatureError` unless ``device`` agreed to belong to ``person``."""
+        message = _kit_message(person, self.nonce, self.device, self.sealing_key)
+        if not is_signature(self.device, message, self.signature):
+            raise SignatureError("A recovery kit was to be added that did not agree to it.")
+
+
+@dataclass(frozen=True, slots=True)
 class Add:
     """Adds a device, with its consent."""
 
@@ -78,7 +104,7 @@ class Add:
 class Recovery:
     """Adds a recovery key, with its consent; it outranks devices."""
 
-    consent: Consent
+    consent: KitConsent
 
     @property
     def device(self) -> bytes:
@@ -128,9 +154,18 @@ def sign_claim(key: SigningKey, claim: bytes) -> bytes:
 
 
 def consent(key: SigningKey, person: bytes, random: Random = system_random) -> Consent:
-    """Return the consent of a key at hand, for example that of a new recovery kit."""
+    """Return the consent of a device's key at hand."""
     nonce = random(NONCE_BYTES)
     return Consent(key.public, nonce, sign_claim(key, claim_of(person, nonce)))
+
+
+def kit_consent(
+    key: SigningKey, sealing_key: bytes, person: bytes, random: Random = system_random
+) -> KitConsent:
+    """Return the consent of a recovery kit's key, which also vouches for its sealing key."""
+    nonce = random(NONCE_BYTES)
+    signature = key.sign(_kit_message(person, nonce, key.public, sealing_key))
+    return KitConsent(key.public, nonce, sealing_key, signature)
 
 
 def sign_content(
@@ -163,8 +198,8 @@ def encode_content(content: Content) -> bytes:
             agreed = content.consent
             return encode([agreed.device, agreed.nonce, agreed.signature, content.device_name])
         case Recovery():
-            agreed = content.consent
-            return encode([agreed.device, agreed.nonce, agreed.signature])
+            kit = content.consent
+            return encode([kit.device, kit.nonce, kit.sealing_key, kit.signature])
         case Remove():
             return encode([content.device])
         case Rename():
@@ -204,8 +239,8 @@ def _content(kind: str, fields: list[Any]) -> Content:
             return Create(_sized(fields[0], NONCE_BYTES), _name(fields[1]), _name(fields[2]))
         case "person.add", 4:
             return Add(_consent_of(fields), _name(fields[3]))
-        case "person.recovery", 3:
-            return Recovery(_consent_of(fields))
+        case "person.recovery", 4:
+            return Recovery(_kit_consent_of(fields))
         case "person.remove", 1:
             return Remove(_sized(fields[0], _KEY_BYTES))
         case "person.rename", 2:
@@ -217,6 +252,19 @@ def _content(kind: str, fields: list[Any]) -> Content:
 
 def _consent_message(claim: bytes, device: bytes) -> bytes:
     return _CONSENT + claim + device
+
+
+def _kit_message(person: bytes, nonce: bytes, device: bytes, sealing_key: bytes) -> bytes:
+    return _KIT_CONSENT + claim_of(person, nonce) + device + sealing_key
+
+
+def _kit_consent_of(fields: list[Any]) -> KitConsent:
+    return KitConsent(
+        _sized(fields[0], _KEY_BYTES),
+        _sized(fields[1], NONCE_BYTES),
+        _sized(fields[2], SEALING_KEY_BYTES),
+        _sized(fields[3], _SIGNATURE_BYTES),
+    )
 
 
 def _consent_of(fields: list[Any]) -> Consent:

@@ -10,7 +10,10 @@
     sealed card                             ->
         both screens show the comparison code; both persons accept
     new device: sealed consent  ->  existing device signs the addition
-    existing device: sealed device log  ->  new device: sealed receipt
+    existing device: sealed device log and hand-over  ->  new device: sealed receipt
+
+What the existing device hands over besides the log is opaque here. It comes in the same message,
+so that a new device that is done has all of it, whatever was lost on the way.
 
 Every method returns a `Step`. `Pairing.store` has to be written to disk *before* a step's frames
 are sent: then a crash at any moment is no worse than a lost connection. A machine is bound to one
@@ -43,6 +46,7 @@ from lutra.identity.pairing_messages import (
     encode_frame,
     operation_rows,
     read_operations,
+    sized,
 )
 from lutra.identity.pairing_table import (
     CANCELLED_HERE,
@@ -99,6 +103,7 @@ class Pairing:
         self._proven = False
         self._resumes = False
         self._exchange: Exchange | None = None
+        self._handed_over = b""
 
     @classmethod
     def start(
@@ -141,6 +146,16 @@ class Pairing:
         return encode_memory(self._memory)
 
     @property
+    def side(self) -> Side:
+        """Whether this device shows or enters the code."""
+        return self._memory.side
+
+    @property
+    def role(self) -> Role:
+        """Whether this device is the new one."""
+        return self._memory.card.role
+
+    @property
     def state(self) -> State:
         """Where the pairing stands."""
         return self._memory.state
@@ -179,6 +194,11 @@ class Pairing:
     def admission(self) -> tuple[Operation, ...]:
         """On the new device when done: the person's device log, verified."""
         return self._memory.admission if self.state is State.DONE else ()
+
+    @property
+    def handed_over(self) -> bytes:
+        """On the new device when done, until a restart: what came with the log; secret."""
+        return self._handed_over if self.state is State.DONE else b""
 
     @property
     def deadline(self) -> float | None:
@@ -269,9 +289,15 @@ class Pairing:
         self._go(Event.ACCEPT, now)
         return Step(self._seal(agreed.fields()))
 
-    def admitted(self, operations: Sequence[Operation], now: float) -> Step:
-        """The existing device has signed: hand over the person's whole device log."""
-        self._memory = replace(self._memory, admission=tuple(operations))
+    def admitted(self, operations: Sequence[Operation], now: float, hand_over: bytes = b"") -> Step:
+        """The existing device has signed: hand over the person's whole device log.
+
+        Args:
+            operations: the device log.
+            now: the time.
+            hand_over: what the new device is to get with it; secret.
+        """
+        self._memory = replace(self._memory, admission=tuple(operations), hand_over=hand_over)
         self._go(Event.ADMIT, now)
         return Step(self._admission())
 
@@ -371,8 +397,8 @@ class Pairing:
                 return self._introduce(rest, now)
             case [Sealed.CONSENT.value, *rest] if len(rest) == 4:
                 return self._agree(Agreement.read(rest), now)
-            case [Sealed.ADMISSION.value, rows]:
-                return self._admit(read_operations(rows), now)
+            case [Sealed.ADMISSION.value, rows, hand_over]:
+                return self._admit(read_operations(rows), sized(hand_over, -1), now)
             case [Sealed.RECEIPT.value] if memory.state is State.DELIVERING:
                 return self._go(Event.RECEIPT, now)
             case _:
@@ -406,10 +432,11 @@ class Pairing:
         self._memory = replace(memory, consent=agreed)
         return self._go(Event.CONSENT, now)
 
-    def _admit(self, operations: tuple[Operation, ...], now: float) -> Step:
+    def _admit(self, operations: tuple[Operation, ...], hand_over: bytes, now: float) -> Step:
         memory = self._memory
         check_admission(operations, memory.card, memory.peer, memory.consent)
         self._memory = replace(memory, admission=operations)
+        self._handed_over = hand_over
         receipt = self._seal([Sealed.RECEIPT.value])
         self._go(Event.ADMISSION, now)
         return Step(receipt)
@@ -443,7 +470,7 @@ class Pairing:
 
     def _admission(self) -> tuple[bytes, ...]:
         rows = operation_rows(self._memory.admission)
-        return self._seal([Sealed.ADMISSION.value, rows])
+        return self._seal([Sealed.ADMISSION.value, rows, self._memory.hand_over])
 
     def _seal(self, fields: list[Any]) -> tuple[bytes, ...]:
         """Return a sealed frame, or nothing while there is no proven channel: it is sent again."""

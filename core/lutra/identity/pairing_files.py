@@ -15,7 +15,7 @@ from __future__ import annotations
 
 import base64
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, cast
 
 from lutra.codec import decode, encode
@@ -179,13 +179,23 @@ class Offering:
         return Request(card, consent, agreed.choice, agreed.merged, digits, fields[3], _of(request))
 
     def respond(
-        self, request: Request, operations: Sequence[Operation], random: Random = system_random
+        self,
+        request: Request,
+        operations: Sequence[Operation],
+        random: Random = system_random,
+        hand_over: bytes = b"",
     ) -> bytes:
         """Return the response, after `Person.add` with the request's consent.
 
         Call it only once the person has said that both devices show the request's digits, if any.
+
+        Args:
+            request: what is answered.
+            operations: the person's device log.
+            random: source of the sealing's randomness.
+            hand_over: what the new device is to get with the log; secret.
         """
-        plaintext = encode([self.card.encode(), operation_rows(operations)])
+        plaintext = encode([self.card.encode(), operation_rows(operations), hand_over])
         enc, sealed = HYBRID.seal(request.reply_key, _RESPONSE, request.digest, plaintext, random)
         response = enc + sealed
         if self.offer.secret is None:
@@ -217,6 +227,21 @@ class Request:
     digits: str | None
     reply_key: bytes
     digest: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Response:
+    """An opened response.
+
+    Attributes:
+        card: how the existing device introduces itself.
+        operations: the person's device log, verified.
+        hand_over: what the existing device gave with it; secret.
+    """
+
+    card: Card
+    operations: tuple[Operation, ...]
+    hand_over: bytes = field(repr=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -275,8 +300,8 @@ class Requesting:
         fields = cast("list[Any]", offer)
         return cls(Card.decode(card), Offer(*fields), Agreement.read(agreed), private, request)
 
-    def read(self, response: bytes, *, same_digits: bool) -> tuple[Card, tuple[Operation, ...]]:
-        """Open the response; returns the existing device's card and the person's device log.
+    def read(self, response: bytes, *, same_digits: bool) -> Response:
+        """Open the response.
 
         Args:
             response: the file's bytes.
@@ -296,19 +321,20 @@ class Requesting:
                 "This file does not answer your request, or it was changed on the way."
             ) from error
 
-    def _read(self, response: bytes) -> tuple[Card, tuple[Operation, ...]]:
+    def _read(self, response: bytes) -> Response:
         digest = _of(self.request)
         if self.offer.secret is not None:
             response = unseal(_key(self.offer.secret, _RESPONSE), response, digest)
         size = HYBRID.kem.enc_bytes
         enc, sealed = response[:size], response[size:]
         plaintext = HYBRID.open(self.private_key, enc, _RESPONSE, digest, sealed)
-        fields = as_list(decode(plaintext, max_bytes=MAX_FRAME_BYTES, max_depth=4), 2)
+        fields = as_list(decode(plaintext, max_bytes=MAX_FRAME_BYTES, max_depth=4), 3)
         card, operations = Card.decode(sized(fields[0], -1)), read_operations(fields[1])
+        hand_over = sized(fields[2], -1)
         if card.person is None or claim_of(card.person, card.nonce) != self.offer.claim:
             raise PairingFileError("The answer is not from the person who made the offer.")
         check_admission(operations, self.card, card, self.agreed)
-        return card, operations
+        return Response(card, operations, hand_over)
 
     def __repr__(self) -> str:
         return "Requesting(…)"

@@ -21,7 +21,7 @@ from lutra.identity.pairing_table import Side, State
 from lutra.operation import Operation
 
 _FORM = 1
-_FIELDS = 16
+_FIELDS = 17
 _Member = TypeVar("_Member", bound=Enum)
 
 
@@ -45,6 +45,7 @@ class Memory:
         comparison: the digits to compare.
         consent: what the new device agreed to.
         admission: the person's device log, from the moment the addition is signed.
+        hand_over: what the existing device gives with it; secret.
     """
 
     side: Side
@@ -62,11 +63,12 @@ class Memory:
     comparison: str = ""
     consent: Agreement | None = None
     admission: tuple[Operation, ...] = ()
+    hand_over: bytes = b""
 
     def without_secrets(self) -> Memory:
         """Return what may be kept of a pairing that has ended."""
         used = PairingSecret(self.secret.number, b"")
-        return replace(self, secret=used, blinding=b"", keys=None)
+        return replace(self, secret=used, blinding=b"", keys=None, hand_over=b"")
 
     def __repr__(self) -> str:
         return f"Memory(side={self.side.name}, state={self.state.name})"
@@ -93,6 +95,7 @@ def encode_memory(memory: Memory) -> bytes:
             memory.comparison,
             None if consent is None else consent.fields()[1:],
             operation_rows(memory.admission),
+            memory.hand_over,
         ]
     )
 
@@ -130,6 +133,7 @@ def _memory(fields: list[Any]) -> Memory:
         comparison=fields[13],
         consent=None if fields[14] is None else Agreement.read(fields[14]),
         admission=read_operations(fields[15]),
+        hand_over=fields[16],
     )
 
 

@@ -12,6 +12,7 @@ from lutra.identity.device_log import (
     Consent,
     Content,
     Create,
+    KitConsent,
     Recovery,
     Remove,
     Rename,
@@ -120,7 +121,7 @@ class Person:
         self._check_fresh(consent.device)
         return self._make(key, Add(consent, device_name), time)
 
-    def add_recovery(self, key: SigningKey, consent: Consent, time: int) -> Operation:
+    def add_recovery(self, key: SigningKey, consent: KitConsent, time: int) -> Operation:
         """Add the key of a recovery kit; raises as `add` does."""
         self._check_fresh(consent.device)
         return self._make(key, Recovery(consent), time)

@@ -3,7 +3,8 @@
 The words carry 128 secret bits and 16 bits of check sum over them; every word has a check letter of
 its own besides, so that a typing mistake is told by the word's number. The Ed25519 key is derived
 from the secret bits. Its public half, which peers find in the person's device log, is all that a
-restoring device needs to recognise the person among what peers or bundles hold.
+restoring device needs to recognise the person among what peers or bundles hold. A second key, of
+`lutra.crypto.hpke.HYBRID`, comes from the same bits: bundles are sealed to it.
 """
 
 from __future__ import annotations
@@ -13,8 +14,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from lutra.crypto.hashing import blake3_derive, equal_constant_time
+from lutra.crypto.hpke import HYBRID
 from lutra.crypto.random import Random, system_random
 from lutra.crypto.signing import SigningKey
+from lutra.identity.device_log import KitConsent, kit_consent
 from lutra.identity.errors import WordsError
 from lutra.identity.words import from_words, near_words, to_words
 
@@ -110,6 +113,19 @@ class RecoveryKit:
             if not equal_constant_time(word.strip().lower().encode(), words[place - 1].encode())
         )
 
+    def consent(self, person: bytes, random: Random = system_random) -> KitConsent:
+        """Return the kit's agreement to act for a person."""
+        return kit_consent(self.key, self._sealing_pair()[1], person, random)
+
+    def unseal(self, enc: bytes, info: bytes, ciphertext: bytes) -> bytes:
+        """Open what `seal_to_kit` made.
+
+        Raises:
+            DecryptionError, MalformedError: it was not sealed to this kit, or for something else.
+        """
+        private, public = self._sealing_pair()
+        return HYBRID.open(private, enc, info, b"", ciphertext, public_key=public)
+
     @property
     def mark(self) -> str:
         """Public letters that tell this kit from others."""
@@ -132,6 +148,10 @@ class RecoveryKit:
             made=made,
         )
 
+    def _sealing_pair(self) -> tuple[bytes, bytes]:
+        seed = blake3_derive("lutra recovery kit sealing key v1", self._secret)
+        return HYBRID.derive_key_pair(seed)
+
     def _payload(self) -> bytes:
         return self._secret + _sum(self._secret)
 
@@ -143,6 +163,17 @@ def kit_mark(public_key: bytes) -> str:
     """Return the letters by which a sheet and an entry in the list of devices find together."""
     letters = base64.b32encode(blake3_derive("lutra recovery kit mark v1", public_key)).decode()
     return f"{letters[:4]}-{letters[4:8]}"
+
+
+def seal_to_kit(
+    sealing_key: bytes, info: bytes, plaintext: bytes, random: Random = system_random
+) -> tuple[bytes, bytes]:
+    """Encrypt to a kit's sealing key; returns (encapsulated key, ciphertext).
+
+    Raises:
+        MalformedError: it is no such key.
+    """
+    return HYBRID.seal(sealing_key, info, b"", plaintext, random)
 
 
 def suggestions(words: Sequence[str]) -> tuple[tuple[int, str], ...]:

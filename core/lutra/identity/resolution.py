@@ -36,6 +36,7 @@ class Device:
         active: it belongs to the person now.
         added_by: the key whose operation added it; its own for the first device.
         removed_by: the key whose live removal took it away, if any.
+        sealing_key: of a recovery key: what to seal to it with; otherwise empty.
     """
 
     key: bytes
@@ -44,6 +45,7 @@ class Device:
     active: bool
     added_by: bytes
     removed_by: bytes | None
+    sealing_key: bytes = b""
 
 
 @dataclass(frozen=True, slots=True)
@@ -359,6 +361,9 @@ class _Resolution:
             active=self._active(key, live),
             added_by=grant.author,
             removed_by=removers[0] if removers else None,
+            sealing_key=(
+                grant.content.consent.sealing_key if isinstance(grant.content, Recovery) else b""
+            ),
         )
 
     def _author_rank(self, entry: _Entry) -> tuple[int, int]:

@@ -13,7 +13,8 @@ Static keys are fresh for every channel, so nobody can follow a device by them: 
 says who it is. The initiator shows it encrypted to the responder it dialled; the responder shows
 its own only to a device that has proven itself and that `admit` lets in, so whoever merely knocks
 learns nothing. An initiator that follows an announcement shows its key only to members of the
-group announced.
+group announced. On an errand a responder may prove a key made for that one channel: who it is is
+then for the errand itself to tell.
 
 States and what leads from one to the next:
 
@@ -73,7 +74,7 @@ class Established:
     """Both devices are proven; frames may flow.
 
     Attributes:
-        peer_device: the other device's Ed25519 key.
+        peer_device: the other device's Ed25519 key, or one it made for an errand.
         handshake_hash: unique to this channel, the same on both sides.
     """
 
@@ -130,13 +131,15 @@ class Channel:
     """One side of a channel: feed `receive_data`, send what `data_to_send` returns.
 
     Args:
-        key: this device's key.
+        key: this device's key, or, for an errand, one made for the channel.
         initiator: whether this side dialled.
         expected_device: the only device an initiator talks to, if it knows which.
         knock: demanded of the responder before the initiator shows its key; None demands nothing.
         door: answers knocks at a responder.
         admit: whether a proven device may go on; asked once. A responder that refuses does not
             show its own key.
+        errand_key: returns the key under which a responder runs an errand, or None where it runs
+            none; `admit` is then not asked. By default errands are treated as other channels.
         purpose: what the initiator wants the channel for; a responder is told.
         random: source of the channel's static and ephemeral keys.
     """
@@ -144,6 +147,7 @@ class Channel:
     __slots__ = (
         "_admit",
         "_door",
+        "_errand_key",
         "_expected",
         "_frames",
         "_handshake",
@@ -161,11 +165,13 @@ class Channel:
         "_state",
         "_static",
         "handshake_hash",
+        "own_device",
         "peer_device",
         "purpose",
     )
 
     purpose: Purpose
+    own_device: bytes
     peer_device: bytes | None
     handshake_hash: bytes | None
 
@@ -178,6 +184,7 @@ class Channel:
         knock: Knock | None = None,
         door: Door | None = None,
         admit: Callable[[bytes], bool] = _admit_all,
+        errand_key: Callable[[], SigningKey | None] | None = None,
         purpose: Purpose = Purpose.PEER,
         random: Random = system_random,
     ) -> None:
@@ -187,6 +194,7 @@ class Channel:
         self._knock = knock
         self._door = door or Door(random)
         self._admit = admit
+        self._errand_key = errand_key
         self.purpose = purpose
         self._static = StaticKey.generate(random)
         self._random = random
@@ -199,6 +207,7 @@ class Channel:
         self._frames = FrameReader()
         self._sender: CipherState | None = None
         self._receiver: CipherState | None = None
+        self.own_device = self._key.public
         self.peer_device = None
         self.handshake_hash = None
         self._handshake = self._begin_handshake(_PREFACE)
@@ -359,7 +368,13 @@ class Channel:
     def _answer_proof(self, device: bytes, events: list[Event]) -> None:
         """Responder: refuse the proven device, or show who we are and open."""
         reason = None
-        if device == self._key.public:
+        if self.purpose is Purpose.ERRAND and self._errand_key is not None:
+            key = self._errand_key()
+            if key is None:
+                reason = CloseReason.NOT_ADMITTED
+            else:
+                self._key, self.own_device = key, key.public
+        elif device == self._key.public:
             reason = CloseReason.SELF
         elif not self._admit(device):
             reason = CloseReason.NOT_ADMITTED

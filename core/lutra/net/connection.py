@@ -81,7 +81,8 @@ class Connection(asyncio.Protocol):
     Attributes:
         role: who dialled.
         address: the other side's address and port.
-        peer_device: the other device's Ed25519 key (32 bytes), once established.
+        peer_device: the other device's Ed25519 key (32 bytes), once established, or one it made for
+            an errand.
         handshake_hash: unique to this connection and the same on both sides (32 bytes).
         ending: why the connection is over, or None while it is not.
         is_chosen: one side has said that, of all connections between the two, it uses this one.
@@ -126,6 +127,11 @@ class Connection(asyncio.Protocol):
     def purpose(self) -> Purpose:
         """What the initiator wants the connection for."""
         return self._channel.purpose
+
+    @property
+    def own_device(self) -> bytes:
+        """The key this side has proven: this device's, or one made for the errand."""
+        return self._channel.own_device
 
     @property
     def is_open(self) -> bool:

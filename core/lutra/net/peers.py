@@ -30,8 +30,8 @@ SUSPEND_SECONDS = 5.0
 class Admission(Enum):
     """What a proven device may do here.
 
-    MEMBER: everything its groups allow. GUEST: an invite or pairing, nothing else. REFUSED:
-    nothing; it is not even told who we are.
+    MEMBER: everything its groups allow. GUEST: to show that it shares a group with this device, or
+    to run an errand. REFUSED: nothing; it is not even told who we are.
     """
 
     MEMBER = "member"
@@ -106,7 +106,8 @@ class PeerManager:
     Args:
         key: this device's key.
         on_event: called on the event loop, one event at a time.
-        admit: what a device may do; asked at the end of each handshake.
+        admit: what a device may do; asked at the end of each handshake, except on errands.
+        runs_errands: whether errands are run at present; they are under keys made for each.
         timing: how long connections wait.
         jitter: a number in [0, 1) each time.
         wall_clock: seconds since 1970, to notice that the computer was suspended.
@@ -119,6 +120,7 @@ class PeerManager:
         *,
         on_event: Callable[[PeerEvent], None],
         admit: Callable[[bytes], Admission],
+        runs_errands: Callable[[], bool] = lambda: True,
         timing: Timing | None = None,
         jitter: Callable[[], float] = _random.random,
         wall_clock: Callable[[], float] = time.time,
@@ -136,6 +138,7 @@ class PeerManager:
             key,
             on_connection=self._connected,
             admit=self._may_enter,
+            errand_key=lambda: SigningKey.generate() if runs_errands() else None,
             door=self._door,
             timing=self._timing,
         )

@@ -24,11 +24,15 @@ Admit = Callable[[bytes], bool]
 """Whether a device, named by its proven key, may connect at all."""
 
 
+def _anyone(_device: bytes) -> bool:
+    return True
+
+
 async def dial(
     address: Address,
     key: SigningKey,
     *,
-    admit: Admit,
+    admit: Admit = _anyone,
     expected_device: bytes | None = None,
     knock: Knock | None = None,
     purpose: Purpose = Purpose.ERRAND,
@@ -37,7 +41,8 @@ async def dial(
 ) -> Connection:
     """Connect to an address and return when both devices are proven.
 
-    With a ``knock``, this device does not show who it is unless a member of that group answers.
+    With a ``knock``, this device does not show who it is unless a member of that group answers. For
+    an errand ``key`` may be made for the occasion.
     Connections with `Purpose.PEER` are for `lutra.net.peers` to make.
 
     Raises:
@@ -107,6 +112,8 @@ def _dial_error(address: Address, reason: str) -> DialError:
 class Listener:
     """Accepts connections, with bounds on how many strangers may be greeting at a time.
 
+    For ``errand_key`` see `lutra.net.channel.Channel`.
+
     Attributes:
         addresses: where it listens; ``::`` stands for every interface, IPv4 included.
         port: the TCP port.
@@ -120,6 +127,7 @@ class Listener:
         *,
         on_connection: Callable[[Connection], None],
         admit: Admit,
+        errand_key: Callable[[], SigningKey | None] | None = None,
         door: Door | None = None,
         timing: Timing | None = None,
         random: Random = system_random,
@@ -130,6 +138,7 @@ class Listener:
         self._key = key
         self._on_connection = on_connection
         self._admit = admit
+        self._errand_key = errand_key
         self._door = door
         self._timing = timing or Timing()
         self._random = random
@@ -171,7 +180,12 @@ class Listener:
 
     def _accept(self) -> asyncio.Protocol:
         channel = Channel(
-            self._key, initiator=False, door=self._door, admit=self._admit, random=self._random
+            self._key,
+            initiator=False,
+            door=self._door,
+            admit=self._admit,
+            errand_key=self._errand_key,
+            random=self._random,
         )
         return _Incoming(channel, Role.RESPONDER, self._timing, self._has_settled, self._admit_host)
 

@@ -33,20 +33,16 @@ class Branches:
             for fork in self._context.store.forks.of_log_id(group)
             for operation in _whole(fork)
             if operation.header.extensions.group == group
-            and self._context.store.operations.get(operation.id) is None
+            and self._context.store.operations.id_at(fork.key, operation.seq_num) != fork.id
         ]
 
     def has_room(self, key: LogKey) -> bool:
         """Tell whether more may be kept beside a log."""
         return len(self._context.store.forks.list(key)) < MAX_BRANCH_OPERATIONS
 
-    def is_held(self, operation_id: bytes) -> bool:
-        """Tell whether an operation is here with its content, in a log or beside one."""
-        store = self._context.store
-        if store.operations.get(operation_id) is not None:
-            return True
-        fork = store.forks.get(operation_id)
-        return fork is not None and bool(_whole(fork))
+    def is_held(self, group: bytes, operation_id: bytes) -> bool:
+        """Tell whether a control operation is here with its content, in its log or beside it."""
+        return self._find(group, operation_id) is not None
 
     def ids(self, group: bytes) -> list[bytes]:
         """Return the ids of all operations held of forked control logs, from the fork on."""
@@ -74,14 +70,11 @@ class Branches:
 
     def _find(self, group: bytes, operation_id: bytes) -> WireOperation | None:
         store = self._context.store
-        stored = store.operations.get(operation_id)
-        if stored is not None:
-            is_control = stored.key.log == group
-            return WireOperation(stored.header, stored.body) if is_control else None
         fork = store.forks.get(operation_id)
-        if fork is None or fork.key.log != group or not _whole(fork):
-            return None
-        return WireOperation(fork.header, fork.body)
+        if fork is not None and fork.key.log == group and _whole(fork):
+            return WireOperation(fork.header, fork.body)
+        stored = store.operations.find_control(group, operation_id)
+        return None if stored is None else WireOperation(stored.header, stored.body)
 
 
 def _whole(fork: Fork) -> list[Operation]:

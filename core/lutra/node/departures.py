@@ -16,7 +16,7 @@ def last_departure(changes: list[Change], person: bytes) -> Change | None:
 
 def departure_of(replica: Group, device: bytes) -> DepartureView | None:
     """Return how a device came to be out of a group; None while it is in, or nothing is known."""
-    if replica.is_member(device) or not replica.heads():
+    if not replica.was_removed(device):
         return None
     person = replica.person_of(device)
     change = None if person is None else last_departure(replica.changes(), person)

@@ -16,14 +16,28 @@ from lutra.documents.document import Document
 from lutra.errors import NotFoundError
 from lutra.groups.contents import Profile, Role
 from lutra.groups.data_keys import BodyCipher
-from lutra.groups.invite import Admission, Inviter, InviteSecret, JoinRequest
+from lutra.groups.directory import ChainDirectory
+from lutra.groups.invite import Inviter
+from lutra.groups.invite_keys import Channel
+from lutra.groups.restore import Witness
+from lutra.mls.suites import HYBRID_SUITE
 from lutra.node.acknowledgements import Acknowledgements
+from lutra.node.acquaintances import Acquaintances
 from lutra.node.branches import Branches
+from lutra.node.bundling import Bundling
+from lutra.node.catching_up import CatchingUp
 from lutra.node.context import Context, Outbox
+from lutra.node.device_admission import DeviceAdmission
+from lutra.node.device_views import DeviceView
 from lutra.node.document_registry import DocumentRegistry
+from lutra.node.earlier_groups import EarlierGroups
 from lutra.node.events import (
+    CatchUpChanged,
     Event,
     GroupsChanged,
+    InvitesChanged,
+    JoinChanged,
+    JoinRequested,
     PeersChanged,
     PersonChanged,
     PresenceChanged,
@@ -31,10 +45,20 @@ from lutra.node.events import (
 )
 from lutra.node.group_registry import GroupRegistry
 from lutra.node.ingest import Ingest
-from lutra.node.invitations import INVITE_LIFETIME, Invitations
+from lutra.node.invitations import Invitations
+from lutra.node.join_attempts import JoinAttempts
+from lutra.node.kits import Kits
 from lutra.node.log_keeper import LogFrozenError, LogKeeper
 from lutra.node.membership import Membership
-from lutra.node.new_identity import DEVICE, DEVICE_NAME, PERSON_ID, PERSON_NAME, create_person
+from lutra.node.new_identity import (
+    DEVICE,
+    DEVICE_NAME,
+    PERSON_ID,
+    PERSON_NAME,
+    checked_name,
+    create_person,
+    is_waiting,
+)
 from lutra.node.own_devices import OwnDevices
 from lutra.node.person_registry import PersonRegistry
 from lutra.node.publishing import Deadlines
@@ -45,7 +69,7 @@ from lutra.node.session_hub import SessionHub, Traffic
 from lutra.node.telling import Telling
 from lutra.node.views import Identity
 from lutra.operation import OperationLimitError
-from lutra.store.invites import InviteRow
+from lutra.store.joins import JoinRow
 from lutra.store.peers import AddressRow
 from lutra.store.store import Store
 from lutra.sync.replica import IngestReport, WireOperation
@@ -55,6 +79,8 @@ _TEND_SECONDS = 30.0
 """How often a group is looked at for what is due by time alone."""
 _FIRST_LOOK_SECONDS = 0.2
 """After the start, and between one group and the next."""
+_REACHING = (InvitesChanged, JoinChanged, JoinRequested)
+"""Events after which others may be looked for, or let in, than before."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,12 +90,16 @@ class Reach:
     Attributes:
         devices: members of its groups, itself included.
         secrets: group id → discovery secret.
-        invites: invites that can still be used.
+        offered: rendezvous at which somebody may look for this device to join a group.
+        joins: invites that this device uses.
+        kits: rendezvous of recovery kits whose persons could come back here.
     """
 
     devices: frozenset[bytes]
     secrets: Mapping[bytes, bytes] = field(repr=False)
-    invites: Sequence[InviteSecret]
+    offered: Sequence[bytes] = field(default=(), repr=False)
+    joins: Sequence[JoinRow] = ()
+    kits: Sequence[bytes] = field(default=(), repr=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,6 +145,11 @@ class Engine:
         seed = store.keys.get(DEVICE)
         if seed is None:
             raise NotFoundError("This profile has not been set up yet: run “lutra init”.")
+        if is_waiting(store):
+            raise NotFoundError(
+                "This profile waits to be paired with another of your devices: run “lutra device "
+                "link”."
+            )
         context = Context(
             store=store,
             key=SigningKey(seed),
@@ -129,11 +164,26 @@ class Engine:
         if store.settings.get(PERSON_ID) is None:
             # The profile comes from a Lutra that knew devices only.
             create_person(store, random, time=now())
-        self.persons = PersonRegistry(context)
+        directory = ChainDirectory()
+        self.persons = PersonRegistry(context, directory)
         self._branches = Branches(context, self._logs)
-        self._groups = GroupRegistry(context, self._logs, self.persons, self._branches)
+        self._groups = GroupRegistry(
+            context, self._logs, self.persons, directory=directory, branches=self._branches
+        )
+        self.people = Acquaintances(context, self._groups, self.persons)
         self.invitations = Invitations(context, self._groups, self.persons)
+        self.joins = JoinAttempts(context, self._groups, self.persons)
         self.own_devices = OwnDevices(context, self._logs, self._groups)
+        self.kits = Kits(context, self._groups, self.persons, self.own_devices)
+        self._catching_up = CatchingUp(context, self._groups, monotonic)
+        self.device_admission = DeviceAdmission(
+            context,
+            self._logs,
+            persons=self.persons,
+            groups=self._groups,
+            own_devices=self.own_devices,
+            catching_up=self._catching_up,
+        )
         self._documents = DocumentRegistry(context, self._logs, self._groups)
         self._ingest = Ingest(
             context,
@@ -161,6 +211,16 @@ class Engine:
             acknowledgements=self._acknowledgements,
             branches=self._branches,
             telling=self._telling,
+            catching_up=self._catching_up,
+        )
+        self.bundles = Bundling(
+            context,
+            self._logs,
+            groups=self._groups,
+            persons=self.persons,
+            own_devices=self.own_devices,
+            ingest=self._ingest,
+            replica=self._replica,
         )
         self._deadlines = Deadlines()
         self._reach_moved = False
@@ -181,6 +241,15 @@ class Engine:
     def signing_key(self) -> SigningKey:
         """This device's key, for the network's handshake."""
         return self._context.key
+
+    def now(self) -> int:
+        """Return the time, in milliseconds since 1970."""
+        return self._context.now()
+
+    @property
+    def store(self) -> Store:
+        """The profile's store, for records that concern no group; inside calls only."""
+        return self._context.store
 
     def run(self, call: Callable[[], Result]) -> tuple[Result, Effects]:
         """Run one call of this engine as one transaction; returns its result and its effects.
@@ -207,6 +276,8 @@ class Engine:
         """Pick up what an earlier run left: drafts become operations, keys are reconciled."""
         self._reach_moved = True
         self.own_devices.ensure_personal()
+        EarlierGroups(self._context, self._groups, self._documents).renew()
+        self.joins.tend()
         now = self._monotonic()
         for document in self._documents.drafted():
             self._deadlines.publish_now(document, now)
@@ -236,6 +307,8 @@ class Engine:
             self._publish(document)
         for document in rested:
             self._documents.rest(document)
+        if tended:
+            self.joins.tend()
         self.sessions.tick()
 
     def work(self, connections: frozenset[int]) -> None:
@@ -253,9 +326,11 @@ class Engine:
         """Return the ids of all groups this device is or was in."""
         return self._groups.ids()
 
-    def create_group(self, name: str, profile: Profile = Profile.ARCHIVE) -> bytes:
-        """Start a group; returns its id."""
-        return self._groups.create(name, profile)
+    def create_group(
+        self, name: str, profile: Profile = Profile.ARCHIVE, suite: int = HYBRID_SUITE
+    ) -> bytes:
+        """Start a group; returns its id. See `GroupRegistry.create`."""
+        return self._groups.create(name, profile, suite=suite)
 
     def rename_group(self, group: bytes, name: str) -> None:
         """Change a group's name; see `Membership.rename`."""
@@ -265,47 +340,21 @@ class Engine:
         """Remove a person from a group and change the keys; see `Membership.remove`."""
         self.membership.remove(group, person)
 
-    def invite(
-        self,
-        group: bytes,
-        *,
-        role: Role = Role.WRITER,
-        uses: int = 1,
-        lifetime: int = INVITE_LIFETIME,
-        by_hand: bool = False,
-    ) -> InviteRow:
-        """Make an invite; see `Invitations.invite`."""
-        self._reach_moved = True
-        return self.invitations.invite(
-            group, role=role, uses=uses, lifetime=lifetime, by_hand=by_hand
-        )
+    def set_role(self, group: bytes, person: bytes, role: Role) -> None:
+        """Change what a person may do in a group; see `Membership.set_role`."""
+        self.membership.set_role(group, person, role)
 
-    def inviter(self, peer: bytes, handshake_hash: bytes) -> Inviter:
-        """Return the inviting side of a joining exchange with ``peer``."""
-        return Inviter(
-            self._context.device,
-            peer,
-            handshake_hash,
-            self.invitations.find,
-            self.admit,
-        )
+    def leave_group(self, group: bytes) -> None:
+        """Leave a group with all devices of this person; see `Membership.leave`."""
+        self.membership.leave(group)
 
-    def admit(self, invite: InviteSecret, request: JoinRequest) -> Admission | None:
-        """Let in the device that proved to know an invite; see `Invitations.admit`."""
-        self._reach_moved = True
-        return self.invitations.admit(invite, request)
+    def inviter(self, channel: Channel) -> Inviter:
+        """Return the inviting side of a joining exchange."""
+        return Inviter(channel, self.invitations, self._context.random)
 
-    def join_request(self) -> JoinRequest:
-        """Return what this device shows when it wants to be let in somewhere."""
-        identity = self.identity
-        return JoinRequest(
-            identity.device, self.persons.evidence(), identity.name, identity.device_name
-        )
-
-    def accept_admission(self, admission: Admission) -> None:
-        """Make room for a group this device was let into; its operations follow by sync."""
-        self._reach_moved = True
-        self._groups.adopt(admission.group, admission.discovery_secret)
+    def witness(self, own: bytes, peer: bytes, handshake_hash: bytes) -> Witness:
+        """Return the knowing side of an exchange with a device that restores a person."""
+        return self.kits.witness(own, peer, handshake_hash)
 
     def ingest(self, group: bytes, operations: Sequence[WireOperation]) -> IngestReport:
         """Take in operations that did not come through a session, for example from a file."""
@@ -342,10 +391,14 @@ class Engine:
         """Put a document's drafts into operations now."""
         self._publish(document)
 
-    def finish(self) -> None:
-        """Leave things tidy before closing: no drafts, as far as keys allow, and short logs."""
+    def publish_all(self) -> None:
+        """Put all drafts into operations now, as far as keys allow."""
         for document in self._documents.drafted():
             self._publish(document)
+
+    def finish(self) -> None:
+        """Leave things tidy before closing: no drafts, as far as keys allow, and short logs."""
+        self.publish_all()
         for document in self._deadlines.resting():
             self._documents.rest(document)
 
@@ -364,6 +417,41 @@ class Engine:
         group = self.queries.document(document).group
         self.sessions.send_presence(group, document, anchor, head)
 
+    # Own devices
+
+    def device_views(self, online: frozenset[bytes]) -> list[DeviceView]:
+        """Return this person's devices, this one first, given which devices are connected."""
+        own = self._context.device
+        state = self.persons.own.state
+        views = [
+            DeviceView(
+                item.key,
+                self.persons.device_name(item.key),
+                item.key == own,
+                item.active,
+                item.key in online or item.key == own,
+            )
+            for item in state.devices
+            if not item.recovery
+        ]
+        return sorted(
+            views, key=lambda view: (not view.me, not view.active, view.name, view.device)
+        )
+
+    def rename_device(self, device: bytes, name: str) -> None:
+        """Give one of this person's devices a name; groups see that of this device."""
+        name = checked_name(name)
+        known = self.persons.own.state.device(device)
+        if known is None or not known.active:
+            raise NotFoundError("There is no such device of yours.")
+        self.persons.rename_device(device, name)
+        if device == self._context.device:
+            self._context.store.settings.set(DEVICE_NAME, name)
+
+    def catch_up(self) -> CatchUpChanged | None:
+        """Return how far this newly paired device has come; None if nothing is awaited."""
+        return self._catching_up.view()
+
     # Addresses
 
     def addresses(self) -> list[AddressRow]:
@@ -379,16 +467,28 @@ class Engine:
     def _follow_up(self) -> None:
         """Do what must be in the same transaction as its cause, before anything is sent."""
         events = self._context.outbox.events
-        if any(isinstance(event, PersonChanged) for event in events):
+        persons = {event.person for event in events if isinstance(event, PersonChanged)}
+        for person in sorted(persons):
+            self.people.observe(person)
+        self._reach_moved |= bool(persons)
+        if self.persons.id in persons:
             self._tell_groups()
         changed = {event.group for event in events if isinstance(event, GroupsChanged)}
         for group in sorted(changed):
             self.membership.follow(group)
         if changed:
             self.own_devices.publish()
+        if any(isinstance(event, GroupsChanged | PersonChanged) for event in events):
+            self.kits.forget()
+        if self._catching_up.is_active:
+            self._catching_up.note()
 
     def _tell_groups(self) -> None:
         """Carry news about this person's devices into its groups."""
+        name = self.persons.device_name(self._context.device)
+        if name:
+            # Another own device may have renamed this one.
+            self._context.store.settings.set(DEVICE_NAME, name)
         for group in self._groups.ids():
             if not self._groups.row(group).left:
                 self._groups.tend(group)
@@ -457,8 +557,10 @@ class Engine:
         if traffic.peers_changed:
             events.append(PeersChanged())
             self._publish_soon()
-        times = [at for at in (self._deadlines.next(), self.sessions.next_tick()) if at is not None]
-        reach = self.reach() if changed or self._reach_moved else None
+        due = (self._deadlines.next(), self.sessions.next_tick(), self._catching_up.deadline)
+        times = [at for at in due if at is not None]
+        moved = any(isinstance(event, _REACHING) for event in events)
+        reach = self.reach() if changed or moved or self._reach_moved else None
         self._reach_moved = False
         return Effects(events, traffic, min(times, default=None), self.sessions.working(), reach)
 
@@ -467,7 +569,9 @@ class Engine:
         return Reach(
             self.queries.known_devices(),
             self.queries.discovery_secrets(),
-            [InviteSecret(row.secret) for row in self.invitations.usable()],
+            self.invitations.offered(),
+            self.joins.active(),
+            self.kits.rendezvous(),
         )
 
     def _publish_soon(self) -> None:
@@ -486,6 +590,8 @@ class Engine:
         self._groups.forget()
         self.membership.forget()
         self.persons.forget()
+        self.kits.forget()
+        self._catching_up.forget()
         self._acknowledgements.forget()
         self._telling.forget()
         self._documents.forget()

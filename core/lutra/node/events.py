@@ -56,6 +56,34 @@ class PersonChanged:
 
 
 @dataclass(frozen=True, slots=True)
+class VerifiedKeysChanged:
+    """A person whose keys were compared has other keys now: to be said loudly until it was seen.
+
+    Attributes:
+        person: which one.
+        name: what it is called; empty while unknown.
+    """
+
+    person: bytes
+    name: str
+
+
+@dataclass(frozen=True, slots=True)
+class KitUsed:
+    """Somebody came back by a recovery kit, and this device helped.
+
+    Of this device's own person it is to be said loudly: who found the kit can do that too.
+
+    Attributes:
+        person: whose kit.
+        device: the device that is the person's now.
+    """
+
+    person: bytes
+    device: bytes
+
+
+@dataclass(frozen=True, slots=True)
 class DocumentsChanged:
     """The list of a group's pages changed: a new page, a title, an order.
 
@@ -141,11 +169,37 @@ class JoinRequested:
         group: where it leads.
         device: the asking device.
         name: what its person is called, by its own word.
+        device_name: what the device is called, by its own word.
+        comparison: the digits that both sides show.
     """
 
     group: bytes
     device: bytes
     name: str
+    device_name: str
+    comparison: str
+
+
+@dataclass(frozen=True, slots=True)
+class JoinChanged:
+    """An invite this device uses has come further; see `lutra.node.views.JoinView`.
+
+    Attributes:
+        join: the attempt's id.
+        state: ``seeking``, ``waiting``, ``admitted``, ``refused``, ``expired`` or ``cancelled``.
+        group: the group, once admitted; empty before.
+        reason: one sentence, if refused or expired.
+    """
+
+    join: bytes
+    state: str
+    group: bytes = b""
+    reason: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class NearbyChanged:
+    """People nearby, invitations between them and this person, or its visibility changed."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -159,6 +213,38 @@ class MemberJoined:
 
     group: bytes
     device: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class PairingChanged:
+    """The pairing of this device with another one moved on; `PairingService.view` has it all.
+
+    Attributes:
+        state: as in `PairingView.state`.
+        revision: as in `PairingView.revision`.
+    """
+
+    state: str
+    revision: int
+
+
+@dataclass(frozen=True, slots=True)
+class CatchUpChanged:
+    """A device that was paired has received more of what its person's devices hold.
+
+    Attributes:
+        groups: how many groups there are.
+        groups_ready: in how many of them this device can read and write.
+        pages: how many pages there are, at least.
+        pages_here: how many of them are here.
+        complete: nothing is missing any more.
+    """
+
+    groups: int
+    groups_ready: int
+    pages: int
+    pages_here: int
+    complete: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -184,6 +270,8 @@ Event = (
     | MembershipEnded
     | DeviceRemoved
     | PersonChanged
+    | VerifiedKeysChanged
+    | KitUsed
     | DocumentsChanged
     | DocumentChanged
     | DocumentStatusChanged
@@ -191,7 +279,11 @@ Event = (
     | PresenceChanged
     | InvitesChanged
     | JoinRequested
+    | JoinChanged
+    | NearbyChanged
     | MemberJoined
+    | PairingChanged
+    | CatchUpChanged
     | Trouble
     | RaiseRequested
 )

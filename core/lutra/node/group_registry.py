@@ -17,7 +17,7 @@ from lutra.mls.suites import HYBRID_SUITE
 from lutra.node.branches import Branches
 from lutra.node.context import Context
 from lutra.node.departures import departure_of
-from lutra.node.events import GroupsChanged, MembershipEnded
+from lutra.node.events import GroupsChanged, InvitesChanged, MembershipEnded
 from lutra.node.log_keeper import LogKeeper
 from lutra.node.new_identity import DEVICE_NAME, PERSON_NAME, checked_name
 from lutra.node.person_registry import PersonRegistry
@@ -63,6 +63,8 @@ class GroupRegistry:
         context: Context,
         logs: LogKeeper,
         persons: PersonRegistry,
+        *,
+        directory: ChainDirectory,
         branches: Branches,
     ) -> None:
         self._context = context
@@ -73,7 +75,7 @@ class GroupRegistry:
         self._readable: dict[bytes, int] = {}
         self._learned: dict[bytes, frozenset[bytes]] = {}
         self._sponsored: set[bytes] = set()
-        self._directory = ChainDirectory()
+        self._directory = directory
 
     def forget(self) -> None:
         """Drop what is in memory, after a transaction was undone."""
@@ -143,9 +145,21 @@ class GroupRegistry:
     # Beginning
 
     def create(
-        self, name: str, profile: Profile = Profile.ARCHIVE, *, personal: bool = False
+        self,
+        name: str,
+        profile: Profile = Profile.ARCHIVE,
+        *,
+        suite: int = HYBRID_SUITE,
+        personal: bool = False,
     ) -> bytes:
         """Start a group with this person as its only member; returns its id.
+
+        Args:
+            name: what its members call it.
+            profile: what newcomers may read of the time before them.
+            suite: MLS cipher suite, for good; suite 3 has much smaller commits, for groups of
+                more than about 250 devices.
+            personal: it is for this person's own devices.
 
         Raises:
             UsageError: the name is empty or too long.
@@ -155,7 +169,8 @@ class GroupRegistry:
         nonce = context.random(32)
         identity = group_id(context.device, nonce)
         signer = self.signer(identity)
-        replica, _ = Group.create(signer, self._setup(), nonce, self._persons.evidence(), profile)
+        setup = self._setup(suite)
+        replica, _ = Group.create(signer, setup, nonce, self._persons.evidence(), profile)
         self._groups[identity] = replica
         self._readable[identity] = len(replica.secrets)
         now = context.now()
@@ -172,18 +187,20 @@ class GroupRegistry:
             False if the group is here already.
         """
         context = self._context
-        known = context.store.groups.get(group)
-        if known is not None:
-            if known.left:
-                # Let in again: whoever did so may tell.
-                context.store.groups.set_left(group, False)
-                context.outbox.emit(GroupsChanged(group))
+        if context.store.groups.get(group) is not None:
             return False
         now = context.now()
         row = GroupRow(group, "", discovery_secret, now, now, personal=personal)
         context.store.groups.put(row)
         context.outbox.emit(GroupsChanged(group))
         return True
+
+    def reopen(self, group: bytes) -> None:
+        """Take part in a group again, if it is here: somebody has let this person in once more."""
+        row = self._context.store.groups.get(group)
+        if row is not None and row.left:
+            self._context.store.groups.set_left(group, False)
+            self._context.outbox.emit(GroupsChanged(group))
 
     # Changing
 
@@ -214,8 +231,9 @@ class GroupRegistry:
             True if keys of epochs are new here.
         """
         replica = self.get(group)
-        self._persons.learn(replica.evidence - self._learned.get(group, frozenset()))
-        self._learned[group] = replica.evidence
+        if replica.evidence != self._learned.get(group):
+            self._learned[group] = replica.evidence
+            self._persons.learn(replica.evidence)
         self._take_handed_over(replica)
         self._attend(replica)
         before = self._readable.get(group, 0)
@@ -230,6 +248,9 @@ class GroupRegistry:
         changed = replica.heads() != before
         if changed:
             self._save(replica)
+        elif (state := replica.private_state()) != self.row(group).state:
+            # Keys whose time is over are gone for good only once they are gone from the disk.
+            self._context.store.groups.set_state(group, state)
         return changed
 
     def reconcile_rank(self, group: bytes, online: Container[bytes] | None) -> int | None:
@@ -249,6 +270,8 @@ class GroupRegistry:
         if missing and self._can_speak(replica):
             replica.introduce(self.signer(replica.id), missing)
             replica.reconcile(self.signer(replica.id))
+        elif missing and not self._is_mute(replica.id):
+            replica.introduce_itself(self.signer(replica.id), missing)
 
     def save(self, group: bytes) -> None:
         """Write a group to the store after a change through its own methods."""
@@ -296,7 +319,7 @@ class GroupRegistry:
         """Tell whether this device's control log is frozen, so that it can say nothing more."""
         return self._logs.is_frozen(LogKey(self._context.device, group))
 
-    def _setup(self) -> Setup:
+    def _setup(self, suite: int = HYBRID_SUITE) -> Setup:
         context = self._context
         return Setup(
             device=context.device,
@@ -304,7 +327,7 @@ class GroupRegistry:
             directory=self._directory,
             clock=context.now,
             random=context.random,
-            suite_id=HYBRID_SUITE,
+            suite_id=suite,
         )
 
     def _load(self, row: GroupRow) -> Group:
@@ -315,7 +338,7 @@ class GroupRegistry:
         if row.state:
             stored = [item.decode() for item in self._context.store.operations.control(row.id)]
             stored += self._branches.held(row.id)
-            replica = Group.resume(row.id, self._setup(), _in_causal_order(stored), row.state)
+            replica = Group.resume(row.id, self._setup(), in_causal_order(stored), row.state)
         else:
             replica = Group(row.id, self._setup())
         self._groups[row.id] = replica
@@ -376,9 +399,10 @@ class GroupRegistry:
         for row in self._context.store.invites.list(group):
             if not row.revoked:
                 self._context.store.invites.revoke(row.id)
+                self._context.outbox.emit(InvitesChanged(group))
 
 
-def _in_causal_order(operations: Iterable[Operation]) -> list[Operation]:
+def in_causal_order(operations: Iterable[Operation]) -> list[Operation]:
     """Order stored operations so that each follows its predecessors.
 
     Those of one batch were stored log by log.

@@ -25,8 +25,6 @@ from lutra.operation import LogKey, Operation, decode_operation, signature_claim
 from lutra.store.operations import OperationState
 from lutra.sync.replica import ForkEvidence, IngestReport, Refusal, RefusalReason, WireOperation
 
-_REFUSALS = {Placement.GAP: RefusalReason.GAP, Placement.FORK: RefusalReason.FORK}
-
 
 @dataclass(slots=True)
 class _Batch:
@@ -108,9 +106,12 @@ class Ingest:
             self._after_control(group_id)
             self._want_vouched(batch)
         states = self._apply(group_id, group, [item.operation for item in batch.data])
-        placed = [item._replace(state=states[item.operation.id]) for item in batch.data]
+        placed = [
+            Placed(operation, placement, head, states[operation.id])
+            for operation, placement, head, _ in batch.data
+        ]
         self._append(group_id, placed, source)
-        missing = [one for one in batch.missing if not self._branches.is_held(one)]
+        missing = [one for one in batch.missing if not self._branches.is_held(group_id, one)]
         return IngestReport(batch.refused, batch.forks, missing)
 
     def ingest_forks(
@@ -178,8 +179,10 @@ class Ingest:
                 return self._take_branch(batch, operation)
         if placement is Placement.GAP and (is_control or self._early.has_log(key)):
             self._early.put(group_id, operation)
-        if placement in _REFUSALS:
-            return _REFUSALS[placement]
+        if placement is Placement.GAP:
+            return RefusalReason.GAP
+        if placement is Placement.FORK:
+            return RefusalReason.FORK
         if is_control:
             return self._take_control(batch, operation, placement, head)
         return self._take_data(batch, operation, placement, head)
@@ -372,19 +375,20 @@ class Ingest:
         store = self._context.store
         if not self._groups.settle(group_id) or not self._blocked_logs(group_id):
             return
-        waiting = [item.decode() for item in store.operations.waiting(group_id)]
+        waiting = store.operations.waiting(group_id)
         self._blocked[group_id] = set()
-        states = self._apply(group_id, self._groups.get(group_id), waiting)
+        group = self._groups.get(group_id)
+        states = self._apply(group_id, group, [item.decode() for item in waiting])
         for state in (OperationState.APPLIED, OperationState.REFUSED):
-            ids = [identity for identity, value in states.items() if value is state]
-            if ids:
-                store.operations.set_state(ids, state)
+            numbers = [item.number for item in waiting if states[item.id] is state]
+            if numbers:
+                store.operations.set_state(numbers, state)
 
     # Forks
 
     def _catch_fork(self, batch: _Batch, held: bytes, operation: Operation) -> None:
-        stored = self._context.store.operations.get(held)
-        if stored is not None:
+        stored = self._context.store.operations.at(operation.log_key, operation.seq_num)
+        if stored is not None and stored.id == held:
             other = stored.decode()
         else:
             placed = (*batch.control, *batch.data)

@@ -1,4 +1,4 @@
-"""Connections and what happens on them: a sync session, or somebody joining by an invite.
+"""Connections and what happens on them: a sync session, or an errand such as joining.
 
 A connection between peers carries a session; a device that shares no group with this one learns
 nothing from it, but may introduce itself as a new member of one. An errand begins with a frame
@@ -9,29 +9,19 @@ from __future__ import annotations
 
 import asyncio
 import itertools
-from collections.abc import Callable
-from typing import Protocol, TypeVar
+from collections.abc import Awaitable, Callable, Mapping
 
 from lutra.errors import LutraError
-from lutra.groups.invite import Inviter
 from lutra.net.connection import Connection, Role
 from lutra.net.frames import CloseReason, Purpose
-from lutra.node.engine import Engine
+from lutra.node.errands import EngineCalls
 from lutra.node.session_hub import Traffic
 
-Result = TypeVar("Result")
-JOIN = b"lutra join 1"
+Errand = Callable[[Connection], Awaitable[None]]
+"""Serves one errand to its end; may raise `LutraError` or `TimeoutError`."""
 _FRAMES_AT_ONCE = 64
 _ERRAND_SECONDS = 10.0
 _BACKLOG_BYTES = 64 * 1024
-
-
-class EngineCalls(Protocol):
-    """Runs calls on the engine."""
-
-    async def call(self, function: Callable[[Engine], Result]) -> Result:
-        """Run ``function`` as one transaction."""
-        ...
 
 
 class _Link:
@@ -54,10 +44,12 @@ class Links:
 
     Args:
         engine: runs calls on the engine.
+        errands: first frame of an errand → what serves it.
     """
 
-    def __init__(self, engine: EngineCalls) -> None:
+    def __init__(self, engine: EngineCalls, errands: Mapping[bytes, Errand]) -> None:
         self._engine = engine
+        self._errands = errands
         self._numbers = itertools.count(1)
         self._links: dict[int, _Link] = {}
         self._tasks: set[asyncio.Task[None]] = set()
@@ -114,11 +106,11 @@ class Links:
                 await self._sync(connection)
                 return
             async with asyncio.timeout(_ERRAND_SECONDS):
-                errand = await connection.receive()
-            if errand == JOIN:
-                await self._invite(connection)
-            else:
+                errand = self._errands.get(await connection.receive())
+            if errand is None:
                 connection.close(CloseReason.NOT_ADMITTED)
+            else:
+                await errand(connection)
         except (LutraError, TimeoutError):
             # The connection is over or worth nothing; whoever dialled will try again.
             connection.close(CloseReason.VIOLATION)
@@ -163,19 +155,3 @@ class Links:
         except LutraError:
             # The reading side notices the same end and cleans up.
             return
-
-    async def _invite(self, connection: Connection) -> None:
-        """Answer a device that joins by an invite of this one."""
-        peer, handshake_hash = connection.peer_device, connection.handshake_hash
-        inviter: Inviter = await self._engine.call(
-            lambda engine: engine.inviter(peer, handshake_hash)
-        )
-        while not inviter.done:
-            async with asyncio.timeout(_ERRAND_SECONDS):
-                frame = await connection.receive()
-            await connection.send(
-                await self._engine.call(lambda _, frame=frame: inviter.receive(frame))
-            )
-        # The newcomer leaves this connection and dials anew, as a member.
-        async with asyncio.timeout(_ERRAND_SECONDS):
-            await connection.wait_closed()

@@ -102,20 +102,27 @@ class LogKeeper:
         heads = self._load(group)
         store = self._context.store
         changed: dict[LogKey, LogHead] = {}
-        by_state: dict[OperationState, dict[LogKey, list[Operation]]] = {}
+        by_state: dict[int, dict[LogKey, list[Operation]]] = {}
         prunes: dict[LogKey, int] = {}
         for operation, placement, head, state in placed:
             key = operation.log_key
             changed[key] = head
-            logs = by_state.setdefault(state, {})
+            # By its number: an Enum's own hash is computed in Python.
+            number = state.value
+            logs = by_state.get(number)
+            if logs is None:
+                logs = by_state[number] = {}
             if placement is Placement.PRUNE:
                 prunes[key] = operation.seq_num
                 for waiting in by_state.values():
                     waiting.pop(key, None)
-            logs.setdefault(key, []).append(operation)
-        for state, logs in by_state.items():
+            items = logs.get(key)
+            if items is None:
+                items = logs[key] = []
+            items.append(operation)
+        for number, logs in by_state.items():
             operations = [item for items in logs.values() for item in items]
-            store.operations.insert_many(operations, group=group, state=state)
+            store.operations.insert_many(operations, group=group, state=OperationState(number))
         for key, seq_num in prunes.items():
             store.operations.delete_before(key, seq_num)
         store.logs.set_heads(list(changed.items()), group=group)

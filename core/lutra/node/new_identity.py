@@ -1,6 +1,12 @@
-"""What a profile gets once: a device key, a person that has this device, and their names."""
+"""What a profile gets once: a device key, a person that has this device, and their names.
+
+A profile may also begin with a device key alone and wait for its person: a device that is to be
+paired with others of somebody's.
+"""
 
 from __future__ import annotations
+
+from collections.abc import Iterable
 
 from lutra.crypto.aead import seal
 from lutra.crypto.kdf import hkdf
@@ -9,6 +15,7 @@ from lutra.crypto.signing import SigningKey
 from lutra.errors import UsageError
 from lutra.groups.cards import MAX_NAME_LENGTH
 from lutra.identity.person import Person
+from lutra.operation import Operation
 from lutra.store.store import Store
 
 DEVICE = "device"
@@ -18,13 +25,15 @@ SECRET = "person_secret"  # noqa: S105
 PERSON_ID = "person"
 """Setting: id of the person this device belongs to."""
 PERSON_NAME, DEVICE_NAME = "person_name", "device_name"
-_SECRET_BYTES = 32
+SECRET_BYTES = 32
+WAITING = "waits_for_person"
+"""Setting: the device has a key and waits for the person it is to belong to."""
 
 
 def create_identity(
     store: Store, name: str, device_name: str, random: Random = system_random, *, time: int = 0
 ) -> None:
-    """Give a new profile its keys, names and person.
+    """Give a profile that has no person yet its keys, names and person.
 
     Args:
         store: the profile's.
@@ -41,6 +50,7 @@ def create_identity(
         store.keys.put(DEVICE, SigningKey.generate(random).seed())
         store.settings.set(PERSON_NAME, name)
         store.settings.set(DEVICE_NAME, device_name)
+        store.settings.set(WAITING, None)
         create_person(store, random, time=time)
 
 
@@ -49,7 +59,7 @@ def create_person(store: Store, random: Random, *, time: int) -> None:
     seed = store.keys.get(DEVICE)
     assert seed is not None
     with store.transaction(full_sync=True):
-        secret = random(_SECRET_BYTES)
+        secret = random(SECRET_BYTES)
         store.keys.put(SECRET, secret)
         key = name_key(secret)
         person = Person.create(
@@ -62,6 +72,45 @@ def create_person(store: Store, random: Random, *, time: int) -> None:
         for operation in person.operations():
             store.persons.add(operation)
         store.settings.set(PERSON_ID, person.id)
+
+
+def create_waiting(store: Store, device_name: str, random: Random = system_random) -> None:
+    """Give a new profile a device key only: its person comes by pairing.
+
+    Raises:
+        UsageError: the name is empty or too long.
+    """
+    device_name = checked_name(device_name)
+    with store.transaction(full_sync=True):
+        store.keys.put(DEVICE, SigningKey.generate(random).seed())
+        store.settings.set(DEVICE_NAME, device_name)
+        store.settings.set(WAITING, 1)
+
+
+def is_waiting(store: Store) -> bool:
+    """Tell whether a profile has a device key and waits for its person."""
+    return store.settings.get(WAITING) is not None
+
+
+def enter_person(
+    store: Store, person: bytes, operations: Iterable[Operation], *, secret: bytes, name: str
+) -> None:
+    """Make the profile's device one of a person that has taken it in.
+
+    Args:
+        store: the profile's.
+        person: the person's id.
+        operations: its device log, verified; it lists the device.
+        secret: what the person's devices share.
+        name: what the person is called.
+    """
+    with store.transaction(full_sync=True):
+        for operation in operations:
+            store.persons.add(operation)
+        store.keys.put(SECRET, secret)
+        store.settings.set(PERSON_ID, person)
+        store.settings.set(PERSON_NAME, name)
+        store.settings.set(WAITING, None)
 
 
 def name_key(secret: bytes) -> bytes:

@@ -7,24 +7,32 @@ that changes something returns once the change is durable.
 from __future__ import annotations
 
 import asyncio
-import contextlib
 from collections.abc import Callable
 from typing import Self, TypeVar
 
 from lutra.crypto.random import Random, system_random
 from lutra.documents.document import Document
-from lutra.errors import LocalError
 from lutra.groups.contents import Profile as HistoryProfile
 from lutra.groups.contents import Role
-from lutra.groups.invite import InviteSecret
+from lutra.net.connection import Address
+from lutra.node.bundles import Bundles
+from lutra.node.device_admission import places_of
+from lutra.node.device_files import DeviceFiles
+from lutra.node.device_views import DeviceView, PairingView
 from lutra.node.editor_session import EditorSession
 from lutra.node.engine import Effects, Engine, Reach
-from lutra.node.events import GroupsChanged, RaiseRequested
+from lutra.node.events import CatchUpChanged, NearbyChanged, PairingChanged, RaiseRequested
+from lutra.node.hand_over import HandOver
 from lutra.node.host import EngineHost, wall_clock
-from lutra.node.invitations import INVITE_LIFETIME
+from lutra.node.invite_api import InviteApi, NotRunningError
 from lutra.node.network import Network
 from lutra.node.new_identity import create_identity
 from lutra.node.options import NodeOptions
+from lutra.node.pairing_desk import EngineDesk, Entrance
+from lutra.node.pairing_link import read_address
+from lutra.node.pairing_service import PairingService
+from lutra.node.people import People
+from lutra.node.recovery import Recovery
 from lutra.node.subscription import Subscription
 from lutra.node.views import (
     ChangeView,
@@ -32,33 +40,34 @@ from lutra.node.views import (
     DocumentView,
     GroupView,
     Identity,
-    InviteView,
     MembershipChange,
     PeerView,
     RemovalPreview,
     RemovalStatus,
     StatusView,
 )
-from lutra.store.invites import InviteRow
 from lutra.store.profile import Profile
 
 Result = TypeVar("Result")
-_KEYS_SECONDS = 10.0
-"""How long `Node.join` waits for a new group's keys."""
+__all__ = ["Node", "NotRunningError", "create_profile_identity"]
 
 
-class NotRunningError(LocalError):
-    """The network part of the node is not running."""
-
-    code = "node.not-running"
-
-
-class Node:
+class Node(InviteApi):
     """One device's groups and documents.
 
     Use `open` (or ``async with await Node.open(...)``); then `start` to go on the network.
     Verbs raise subclasses of `lutra.errors.LutraError`.
+
+    Attributes:
+        bundles: groups as encrypted files.
+        people: the persons met in groups.
+        recovery: this person's recovery kits.
+        pairing: pairs this device with another one of the same person, or of one to be merged.
+        device_files: the same by files.
     """
+
+    pairing: PairingService
+    device_files: DeviceFiles
 
     def __init__(self, options: NodeOptions) -> None:
         self._options = options
@@ -66,6 +75,9 @@ class Node:
         self._network: Network | None = None
         self._subscriptions: list[Subscription] = []
         self._identity: Identity | None = None
+        self.bundles = Bundles(self._host)
+        self.people = People(self._host)
+        self.recovery = Recovery(self._host)
 
     @classmethod
     async def open(
@@ -93,6 +105,14 @@ class Node:
             await node._host.open(profile, key, random)
             node._identity = await node._call(lambda engine: engine.identity)
             await node._call(Engine.start)
+            desk = EngineDesk(
+                node._host,
+                await node._call(lambda engine: engine.signing_key),
+                places=node._places,
+                on_entered=node._entered,
+            )
+            node.pairing = PairingService(desk, node._options, node._pairing_changed)
+            node.device_files = DeviceFiles(desk, node._renew_identity_soon)
         except BaseException:
             await node._host.close()
             raise
@@ -106,7 +126,7 @@ class Node:
             UsageError: an address in the options is not one.
         """
         key = await self._call(lambda engine: engine.signing_key)
-        network = Network(key, self._host, self._options, wall_clock)
+        network = Network(key, self._host, self._options, wall_clock, self._nearby_changed)
         reach: Reach = await self._call(Engine.reach)
         try:
             await network.open(reach)
@@ -116,6 +136,7 @@ class Node:
         self._network = network
         for group in await self._call(Engine.group_ids):
             self._host.soon(lambda engine, group=group: engine.warm(group))
+        await self.pairing.resume()
 
     async def close(self) -> None:
         """Leave the network, publish what can be, and close the store; twice is harmless."""
@@ -123,6 +144,7 @@ class Node:
             return
         network, self._network = self._network, None
         try:
+            await self.pairing.close()
             if network is not None:
                 await network.close()
             await self._call(Engine.finish)
@@ -193,6 +215,36 @@ class Node:
         """Return encrypted bytes sent and received on open connections."""
         return self._network.traffic_bytes() if self._network is not None else (0, 0)
 
+    # Own devices
+
+    async def devices(self) -> list[DeviceView]:
+        """Return the devices of this person, those removed included, this one first."""
+        online = self._network.connected() if self._network is not None else ()
+        return await self._call(lambda engine: engine.device_views(frozenset(online)))
+
+    async def rename_device(self, device: bytes, name: str) -> None:
+        """Give one of this person's devices a name.
+
+        Raises:
+            UsageError: the name is empty or too long.
+            NotFoundError: this person has no such device.
+        """
+        await self._call(lambda engine: engine.rename_device(device, name))
+        self._identity = await self._call(lambda engine: engine.identity)
+
+    async def remove_device(self, device: bytes) -> None:
+        """Remove one of this person's devices from the person, and so from all groups.
+
+        Raises:
+            DeviceNotInPersonError: it is not, or not any more, one of the person's devices, or it
+                is the last one.
+        """
+        await self._call(lambda engine: engine.persons.remove_device(device))
+
+    async def catch_up(self) -> CatchUpChanged | None:
+        """Return how far this device, newly paired, has come; None if nothing is awaited."""
+        return await self._call(Engine.catch_up)
+
     # Groups
 
     async def groups(self) -> list[GroupView]:
@@ -258,49 +310,6 @@ class Node:
     async def membership_changes(self, group: bytes) -> list[MembershipChange]:
         """Return who changed the membership of a group how."""
         return await self._call(lambda engine: engine.removals.changes(group))
-
-    async def invite(
-        self,
-        group: bytes,
-        *,
-        role: Role = Role.WRITER,
-        uses: int = 1,
-        lifetime: int = INVITE_LIFETIME,
-        by_hand: bool = False,
-    ) -> InviteView:
-        """Make an invite, to be used while this node runs; see `Invitations.invite`."""
-        row = await self._call(
-            lambda engine: engine.invite(
-                group, role=role, uses=uses, lifetime=lifetime, by_hand=by_hand
-            )
-        )
-        return self._invite_view(row)
-
-    async def join(self, code: str, address: str | None = None) -> GroupView:
-        """Join a group by an invite's code or link.
-
-        Args:
-            code: the code or link.
-            address: where the inviting device is, if discovery cannot find it.
-
-        Raises:
-            InviteError: the code has a typing mistake.
-            JoinPendingError: somebody there has to approve first; try again later.
-            JoinRefusedError: the inviting device does not accept it.
-            NobodyFoundError: that device could not be reached.
-            NotRunningError: `start` has not been called.
-        """
-        secret, addresses = InviteSecret.parse(code)
-        if address is not None:
-            addresses = (address, *addresses)
-        network = self._running()
-        events = self.events()
-        try:
-            group = await network.join(secret, addresses)
-            await self._readable(group, events)
-        finally:
-            events.close()
-        return await self.group(group)
 
     # Documents
 
@@ -369,36 +378,38 @@ class Node:
 
     # Inside
 
-    async def _readable(self, group: bytes, events: Subscription) -> None:
-        """Wait until a group's keys have come, for a while."""
-        with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(_KEYS_SECONDS):
-                while not (view := await self.group(group)).ready or not view.name:
-                    while await anext(events) != GroupsChanged(group):
-                        pass
+    def _places(self) -> tuple[int, tuple[Address, ...]]:
+        """Return the port and addresses at which peers reach this device now."""
+        network = self._network
+        if network is None:
+            return 0, ()
+        return network.port, tuple(read_address(one) for one in network.reachable_at())
 
-    def _invite_view(self, row: InviteRow) -> InviteView:
-        secret = InviteSecret(row.secret)
-        addresses = self._network.reachable_at() if self._network is not None else ()
-        return InviteView(
-            row.group,
-            secret.code(),
-            secret.link(addresses),
-            row.expires,
-            row.uses_left,
-            row.id,
-            row.role,
-            row.by_hand,
-            row.revoked,
-        )
+    def _entered(self, entrance: Entrance) -> None:
+        """Dial the device that has taken this one in."""
+        if self._network is not None:
+            given = HandOver.decode(entrance.hand_over)
+            for host, port in places_of(given, entrance.met_at):
+                self._network.remember(entrance.giver.device, host, port)
+        self._renew_identity_soon()
+
+    def _renew_identity_soon(self) -> None:
+        def renew(engine: Engine) -> None:
+            self._identity = engine.identity
+
+        self._host.soon(renew)
+
+    def _pairing_changed(self, view: PairingView) -> None:
+        event = PairingChanged(view.state, view.revision)
+        for subscription in tuple(self._subscriptions):
+            subscription.put(event)
 
     async def _call(self, function: Callable[[Engine], Result]) -> Result:
         return await self._host.call(function)
 
-    def _running(self) -> Network:
-        if self._network is None:
-            raise NotRunningError("This needs the network, and the node is not on it.")
-        return self._network
+    def _nearby_changed(self) -> None:
+        for subscription in tuple(self._subscriptions):
+            subscription.put(NearbyChanged())
 
     def _idle(self) -> frozenset[int]:
         return self._network.idle() if self._network is not None else frozenset()
@@ -409,6 +420,7 @@ class Node:
             if effects.reach is not None:
                 self._network.set_reach(effects.reach)
         for event in effects.events:
+            self._tell_network(event)
             for subscription in tuple(self._subscriptions):
                 subscription.put(event)
 

@@ -8,7 +8,7 @@ and, where newcomers get no older keys, the keys. A device that is paired gets t
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Container, Iterable
 from dataclasses import dataclass, field
 from typing import Any, cast
 
@@ -19,12 +19,15 @@ from lutra.groups.contents import Profile
 from lutra.node.context import Context
 from lutra.node.group_registry import MLS_FORM, GroupRegistry
 from lutra.node.log_keeper import LogKeeper
+from lutra.node.new_identity import PERSON_ID
 from lutra.operation import LogKey
 from lutra.store.groups import GroupRow
 
 KIND = "bulletin"
 PERSONAL_NAME = "Personal"
 _PUBLISHED = "bulletin"
+PERSONAL_GROUP = "personal_group"
+"""Setting: the personal group of this device's person; others are of a person merged into it."""
 _MAX_BYTES = 4 * 1024 * 1024
 
 
@@ -58,9 +61,15 @@ class OwnDevices:
         self._logs = logs
         self._groups = groups
 
+    def _person(self) -> object:
+        return self._context.store.settings.get(PERSON_ID)
+
     @property
     def personal(self) -> bytes | None:
         """The id of the personal group; None before there is one."""
+        chosen = self._context.store.settings.get(PERSONAL_GROUP)
+        if isinstance(chosen, bytes):
+            return chosen
         rows = self._context.store.groups.list()
         return next((row.id for row in rows if row.personal), None)
 
@@ -101,7 +110,7 @@ class OwnDevices:
         Raises:
             MalformedError: it has not its form.
         """
-        self._take(decode_entries(content))
+        self._take(entry for entry in decode_entries(content) if not entry.personal)
 
     def hand_over(self) -> bytes:
         """Return what a device that joins this person needs: all groups with all keys; secret."""
@@ -113,9 +122,18 @@ class OwnDevices:
         Raises:
             MalformedError: it has not its form.
         """
-        self._take(decode_entries(content))
+        entries = decode_entries(content)
+        self._take(entries)
+        for entry in entries:
+            if entry.personal:
+                self._context.store.settings.set(PERSONAL_GROUP, entry.group)
+
+    def entries(self, groups: Container[bytes]) -> list[Entry]:
+        """Return what another own device needs of some groups, with all keys; secret."""
+        return [entry for entry in self._entries(only_unlinked=False) if entry.group in groups]
 
     def _entries(self, *, only_unlinked: bool) -> list[Entry]:
+        persons = self._context.store.members.persons_of(self._context.device)
         return [
             Entry(
                 row.id,
@@ -127,8 +145,17 @@ class OwnDevices:
             if row.form == MLS_FORM
             and not row.left
             and row.discovery_secret
-            and not (only_unlinked and row.personal)
+            and self._concerns_all(row, persons.get(row.id), only_unlinked=only_unlinked)
         ]
+
+    def _concerns_all(self, row: GroupRow, person: bytes | None, *, only_unlinked: bool) -> bool:
+        """Leave out what is not for this person's other devices.
+
+        A device that brought an identity of its own may still be in groups as that person.
+        """
+        if row.personal:
+            return not only_unlinked and row.id == self.personal
+        return person is None or person == self._person()
 
     def _secrets(self, row: GroupRow, *, only_unlinked: bool) -> dict[bytes, bytes]:
         if only_unlinked and row.profile == Profile.ARCHIVE:

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from contextlib import suppress
 
 from lutra.crypto.aead import unseal
 from lutra.errors import BugError, DecryptionError, RemoteError
-from lutra.groups.directory import evidence_of, statement
-from lutra.identity.device_log import Consent
+from lutra.groups.directory import ChainDirectory, evidence_of
+from lutra.identity.device_log import Consent, KitConsent
 from lutra.identity.person import Person
 from lutra.node.context import Context
 from lutra.node.events import PersonChanged
@@ -22,8 +23,9 @@ class PersonRegistry:
     secret of the person's own devices. Others know names from the groups' cards.
     """
 
-    def __init__(self, context: Context) -> None:
+    def __init__(self, context: Context, directory: ChainDirectory) -> None:
         self._context = context
+        self._directory = directory
         self._persons: dict[bytes, Person] = {}
         self._evidence: tuple[bytes, ...] | None = None
 
@@ -39,6 +41,14 @@ class PersonRegistry:
         if not isinstance(value, bytes):
             raise BugError("This profile's device belongs to no person.")
         return value
+
+    @property
+    def secret(self) -> bytes:
+        """The secret of this person's own devices; never shown."""
+        secret = self._context.store.keys.get(SECRET)
+        if secret is None:
+            raise BugError("This profile lacks its person's secret.")
+        return secret
 
     @property
     def own(self) -> Person:
@@ -76,27 +86,72 @@ class PersonRegistry:
         """Return the person that lists a device as in use; None if nobody known does."""
         return next((one for one in self.ids() if device in self.get(one).state.active()), None)
 
+    def owner(
+        self, device: bytes, evidence: Iterable[bytes]
+    ) -> tuple[bytes, tuple[bytes, ...]] | None:
+        """Return the person that has a device in use, by what is known here and by evidence.
+
+        Nothing is learned from it.
+
+        Returns:
+            the person's id and the part of the evidence that is about it, or None.
+        """
+        about = {
+            item: said.log
+            for item in evidence
+            if (said := self._directory.statement(item)) is not None
+        }
+        known = [item for person in set(about.values()) for item in self.evidence_of(person)]
+        devices = self._directory(frozenset([*about, *known]))
+        person = devices.owner.get(device)
+        if person is None or device in devices.revoked:
+            return None
+        return person, tuple(sorted(item for item, who in about.items() if who == person))
+
     # Learning
 
     def learn(self, evidence: Iterable[bytes]) -> None:
         """Take in statements about persons, as groups carry them; what is none is left out."""
-        operations = [statement(item) for item in evidence]
+        operations = map(self._directory.statement, evidence)
         self.learn_operations(item for item in operations if item is not None)
 
     def learn_operations(self, operations: Iterable[Operation]) -> None:
-        """Take in verified operations of device logs; those that break their form are left out."""
-        changed: set[bytes] = set()
+        """Take in verified operations of device logs.
+
+        Those that break their form, and those of keys that never belonged to the person, are left
+        out: anybody can write such, and they would be carried into every group.
+        """
+        by_person: dict[bytes, list[Operation]] = {}
         for operation in operations:
-            person = self.get(operation.log)
-            try:
-                is_new = person.receive(operation)
-            except RemoteError:
-                continue
-            if is_new:
+            by_person.setdefault(operation.log, []).append(operation)
+        for person in sorted(by_person):
+            if self._learn_of(person, by_person[person]):
+                self._changed(person)
+
+    def _learn_of(self, identifier: bytes, operations: list[Operation]) -> bool:
+        person = self.get(identifier)
+        known = person.operations()
+        held = {operation.id for operation in known}
+        fresh = [operation for operation in operations if operation.id not in held]
+        if not fresh:
+            return False
+        whole = Person(identifier, known)
+        for operation in fresh:
+            with suppress(RemoteError):
+                whole.receive(operation)
+        keys = {device.key for device in whole.state.devices}
+        sound = [operation for operation in whole.operations() if operation.author in keys]
+        for operation in sound:
+            if operation.id not in held:
+                person.receive(operation)
                 self._context.store.persons.add(operation)
-                changed.add(operation.log)
-        for person in sorted(changed):
-            self._changed(person)
+        return len(sound) > len(held)
+
+    def enter(self, person: bytes, operations: Iterable[Operation]) -> None:
+        """Belong to a person that this profile's settings name already, from now on."""
+        self.forget()
+        self.learn_operations(operations)
+        self._changed(person)
 
     # Changing the own person
 
@@ -104,7 +159,7 @@ class PersonRegistry:
         """Add a device that consented; see `Person.add`."""
         return self._keep(self.own.add(self._context.key, consent, self._seal(name), self._now()))
 
-    def add_recovery(self, consent: Consent) -> Operation:
+    def add_recovery(self, consent: KitConsent) -> Operation:
         """Add a recovery kit's key; see `Person.add_recovery`."""
         return self._keep(self.own.add_recovery(self._context.key, consent, self._now()))
 
@@ -146,10 +201,7 @@ class PersonRegistry:
         return self._context.now()
 
     def _name_key(self) -> bytes:
-        secret = self._context.store.keys.get(SECRET)
-        if secret is None:
-            raise BugError("This profile lacks its person's secret.")
-        return name_key(secret)
+        return name_key(self.secret)
 
     def _seal(self, name: str) -> bytes:
         return seal_name(self._name_key(), name, self._context.random)

@@ -186,13 +186,7 @@ class Queries:
 
     def known_devices(self) -> frozenset[bytes]:
         """Return the devices that are in a group that this device is in."""
-        return frozenset(
-            member.device
-            for row in self._context.store.groups.list()
-            if not row.left
-            for member in self._context.store.members.list(row.id)
-            if not member.removed
-        )
+        return self._context.store.members.present()
 
     def _members(self, group: bytes) -> Sequence[MemberView]:
         online = set(self._online.connected(group))

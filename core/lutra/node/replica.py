@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 from lutra.node.acknowledgements import Acknowledgements
 from lutra.node.branches import Branches
+from lutra.node.catching_up import CatchingUp
 from lutra.node.context import Context
 from lutra.node.document_registry import DocumentRegistry
 from lutra.node.group_registry import GroupRegistry
@@ -31,6 +32,7 @@ class StoredReplica:
         acknowledgements: Acknowledgements,
         branches: Branches,
         telling: Telling,
+        catching_up: CatchingUp,
     ) -> None:
         self._context = context
         self._logs = logs
@@ -40,13 +42,14 @@ class StoredReplica:
         self._acknowledgements = acknowledgements
         self._branches = branches
         self._telling = telling
+        self._catching_up = catching_up
 
     def discovery_secrets(self) -> Sequence[tuple[bytes, bytes]]:
         """Return (group id, discovery secret) of the groups this device is or was in."""
         return [
             (row.id, row.discovery_secret)
             for row in self._context.store.groups.list()
-            if row.discovery_secret
+            if row.discovery_secret and not self._catching_up.holds_back(row.id)
         ]
 
     def may_sync(self, group: bytes, device: bytes) -> bool:
@@ -54,11 +57,11 @@ class StoredReplica:
         if self._context.store.groups.is_out(group):
             return False
         members = self._context.store.members
-        if not members.list(group):
-            # Only just let in: whoever proved to know the group may tell who is in it.
-            return True
         found = members.get(group, device)
-        return found is not None and not found.removed
+        if found is not None:
+            return not found.removed
+        # Only just let in: whoever proved to know the group may tell who is in it.
+        return not members.list(group)
 
     def may_introduce(self, group: bytes, device: bytes) -> bool:
         """Tell whether ``device`` could be a newcomer not heard of here: it was never removed."""
@@ -138,7 +141,7 @@ class StoredReplica:
 
     def lacking(self, group: bytes, ids: Sequence[bytes]) -> Sequence[bytes]:
         """Return those of ``ids`` that are not held here with their content."""
-        return [one for one in ids if not self._branches.is_held(one)]
+        return [one for one in ids if not self._branches.is_held(group, one)]
 
     def operations_by_id(
         self, group: bytes, ids: Sequence[bytes], max_bytes: int

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import base64
-import binascii
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from typing import Any
 
@@ -11,12 +10,17 @@ from lutra.documents.delta import Span
 from lutra.documents.document import Document
 from lutra.documents.markdown_writer import to_markdown
 from lutra.errors import NotFoundError, UsageError
+from lutra.node import verbs_bundles, verbs_persons, verbs_recovery
+from lutra.node.arguments import Arguments
+from lutra.node.arguments import group_id as _group_id
 from lutra.node.control import ControlServer
 from lutra.node.editor_session import EditorSession
 from lutra.node.ids import ID_LETTERS, parse_id, resolve_id
 from lutra.node.node import Node
 from lutra.node.plain import plain, plain_event
 from lutra.node.subscription import Subscription
+from lutra.node.verbs_devices import DEVICE_VERBS
+from lutra.node.verbs_pairing import PAIRING_VERBS
 from lutra.store.profile import Profile
 
 
@@ -33,69 +37,6 @@ def control_server(node: Node, profile: Profile, *, window: bool = False) -> Con
         handler=lambda: ControlHandler(node),
         raise_window=node.request_raise if window else None,
     )
-
-
-class Arguments:
-    """A verb's named arguments, checked as they are taken."""
-
-    def __init__(self, verb: str, values: Mapping[str, object]) -> None:
-        self._verb = verb
-        self._values = dict(values)
-
-    def text(self, name: str, default: str | None = None) -> str:
-        """Take a text; without a default it must be there.
-
-        Raises:
-            UsageError: it is missing, or is no proper text.
-        """
-        value = self._values.pop(name, default)
-        if not isinstance(value, str):
-            raise UsageError(f"“{self._verb}” needs the text “{name}”.")
-        try:
-            value.encode()
-        except UnicodeEncodeError:
-            raise UsageError(f"“{name}” of “{self._verb}” is not proper Unicode.") from None
-        return value
-
-    def optional_text(self, name: str) -> str | None:
-        """Take a text, or None if it is not there.
-
-        Raises:
-            UsageError: it is no proper text.
-        """
-        return None if self._values.get(name) is None else self.text(name)
-
-    def number(self, name: str, default: int | None = None) -> int:
-        """Take a whole number that is not negative.
-
-        Raises:
-            UsageError: it is missing or something else.
-        """
-        value = self._values.pop(name, default)
-        if not isinstance(value, int) or isinstance(value, bool) or value < 0:
-            raise UsageError(f"“{self._verb}” needs the number “{name}”, 0 or more.")
-        return value
-
-    def base64(self, name: str) -> bytes:
-        """Take bytes written as base64.
-
-        Raises:
-            UsageError: they are missing or written wrongly.
-        """
-        try:
-            return base64.b64decode(self.text(name), validate=True)
-        except binascii.Error:
-            raise UsageError(f"“{name}” of “{self._verb}” is not base64.") from None
-
-    def finish(self) -> None:
-        """Refuse arguments nobody has taken.
-
-        Raises:
-            UsageError: there are some.
-        """
-        if self._values:
-            name = sorted(self._values)[0]
-            raise UsageError(f"“{self._verb}” does not know “{name}”.")
 
 
 class ControlHandler:
@@ -120,6 +61,8 @@ class ControlHandler:
         checked = Arguments(verb, arguments)
         if verb in _EDITOR_VERBS:
             return plain(await _EDITOR_VERBS[verb](self, checked))
+        if verb in PAIRING_VERBS:
+            return plain(await PAIRING_VERBS[verb](self._node, checked))
         if verb in _VERBS:
             return plain(await _VERBS[verb](self._node, checked))
         raise UsageError(f"There is no verb “{verb}”.")
@@ -182,12 +125,6 @@ class ControlHandler:
 async def _plain_events(subscription: Subscription) -> AsyncIterator[object]:
     async for event in subscription:
         yield plain_event(event)
-
-
-async def _group_id(node: Node, text: str) -> bytes:
-    if len(text) == ID_LETTERS:
-        return parse_id(text)
-    return resolve_id(text, [group.id for group in await node.groups()], "group")
 
 
 async def _document_id(node: Node, text: str) -> bytes:
@@ -303,6 +240,7 @@ def _markdown(content: Document) -> str:
 
 
 _VERBS: dict[str, Callable[[Node, Arguments], Awaitable[object]]] = {
+    **DEVICE_VERBS,
     "append": _append,
     "create_document": _create_document,
     "create_group": _create_group,
@@ -318,6 +256,9 @@ _VERBS: dict[str, Callable[[Node, Arguments], Awaitable[object]]] = {
     "replace_text": _replace_text,
     "splice": _splice,
     "status": _status,
+    **verbs_bundles.VERBS,
+    **verbs_persons.VERBS,
+    **verbs_recovery.VERBS,
 }
 
 _EDITOR_VERBS: dict[str, Callable[[ControlHandler, Arguments], Awaitable[object]]] = {

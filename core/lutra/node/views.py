@@ -143,27 +143,153 @@ class InviteView:
     Attributes:
         group: where it leads.
         code: to read out or type.
-        link: to send or show as a QR code; carries this device's addresses.
+        link: to send or show; carries this device's addresses unless the inviter did not want so.
+        qr: what to show as a QR code.
         expires: until when it is good, in milliseconds.
         uses: how many persons may still use it.
         id: what names it here.
         role: role of whoever uses it.
         by_hand: whoever uses it waits until somebody here approves.
-        revoked: it was taken back.
+        state: ``open``, ``used``, ``expired`` or ``revoked``.
+        short_code: a number and two words to say; empty if there is none that can be used.
+        short_expires: until when that is good, in milliseconds.
+        short_state: ``none``, ``open``, ``used``, ``expired`` or ``guessed``: somebody tried it
+            with wrong words, and it is dead; make a new one.
+        created: when it was made, in milliseconds.
     """
 
     group: bytes
     code: str
     link: str
+    qr: str
     expires: int
     uses: int
     id: bytes
     role: str
     by_hand: bool
-    revoked: bool = False
+    state: str
+    short_code: str
+    short_expires: int
+    short_state: str
+    created: int
+
+    @property
+    def revoked(self) -> bool:
+        """It was taken back."""
+        return self.state == "revoked"
 
     def __repr__(self) -> str:
-        return f"InviteView(expires={self.expires}, uses={self.uses})"
+        return f"InviteView(expires={self.expires}, uses={self.uses}, state={self.state})"
+
+
+@dataclass(frozen=True, slots=True)
+class JoinRequestView:
+    """Somebody who waits to be let in by an invite of this device.
+
+    Attributes:
+        device: the asking device's key; names the request.
+        person: id of its person.
+        name: how that person wants to be called, by its own word.
+        device_name: how the device is called, by its own word.
+        comparison: six digits; the other screen shows the same if nobody stands in between.
+        group: where it wants to go.
+        group_name: that group's name.
+        role: what it would be.
+        invite: id of the invite it came by.
+        time: when it asked first, in milliseconds.
+    """
+
+    device: bytes
+    person: bytes
+    name: str
+    device_name: str
+    comparison: str
+    group: bytes
+    group_name: str
+    role: str
+    invite: bytes
+    time: int
+
+
+@dataclass(frozen=True, slots=True)
+class JoinView:
+    """An invite this device uses.
+
+    Attributes:
+        id: names the attempt here.
+        state: ``seeking`` (the inviting device was not met yet), ``waiting`` (somebody there has
+            to approve), ``admitted``, ``refused`` or ``expired``.
+        group: the group, once admitted; empty before.
+        name: the group's name, once admitted and known.
+        comparison: six digits while it waits; whoever approves sees the same.
+        inviter: who invites, by its own word, where that is known.
+        reason: one sentence, if refused or expired.
+        since: when it was begun, in milliseconds.
+        short: it is a short code.
+    """
+
+    id: bytes
+    state: str
+    group: bytes
+    name: str
+    comparison: str
+    inviter: str
+    reason: str
+    since: int
+    short: bool
+
+
+@dataclass(frozen=True, slots=True)
+class NearbyPersonView:
+    """Somebody nearby who is visible.
+
+    Attributes:
+        id: names it as long as it is visible.
+        name: what it calls itself, by its own word.
+        device_name: what it calls its device.
+        state: ``seen`` or ``asked``: it was invited and has not answered.
+        comparison: six digits once invited; its screen shows the same.
+    """
+
+    id: str
+    name: str
+    device_name: str
+    state: str
+    comparison: str
+
+
+@dataclass(frozen=True, slots=True)
+class NearbyInvitationView:
+    """Somebody nearby invites this person into a group.
+
+    Attributes:
+        id: names the invitation.
+        name: who invites, by its own word.
+        device_name: what its device is called.
+        comparison: six digits; the other screen shows the same if nobody stands in between.
+    """
+
+    id: str
+    name: str
+    device_name: str
+    comparison: str
+
+
+@dataclass(frozen=True, slots=True)
+class NearbyView:
+    """Who is nearby, and who invites.
+
+    Attributes:
+        visible_until: this person can be seen until then, in milliseconds; 0 if not.
+        looking_until: this device looks for others until then, in milliseconds; 0 if not.
+        people: who was found.
+        invitations: invitations that wait for this person's answer.
+    """
+
+    visible_until: int
+    looking_until: int
+    people: tuple[NearbyPersonView, ...]
+    invitations: tuple[NearbyInvitationView, ...]
 
 
 @dataclass(frozen=True, slots=True)

@@ -229,3 +229,18 @@ class Members:
             (group, device),
         )
         return None if row is None else MemberRow(*row[:5], removed=bool(row[5]), person=row[6])
+
+    def persons_of(self, device: bytes) -> dict[bytes, bytes]:
+        """Return group → the person that a device belongs to there, for all its groups."""
+        rows = self._connection.rows(
+            "SELECT group_id, person FROM members WHERE device = ?", (device,)
+        )
+        return {row[0]: row[1] for row in rows}
+
+    def present(self) -> frozenset[bytes]:
+        """Return the devices that are in a group that this device has not left."""
+        rows = self._connection.rows(
+            "SELECT DISTINCT device FROM members JOIN groups ON groups.id = members.group_id "
+            "WHERE removed = 0 AND has_left = 0"
+        )
+        return frozenset(row[0] for row in rows)

@@ -1,4 +1,4 @@
-"""Invites: given out by this device, requests of those who use them, and those it uses itself."""
+"""Invites this device has given out, and the requests of those who use them."""
 
 from __future__ import annotations
 
@@ -8,12 +8,25 @@ from enum import IntEnum
 from lutra.store.connection import Connection
 
 
+class ShortState(IntEnum):
+    """What became of an invite's short code. Numbers are part of the database's format."""
+
+    NONE = 0
+    """There is none."""
+    OPEN = 1
+    """It can be used, once."""
+    USED = 2
+    """Somebody knew it."""
+    GUESSED = 3
+    """Somebody tried it with wrong words."""
+
+
 @dataclass(frozen=True, slots=True)
 class InviteRow:
     """An invite this device has given out.
 
     Attributes:
-        id: what names it on the network.
+        id: what names it here.
         group: the group it leads into.
         secret: the one-time secret it carries.
         role: role of whoever uses it.
@@ -22,6 +35,12 @@ class InviteRow:
         revoked: it was taken back.
         by_hand: whoever uses it waits until a person here approves.
         created: when it was made, in milliseconds.
+        with_address: its link tells where this device is.
+        comparison: digits that both sides see already, of an invite handed over nearby.
+        short_secret: the words of its short code; empty if it has none.
+        short_number: that code's public number.
+        short_state: what became of that code.
+        short_expires: until when that code is good, in milliseconds.
     """
 
     id: bytes
@@ -33,8 +52,18 @@ class InviteRow:
     revoked: bool = False
     by_hand: bool = False
     created: int = 0
+    with_address: bool = True
+    comparison: str = ""
+    short_secret: bytes = field(default=b"", repr=False)
+    short_number: int = 0
+    short_state: ShortState = ShortState.NONE
+    short_expires: int = 0
 
 
+_COLUMNS = (
+    "id, group_id, secret, role, expires, uses_left, revoked, by_hand, created, with_address, "
+    "comparison, short_secret, short_number, short_state, short_expires"
+)
 _Invites = list[InviteRow]
 
 
@@ -47,8 +76,8 @@ class Invites:
     def put(self, row: InviteRow) -> None:
         """Add an invite, or replace it."""
         self._connection.run(
-            "INSERT OR REPLACE INTO invites (id, group_id, secret, role, expires, uses_left, "
-            "revoked, by_hand, created) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
+            f"INSERT OR REPLACE INTO invites ({_COLUMNS}) "  # noqa: S608
+            "VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
             (
                 row.id,
                 row.group,
@@ -59,6 +88,12 @@ class Invites:
                 int(row.revoked),
                 int(row.by_hand),
                 row.created,
+                int(row.with_address),
+                row.comparison,
+                row.short_secret,
+                row.short_number,
+                int(row.short_state),
+                row.short_expires,
             ),
         )
 
@@ -88,12 +123,36 @@ class Invites:
         """Take an invite back."""
         self._connection.run("UPDATE invites SET revoked = 1 WHERE id = ?", (invite,))
 
+    def set_short_state(self, invite: bytes, state: ShortState) -> None:
+        """Note what became of an invite's short code."""
+        self._connection.run(
+            "UPDATE invites SET short_state = ? WHERE id = ?", (int(state), invite)
+        )
+
+    def forget(self, before: int) -> None:
+        """Forget invites that expired before a time, and requests that came by them."""
+        self._connection.run(
+            "DELETE FROM join_requests WHERE invite IN (SELECT id FROM invites WHERE expires < ?)",
+            (before,),
+        )
+        self._connection.run("DELETE FROM invites WHERE expires < ?", (before,))
+
     def _select(self, clause: str, parameters: tuple[bytes, ...]) -> _Invites:
         return [
-            InviteRow(*row[:6], revoked=bool(row[6]), by_hand=bool(row[7]), created=row[8])
+            InviteRow(
+                *row[:6],
+                revoked=bool(row[6]),
+                by_hand=bool(row[7]),
+                created=row[8],
+                with_address=bool(row[9]),
+                comparison=row[10],
+                short_secret=row[11],
+                short_number=row[12],
+                short_state=ShortState(row[13]),
+                short_expires=row[14],
+            )
             for row in self._connection.rows(
-                "SELECT id, group_id, secret, role, expires, uses_left, revoked, by_hand, "  # noqa: S608
-                f"created FROM invites {clause}",
+                f"SELECT {_COLUMNS} FROM invites {clause}",  # noqa: S608
                 parameters,
             )
         ]
@@ -103,8 +162,11 @@ class RequestState(IntEnum):
     """What became of somebody's wish to join. The numbers are part of the database's format."""
 
     WAITING = 0
+    """Somebody here has to decide."""
     APPROVED = 1
+    """It was let in, but may not know yet."""
     DECLINED = 2
+    """Its person is not let in by this invite."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,6 +181,9 @@ class JoinRequestRow:
         device_name: how the device is called.
         time: when it asked first, in milliseconds.
         state: whether somebody here has decided.
+        ticket: the secret by which it comes back.
+        comparison: the digits both sides show.
+        evidence: statements that say which person it belongs to, encoded.
     """
 
     invite: bytes
@@ -128,8 +193,14 @@ class JoinRequestRow:
     device_name: str
     time: int
     state: RequestState = RequestState.WAITING
+    ticket: bytes = field(default=b"", repr=False)
+    comparison: str = ""
+    evidence: bytes = field(default=b"", repr=False)
 
 
+_REQUEST_COLUMNS = (
+    "invite, device, person, name, device_name, time, state, ticket, comparison, evidence"
+)
 _Requests = list[JoinRequestRow]
 
 
@@ -142,8 +213,8 @@ class JoinRequests:
     def put(self, row: JoinRequestRow) -> None:
         """Add a request, or replace it."""
         self._connection.run(
-            "INSERT OR REPLACE INTO join_requests (invite, device, person, name, device_name, "
-            "time, state) VALUES (?, ?, ?, ?, ?, ?, ?)",
+            f"INSERT OR REPLACE INTO join_requests ({_REQUEST_COLUMNS}) "  # noqa: S608
+            "VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
             (
                 row.invite,
                 row.device,
@@ -152,6 +223,9 @@ class JoinRequests:
                 row.device_name,
                 row.time,
                 int(row.state),
+                row.ticket,
+                row.comparison,
+                row.evidence,
             ),
         )
 
@@ -164,10 +238,15 @@ class JoinRequests:
     def list(self) -> _Requests:
         """Return all requests, oldest first."""
         return [
-            JoinRequestRow(*row[:6], state=RequestState(row[6]))
+            JoinRequestRow(
+                *row[:6],
+                state=RequestState(row[6]),
+                ticket=row[7],
+                comparison=row[8],
+                evidence=row[9],
+            )
             for row in self._connection.rows(
-                "SELECT invite, device, person, name, device_name, time, state "
-                "FROM join_requests ORDER BY time, device"
+                f"SELECT {_REQUEST_COLUMNS} FROM join_requests ORDER BY time, device"  # noqa: S608
             )
         ]
 
@@ -176,62 +255,3 @@ class JoinRequests:
         self._connection.run(
             "DELETE FROM join_requests WHERE invite = ? AND device = ?", (invite, device)
         )
-
-
-class JoinState(IntEnum):
-    """How far this device has come with an invite. Numbers are part of the database's format."""
-
-    SEEKING = 0
-    """The inviting device has not been met yet."""
-    WAITING = 1
-    """It was met, and somebody there has to approve."""
-
-
-@dataclass(frozen=True, slots=True)
-class JoinRow:
-    """An invite this device was given and has not come in by yet.
-
-    Attributes:
-        invite: the invite's id.
-        secret: its secret.
-        addresses: where the inviting device may be, ``host:port`` separated by commas.
-        time: since when, in milliseconds.
-        state: how far it has come.
-    """
-
-    invite: bytes
-    secret: bytes = field(repr=False)
-    addresses: str
-    time: int
-    state: JoinState = JoinState.SEEKING
-
-
-_Joins = list[JoinRow]
-
-
-class Joins:
-    """Invites this device is using."""
-
-    def __init__(self, connection: Connection) -> None:
-        self._connection = connection
-
-    def put(self, row: JoinRow) -> None:
-        """Add an invite, or replace it."""
-        self._connection.run(
-            "INSERT OR REPLACE INTO joins (invite, secret, addresses, time, state) "
-            "VALUES (?, ?, ?, ?, ?)",
-            (row.invite, row.secret, row.addresses, row.time, int(row.state)),
-        )
-
-    def list(self) -> _Joins:
-        """Return all, oldest first."""
-        return [
-            JoinRow(*row[:4], state=JoinState(row[4]))
-            for row in self._connection.rows(
-                "SELECT invite, secret, addresses, time, state FROM joins ORDER BY time, invite"
-            )
-        ]
-
-    def delete(self, invite: bytes) -> None:
-        """Forget an invite: it was used, or given up."""
-        self._connection.run("DELETE FROM joins WHERE invite = ?", (invite,))

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
 from enum import IntEnum
+from typing import NamedTuple
 
 from lutra.operation import LogKey, Operation, decode_operation
 from lutra.store.connection import Connection, Row, Value
@@ -22,8 +22,7 @@ class OperationState(IntEnum):
     """It is kept and passed on, since its log needs it, but its content broke a rule."""
 
 
-@dataclass(frozen=True, slots=True)
-class StoredOperation:
+class StoredOperation(NamedTuple):
     """An operation as the store holds it; `decode` gives the whole of it.
 
     Attributes:
@@ -85,22 +84,34 @@ class Operations:
         """
         if not operations:
             return
-        keys = [operation.log_key for operation in operations]
         with self._connection.transaction():
-            numbers = intern_logs(self._connection, set(keys), group)
+            keys = {operation.log_key for operation in operations}
+            numbers = intern_logs(self._connection, keys, group)
+            value = int(state)
             self._connection.run_many(
                 _INSERT,
                 [
-                    _row_for(operation, numbers[key], int(state))
-                    for operation, key in zip(operations, keys, strict=True)
+                    (
+                        numbers[log_key],
+                        header.seq_num,
+                        identity,
+                        value,
+                        header.extensions.epoch,
+                        header_bytes,
+                        body,
+                    )
+                    for identity, log_key, header, header_bytes, body in operations
                 ],
             )
             if any(key.log == group for key in numbers):
                 self._connection.request_full_sync()
 
-    def get(self, operation_id: bytes) -> StoredOperation | None:
-        """Return the operation with this id, or None."""
-        row = self._connection.row(f"{_SELECT} WHERE o.id = ?", (operation_id,))
+    def at(self, key: LogKey, seq_num: int) -> StoredOperation | None:
+        """Return the operation held at a place of a log, or None."""
+        row = self._connection.row(
+            f"{_SELECT} WHERE o.log = {LOG_NUMBER} AND o.seq_num = ?",
+            (key.log, key.author, seq_num),
+        )
         return None if row is None else _stored(row)
 
     def id_at(self, key: LogKey, seq_num: int) -> bytes | None:
@@ -110,16 +121,6 @@ class Operations:
             (key.log, key.author, seq_num),
         )
         return None if row is None else row[0]
-
-    def contains(self, ids: Iterable[bytes]) -> set[bytes]:
-        """Return those of ``ids`` that are held, as operations or as evidence of a fork."""
-        row = self._connection.row
-        return {
-            operation_id
-            for operation_id in ids
-            if row("SELECT 1 FROM operations WHERE id = ?", (operation_id,)) is not None
-            or row("SELECT 1 FROM forks WHERE id = ?", (operation_id,)) is not None
-        }
 
     def of_log(
         self, key: LogKey, after_seq: int | None = None, max_bytes: int | None = None
@@ -149,18 +150,24 @@ class Operations:
         where = "WHERE l.log = ? AND l.group_id = ? ORDER BY o.number"
         return self._list(f"{_SELECT} {where}", (group, group))
 
+    def find_control(self, group: bytes, operation_id: bytes) -> StoredOperation | None:
+        """Return one of a group's control operations by its id, or None; goes through all."""
+        where = "WHERE l.log = ? AND l.group_id = ? AND o.id = ?"
+        found = self._list(f"{_SELECT} {where}", (group, group, operation_id))
+        return found[0] if found else None
+
     def waiting(self, group: bytes, epoch: bytes | None = None) -> list[StoredOperation]:
         """Return the operations of a group that wait for one epoch's key, or for any."""
         if epoch is None:
             return self._list(f"{_WAITING} ORDER BY o.number", (group,))
         return self._list(f"{_WAITING} AND o.epoch = ? ORDER BY o.number", (group, epoch))
 
-    def set_state(self, ids: Iterable[bytes], state: OperationState) -> None:
-        """Record what became of operations."""
+    def set_state(self, numbers: Iterable[int], state: OperationState) -> None:
+        """Record what became of operations, given their `StoredOperation.number`."""
         with self._connection.transaction():
             self._connection.run_many(
-                "UPDATE operations SET state = ? WHERE id = ?",
-                [(int(state), operation_id) for operation_id in ids],
+                "UPDATE operations SET state = ? WHERE number = ?",
+                [(int(state), number) for number in numbers],
             )
 
     def delete_before(self, key: LogKey, seq_num: int) -> int:
@@ -197,19 +204,6 @@ class Operations:
 
     def _list(self, sql: str, parameters: Sequence[Value]) -> list[StoredOperation]:
         return [_stored(row) for row in self._connection.rows(sql, parameters)]
-
-
-def _row_for(operation: Operation, log: int, state: int) -> tuple[Value, ...]:
-    header = operation.header
-    return (
-        log,
-        header.seq_num,
-        operation.id,
-        state,
-        header.extensions.epoch,
-        operation.header_bytes,
-        operation.body,
-    )
 
 
 def _stored(row: Row) -> StoredOperation:

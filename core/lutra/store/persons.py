@@ -61,6 +61,15 @@ class Persons:
             )
         ]
 
+    def verified(self) -> list[bytes]:
+        """Return the ids of the persons of whom something was compared."""
+        return [
+            row[0]
+            for row in self._connection.rows(
+                "SELECT person FROM verifications WHERE verified IS NOT NULL ORDER BY person"
+            )
+        ]
+
     def verification(self, person: bytes) -> VerificationRow:
         """Return what was compared of a person."""
         row = self._connection.row(

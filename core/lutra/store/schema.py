@@ -149,6 +149,8 @@ CREATE TABLE addresses (
 ) STRICT, WITHOUT ROWID;
 """
 
+# Ids are hashes: every operation of a slice dirtied another page of the index of ids, which cost
+# more than all else that is written. Operations are looked up by their place.
 _SECOND = """
 CREATE TABLE person_operations (
     number INTEGER PRIMARY KEY,
@@ -171,6 +173,12 @@ ALTER TABLE members ADD COLUMN person BLOB NOT NULL DEFAULT x'';
 
 ALTER TABLE invites ADD COLUMN by_hand INTEGER NOT NULL DEFAULT 0;
 ALTER TABLE invites ADD COLUMN created INTEGER NOT NULL DEFAULT 0;
+ALTER TABLE invites ADD COLUMN with_address INTEGER NOT NULL DEFAULT 1;
+ALTER TABLE invites ADD COLUMN comparison TEXT NOT NULL DEFAULT '';
+ALTER TABLE invites ADD COLUMN short_secret BLOB NOT NULL DEFAULT x'';
+ALTER TABLE invites ADD COLUMN short_number INTEGER NOT NULL DEFAULT 0;
+ALTER TABLE invites ADD COLUMN short_state INTEGER NOT NULL DEFAULT 0;
+ALTER TABLE invites ADD COLUMN short_expires INTEGER NOT NULL DEFAULT 0;
 CREATE TABLE join_requests (
     invite BLOB NOT NULL,
     device BLOB NOT NULL,
@@ -179,15 +187,25 @@ CREATE TABLE join_requests (
     device_name TEXT NOT NULL,
     time INTEGER NOT NULL,
     state INTEGER NOT NULL,
+    ticket BLOB NOT NULL,
+    comparison TEXT NOT NULL,
+    evidence BLOB NOT NULL,
     PRIMARY KEY (invite, device)
 ) STRICT, WITHOUT ROWID;
 CREATE TABLE joins (
     invite BLOB PRIMARY KEY,
     secret BLOB NOT NULL,
+    number INTEGER,
     addresses TEXT NOT NULL,
     time INTEGER NOT NULL,
-    state INTEGER NOT NULL
+    state INTEGER NOT NULL,
+    ticket BLOB NOT NULL,
+    comparison TEXT NOT NULL,
+    inviter TEXT NOT NULL,
+    reason TEXT NOT NULL
 ) STRICT, WITHOUT ROWID;
+
+DROP INDEX operations_id;
 """
 
 _SCRIPTS = (_FIRST, _SECOND)

@@ -12,7 +12,8 @@ from lutra.store.documents import Documents
 from lutra.store.drafts import Drafts
 from lutra.store.groups import Epochs, Groups, Members
 from lutra.store.integrity import IntegrityReport, check
-from lutra.store.invites import Invites, JoinRequests, Joins
+from lutra.store.invites import Invites, JoinRequests
+from lutra.store.joins import Joins
 from lutra.store.logs import Forks, Logs
 from lutra.store.operations import Operations
 from lutra.store.peers import Acknowledgements, Addresses

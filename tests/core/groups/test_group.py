@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from lutra.groups.contents import Profile, Role
+from lutra.groups.contents import PERSON, PersonEvidence, Profile, Role, encode_content
 from lutra.groups.keys import Reception
 from sim.device import Clock, Device, settle, synchronise
 
@@ -228,3 +228,48 @@ def test_foreign_and_repeated_operations() -> None:
     assert anna.group.receive(operation) is Reception.FOREIGN
     known = next(iter(anna.store.operations.values()))
     assert anna.group.receive(known) is Reception.KNOWN
+
+
+def test_a_device_shows_by_itself_that_it_is_a_members() -> None:
+    clock = Clock()
+    anna, ben = people(clock, "anna", "ben")
+    phone = Device("anna/phone", "anna", clock, sibling=anna)
+    phone.open(anna.group.id)
+    # Only Ben is met, who knows nothing of the phone.
+    synchronise(ben, phone)
+    assert not ben.group.is_member(phone.id)
+    phone.do(lambda group: group.introduce_itself(phone, phone.evidence))
+    settle(clock, ben, phone)
+    assert ben.group.person_of(phone.id) == anna.person
+    agree(ben, phone)
+    settle(clock, anna, ben, phone)
+    agree(anna, ben, phone)
+    assert set(phone.group.secrets) == set(anna.group.secrets)
+    assert phone.group.introduce_itself(phone, phone.evidence) == []
+
+
+def test_nobody_else_can_show_that() -> None:
+    clock = Clock()
+    anna, ben = people(clock, "anna", "ben")
+    stranger = Device("cleo", "cleo", clock)
+    stranger.open(anna.group.id)
+    synchronise(ben, stranger)
+    assert stranger.group.introduce_itself(stranger, stranger.evidence) == []
+    # A stranger that does not keep to the rules is refused by everybody else.
+    for evidence in (stranger.evidence, anna.evidence, (b"nonsense",)):
+        stranger._last = None
+        operation = stranger.sign_control(
+            PERSON,
+            encode_content(PersonEvidence(tuple(evidence))),
+            epoch=None,
+            secret=None,
+            previous=stranger.group.heads(),
+        )
+        assert ben.group.receive(operation) is Reception.FOREIGN
+        assert stranger.group.receive(operation) is Reception.FOREIGN
+    # Nor can a person that was removed.
+    anna.do(lambda group: group.remove_person(anna, ben.person))
+    phone = Device("ben/phone", "ben", clock, sibling=ben)
+    phone.open(anna.group.id)
+    synchronise(anna, phone)
+    assert phone.group.introduce_itself(phone, phone.evidence) == []

@@ -6,12 +6,15 @@ from dataclasses import dataclass, field
 
 from lutra.crypto.signing import SigningKey
 from lutra.identity.device_log import (
+    SEALING_KEY_BYTES,
     Add,
     Content,
+    KitConsent,
     Recovery,
     Remove,
     Rename,
     consent,
+    kit_consent,
     sign_content,
 )
 from lutra.identity.person import Person
@@ -51,7 +54,11 @@ def add(person: Person, by: int, device: int, name: bytes = b"") -> Operation:
 
 
 def add_recovery(person: Person, by: int, kit: int) -> Operation:
-    return person.add_recovery(key(by), consent(key(kit), person.id, some_random), 1)
+    return person.add_recovery(key(by), agree_as_kit(kit, person), 1)
+
+
+def agree_as_kit(kit: int, person: Person) -> KitConsent:
+    return kit_consent(key(kit), bytes(SEALING_KEY_BYTES), person.id, some_random)
 
 
 @dataclass
@@ -84,8 +91,11 @@ class World:
     def add(self, who: int, *, recovery: bool = False) -> int:
         device = self.next_device
         self.next_device += 1
-        agreed = consent(key(device), self.replicas[who].id, some_random)
-        self.act(who, Recovery(agreed) if recovery else Add(agreed, b"device"))
+        replica = self.replicas[who]
+        if recovery:
+            self.act(who, Recovery(agree_as_kit(device, replica)))
+        else:
+            self.act(who, Add(consent(key(device), replica.id, some_random), b"device"))
         self.replicas[device] = copy(self.replicas[who])
         return device
 

@@ -48,7 +48,7 @@ def passed_on(offer: Offer) -> Offer:
 def answer(person: Person, offering: Offering, request: bytes) -> bytes:
     opened = offering.read(request)
     person.add(key(1), opened.consent, opened.card.device_name.encode(), 2)
-    return offering.respond(opened, person.operations())
+    return offering.respond(opened, person.operations(), hand_over=b"all the keys")
 
 
 @links
@@ -57,14 +57,17 @@ def test_two_devices_that_never_meet(link: bool) -> None:
     offering = Offering.restore(Offering.make(existing_card(person), link=link).store())
     requesting = Requesting.make(passed_on(offering.offer), new_card(), key(2))
     requesting = Requesting.restore(requesting.store())
-    opened = offering.read(requesting.request)
-    assert opened.digits == requesting.digits
-    assert (opened.digits is None) == link
-    assert opened.card == new_card()
+    asked = offering.read(requesting.request)
+    assert asked.digits == requesting.digits
+    assert (asked.digits is None) == link
+    assert asked.card == new_card()
     response = answer(person, offering, requesting.request)
-    card, log = requesting.read(response, same_digits=not link)
-    assert card.person == person.id
-    assert Person(person.id, log).state.active() == {key(1).public, key(2).public}
+    opened = requesting.read(response, same_digits=not link)
+    assert opened.card.person == person.id
+    active = Person(person.id, opened.operations).state.active()
+    assert active == {key(1).public, key(2).public}
+    assert opened.hand_over == b"all the keys"
+    assert b"all the keys" not in response
 
 
 def test_without_comparing_a_response_is_not_used() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from random import Random
 
 import pytest
@@ -9,9 +10,17 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from core.identity.people import add, add_recovery, key, new_person
+from lutra.errors import DecryptionError, SignatureError
 from lutra.identity.device_log import consent
 from lutra.identity.errors import WordsError
-from lutra.identity.recovery import SECRET_BYTES, WORDS, RecoveryKit, kit_mark, suggestions
+from lutra.identity.recovery import (
+    SECRET_BYTES,
+    WORDS,
+    RecoveryKit,
+    kit_mark,
+    seal_to_kit,
+    suggestions,
+)
 from lutra.identity.words import CONSONANTS, VOWELS, from_words, is_word, to_words
 
 secrets = st.binary(min_size=SECRET_BYTES, max_size=SECRET_BYTES)
@@ -108,10 +117,34 @@ def test_the_sheet_has_everything_and_nothing_else_shows_the_secret() -> None:
     assert set(sheet.qr) <= set("0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZ $%*+-./:")
 
 
+def test_what_is_sealed_to_a_kit_opens_with_its_words_only() -> None:
+    person, kit, other = new_person(), RecoveryKit(bytes(range(16))), RecoveryKit(bytes(16))
+    person.add_recovery(key(1), kit.consent(person.id), 1)
+    known = person.state.device(kit.key.public)
+    assert known is not None
+    enc, sealed = seal_to_kit(known.sealing_key, b"for this", b"secret")
+    restored = RecoveryKit.restore(" ".join(kit.words()))
+    assert restored.unseal(enc, b"for this", sealed) == b"secret"
+    with pytest.raises(DecryptionError):
+        restored.unseal(enc, b"for that", sealed)
+    with pytest.raises(DecryptionError):
+        other.unseal(enc, b"for this", sealed)
+
+
+def test_a_kit_vouches_for_its_sealing_key() -> None:
+    person, kit = new_person(), RecoveryKit(bytes(range(16)))
+    agreed = kit.consent(person.id)
+    foreign = RecoveryKit(bytes(16)).consent(person.id).sealing_key
+    with pytest.raises(SignatureError):
+        person.add_recovery(key(1), replace(agreed, sealing_key=foreign), 1)
+    with pytest.raises(SignatureError):
+        new_person(2).add_recovery(key(2), agreed, 1)
+
+
 def test_the_whole_way_back() -> None:
     person = new_person()
     kit = RecoveryKit(bytes(range(16)))
-    person.add_recovery(key(1), consent(kit.key, person.id), 1)
+    person.add_recovery(key(1), kit.consent(person.id), 1)
     restored = RecoveryKit.restore(" ".join(kit.words()))
     person.add(restored.key, consent(key(2), person.id), b"new laptop", 2)
     person.remove(restored.key, key(1).public, 3)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import functools
 import socket
 from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass, field
@@ -26,8 +27,10 @@ from lutra.net.errors import (
     ListenError,
     NotAdmittedError,
 )
-from lutra.net.frames import MAX_FRAME_BYTES, CloseReason
-from lutra.net.transport import Listener, dial
+from lutra.net.frames import MAX_FRAME_BYTES, CloseReason, Purpose
+from lutra.net.transport import Listener
+
+dial = functools.partial(transport.dial, purpose=Purpose.PEER)
 
 HASTY = Timing(connect=2, handshake=0.3, keep_alive=0.1, silence=0.4, tick=0.05, linger=0.2)
 
@@ -334,3 +337,30 @@ async def test_nothing_readable_is_on_the_wire() -> None:
         for hidden in (b"secret", ALICE.public, BOB.public):
             assert hidden not in proxy.seen
         here.close()
+
+
+async def test_errands_are_run_under_keys_of_their_own() -> None:
+    arrived: asyncio.Queue[Connection] = asyncio.Queue()
+    listener = Listener(
+        BOB, on_connection=arrived.put_nowait, admit=lambda _: False, errand_key=SigningKey.generate
+    )
+    await listener.open("127.0.0.1")
+    seen: set[bytes] = set()
+    for _ in range(2):
+        here = await transport.dial(listener.addresses[0], SigningKey.generate())
+        there = await arrived.get()
+        assert (here.peer_device, there.peer_device) == (there.own_device, here.own_device)
+        seen |= {here.peer_device, there.peer_device}
+        here.close()
+    assert len(seen) == 4
+    assert BOB.public not in seen
+    await listener.close()
+
+
+async def test_errands_can_be_switched_off() -> None:
+    listener = Listener(BOB, on_connection=print, admit=anyone, errand_key=lambda: None)
+    await listener.open("127.0.0.1")
+    with pytest.raises(NotAdmittedError):
+        await transport.dial(listener.addresses[0], ALICE)
+    assert (await dial(listener.addresses[0], ALICE)).peer_device == BOB.public
+    await listener.close()

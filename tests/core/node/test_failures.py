@@ -11,7 +11,6 @@ import pytest
 from core.node.world import Device, World, back_up, bring_back
 from lutra.groups.contents import Role
 from lutra.groups.errors import NotAMemberError
-from lutra.groups.invite import InviteSecret
 from lutra.node import document_registry
 from lutra.node.engine import Engine
 from lutra.node.events import Trouble
@@ -90,14 +89,13 @@ def pair(world: World) -> tuple[bytes, bytes, Device, Device]:
 def actions(
     world: World, group: bytes, page: bytes, other: Device
 ) -> list[Callable[[Engine], Any]]:
-    request = world.add("cleo").run(Engine.join_request)
     return [
         lambda e: e.create_group("Badgers"),
         lambda e: e.create_document(group, "New", "new"),
         lambda e: e.edit(page, lambda content: content.splice(0, 0, "more ")),
         lambda e: e.publish(page),
         lambda e: e.rename_group(group, "Beavers"),
-        lambda e: e.admit(InviteSecret(e.invite(group).secret), request),
+        lambda e: e.invitations.invite(group, short=True),
         lambda e: e.remove_person(group, other.engine.persons.id),
         Engine.tick,
         Engine.finish,

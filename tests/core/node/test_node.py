@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import TypeVar
@@ -13,6 +14,8 @@ from core.node.nodes import Home, address_of, until, until_status, until_text
 from lutra.documents.replica import Replica
 from lutra.errors import NotFoundError, UsageError
 from lutra.groups.errors import InviteError, JoinRefusedError, NotAMemberError
+from lutra.groups.invite_secret import InviteSecret
+from lutra.node.addresses import NobodyFoundError
 from lutra.node.events import (
     DocumentChanged,
     DocumentsChanged,
@@ -21,7 +24,6 @@ from lutra.node.events import (
     MemberJoined,
     PresenceChanged,
 )
-from lutra.node.network import NobodyFoundError
 from lutra.node.node import Node, NotRunningError
 from lutra.node.subscription import Subscription
 from lutra.store.errors import StoreClosedError
@@ -181,13 +183,20 @@ async def test_invites_that_do_not_work(ana: Node, ben: Node) -> None:
         await ben.join(invite.code)
     with pytest.raises(UsageError):
         await ben.join(invite.code, "nowhere")
-    with pytest.raises(NobodyFoundError):
-        await ben.join(invite.code, "127.0.0.1:1")
-    await ben.join(invite.code, str(address_of(ana)))
+    seeking = await ben.join(invite.code, "127.0.0.1:1", wait=0.2)
+    assert (seeking.state, seeking.group) == ("seeking", b"")
+    assert (await ben.join(invite.code, str(address_of(ana)))).state == "admitted"
+    assert await ben.joins() == []
+    with pytest.raises(UsageError):
+        await ana.join(invite.code, str(address_of(ana)))
     other = await ben.create_group("Badgers")
     theirs = await ben.invite(other.id)
+    await ben.revoke_invite(theirs.id)
     with pytest.raises(JoinRefusedError):
-        await ben.join(theirs.code, str(address_of(ana)))
+        await ana.join(theirs.code, str(address_of(ben)))
+    unknown = InviteSecret.generate(os.urandom).code()
+    with pytest.raises(JoinRefusedError):
+        await ana.join(unknown, str(address_of(ben)))
 
 
 async def test_a_wrong_address_does_not_keep_from_the_right_one(ana: Node, ben: Node) -> None:
@@ -196,7 +205,7 @@ async def test_a_wrong_address_does_not_keep_from_the_right_one(ana: Node, ben: 
     silent = await asyncio.start_server(lambda _r, w: w.close(), "127.0.0.1", 0)
     port = silent.sockets[0].getsockname()[1]
     view = await ben.join(invite.link, f"127.0.0.1:{port}")
-    assert view.id == group
+    assert view.group == group
     silent.close()
     await silent.wait_closed()
 

@@ -14,9 +14,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TypeVar
 
-from lutra.groups.invite import InviteSecret, Joiner
+from lutra.groups.invite import Inviter, Joiner
+from lutra.groups.invite_keys import Channel
+from lutra.groups.invite_secret import InviteSecret
 from lutra.node.engine import Effects, Engine
 from lutra.node.events import Event
+from lutra.node.join_attempts import Step
 from lutra.node.new_identity import create_identity
 from lutra.store.store import Store
 
@@ -236,18 +239,41 @@ class World:
 
     def join(self, inviter: Device, joiner: Device, group: bytes) -> None:
         """Join through the whole exchange, frame by frame."""
-        secret = InviteSecret(inviter.run(lambda e: e.invite(group)).secret)
-        handshake = self.random_bytes(32)
-        inviting = inviter.run(lambda e: e.inviter(joiner.device, handshake))
-        request = joiner.run(Engine.join_request)
-        joining = Joiner(secret, request, inviter.device, handshake)
+        secret = InviteSecret(inviter.run(lambda e: e.invitations.invite(group)).secret)
+        assert Meeting(self, inviter, joiner).join(secret) is Step.ADMITTED
+
+
+class Meeting:
+    """A channel on which one device joins by an invite of another, frame by frame."""
+
+    def __init__(self, world: World, inviter: Device, joiner: Device) -> None:
+        self.inviter, self.joiner = inviter, joiner
+        keys = (world.random_bytes(32), world.random_bytes(32))
+        self.channel = Channel(world.random_bytes(32), *keys)
+        self.inviting: Inviter = inviter.run(lambda e: e.inviter(self.channel))
+        self.joining: Joiner | None = None
+
+    def join(self, secret: InviteSecret, *addresses: str) -> Step:
+        """Use an invite; returns where that ended."""
+        join = self.joiner.run(lambda e: e.joins.begin(secret, addresses)).invite
+        return self.resume(join, secret)
+
+    def resume(self, join: bytes, secret: InviteSecret | None = None) -> Step:
+        """Use an invite that is known, or its ticket; returns where that ended."""
+        using = secret or self.joiner.run(lambda e: e.joins.secrets(join))[0]
+        joining = self.joiner.run(lambda e: e.joins.open(join, using, self.channel))
+        self.joining = joining
         frame: bytes | None = joining.start()
+        step = Step.GOES_ON
         while frame is not None:
-            answer = inviter.run(lambda _, frame=frame: inviting.receive(frame))
-            frame = joining.receive(answer)
-        admission = joining.admission
-        assert admission is not None
-        joiner.run(lambda e: e.accept_admission(admission))
+            answer = self.send(frame)
+            step, frame = self.joiner.run(
+                lambda e, answer=answer: e.joins.receive(join, using, joining, answer)
+            )
+        return step
+
+    def send(self, frame: bytes) -> bytes:
+        return self.inviter.run(lambda _: self.inviting.receive(frame))
 
 
 def back_up(device: Device) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import subprocess
 import sys
 import threading
@@ -206,6 +207,17 @@ def test_a_migration_that_was_cut_short_is_done_again(path: Path, key: bytes) ->
     with Store.open(path, key) as store:
         assert set(store.connection.database.table_names()) == tables
         assert store.connection.rows("PRAGMA user_version") == [(VERSION,)]
+
+
+def test_a_database_of_the_first_version_is_brought_up_to_date(path: Path, key: bytes) -> None:
+    with Store.open(path, key) as store:
+        fresh = set(store.connection.rows("SELECT name, type FROM sqlite_master"))
+    earlier = path.with_name("earlier.db")
+    shutil.copy(Path(__file__).parents[2] / "profiles" / "version1.db", earlier)
+    with Store.open(earlier, bytes(32)) as store:
+        assert store.connection.rows("PRAGMA user_version") == [(VERSION,)]
+        assert set(store.connection.rows("SELECT name, type FROM sqlite_master")) == fresh
+        assert store.settings.get("person_name") == "Ana"
 
 
 def test_every_table_is_strict(store: Store) -> None:

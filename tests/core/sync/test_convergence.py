@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import random
-from dataclasses import replace
 
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -209,7 +208,7 @@ def test_operations_whose_bodies_were_deleted_travel_without_them() -> None:
     for number in range(4):
         left.replica.write(GROUPS[0], document_id(1), rng.randbytes(100_000 if number else 10))
     (log,) = left.replica.logs[GROUPS[0]].values()
-    log.operations = [replace(operation, body=None) for operation in log.operations]
+    log.operations = [operation._replace(body=None) for operation in log.operations]
     link = Link(left, right, rng)
     run([link], clock)
     assert not violations(left, right)

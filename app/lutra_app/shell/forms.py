@@ -1,4 +1,4 @@
-"""The short tasks that need a field or two: make a group, join one, link a selection."""
+"""The short task that needs one field: link a selection."""
 
 from __future__ import annotations
 
@@ -85,62 +85,6 @@ class Form(Sheet):
     def _typed(self, text: str) -> None:
         self.error.hide()
         self.go.setEnabled(bool(text.strip()))
-
-
-class NewGroup(Form):
-    """Make a group."""
-
-    def __init__(self, theme: Theme, window: QWidget, make: Callable[[str], None]) -> None:
-        super().__init__(
-            theme,
-            window,
-            heading=tr("New group"),
-            sentence=tr("People you invite can read and write every page in it."),
-            field=tr("Name, for example Choir or Kitchen"),
-            go=tr("Make the group"),
-        )
-        self.go.clicked.connect(lambda: make(self.field.text().strip()))
-
-
-class JoinGroup(Form):
-    """Join a group with a code or a link."""
-
-    def __init__(self, theme: Theme, window: QWidget, join: Callable[[str, str], None]) -> None:
-        super().__init__(
-            theme,
-            window,
-            heading=tr("Join with a code"),
-            sentence=tr(
-                "Ask somebody in the group for an invite and type or paste it here. "
-                "Their Lutra must be open, on the same network."
-            ),
-            field=tr("Code or link"),
-            go=tr("Join"),
-        )
-        self.address = QLineEdit()
-        self.address.setPlaceholderText(tr("Address, such as 192.168.1.20:4100"))
-        self.address.setAccessibleName(tr("Address of the inviting device"))
-        self.address.setProperty("role", "code")
-        self.address.hide()
-        self.more = button(tr("They are not found? Give their address"), "link")
-        self.more.clicked.connect(self._show_address)
-        self.content.insertWidget(3, self.address)
-        self.content.insertWidget(4, self.more)
-        self.go.clicked.connect(
-            lambda: join(self.field.text().strip(), self.address.text().strip())
-        )
-
-    def set_busy(self, sentence: str) -> None:
-        """Also hold the address while joining."""
-        super().set_busy(sentence)
-        self.address.setEnabled(not sentence)
-        self.more.setEnabled(not sentence)
-
-    def _show_address(self) -> None:
-        self.more.hide()
-        self.address.show()
-        self.address.setFocus()
-        self.place()
 
 
 class LinkForm(Form):

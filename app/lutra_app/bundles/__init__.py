@@ -1,0 +1,1 @@
+"""Groups as encrypted files: out and in."""

@@ -1,0 +1,1 @@
+"""This person's devices: listing, pairing, removing."""

@@ -1,0 +1,1 @@
+"""Making a group and looking after it."""

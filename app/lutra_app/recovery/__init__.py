@@ -1,0 +1,1 @@
+"""Recovery kits: making, testing, withdrawing, and coming back by one."""

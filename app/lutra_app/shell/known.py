@@ -1,0 +1,56 @@
+"""What the window knows of the node, read in one go."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from lutra.node.person_views import PersonView
+from lutra.node.views import DocumentView, GroupView, JoinRequestView, JoinView
+
+if TYPE_CHECKING:
+    from lutra.node.node import Node
+
+
+@dataclass(frozen=True, slots=True)
+class Known:
+    """Groups, pages and people at one moment.
+
+    Attributes:
+        groups: all groups; those this person is in first.
+        documents: all pages, last changed first.
+        people: persons by id.
+        requests: who waits to be let in here.
+        joins: invites this device uses.
+        connected: number of connected devices.
+    """
+
+    groups: tuple[GroupView, ...] = ()
+    documents: tuple[DocumentView, ...] = ()
+    people: Mapping[bytes, PersonView] = field(default_factory=dict[bytes, PersonView])
+    requests: tuple[JoinRequestView, ...] = ()
+    joins: tuple[JoinView, ...] = ()
+    connected: int = 0
+
+    def group(self, group: bytes | None) -> GroupView | None:
+        """Return a group, or None."""
+        return next((one for one in self.groups if one.id == group), None)
+
+    def waiting(self, group: bytes) -> int:
+        """Return how many wait to be let into a group."""
+        return sum(1 for request in self.requests if request.group == group)
+
+
+async def read_known(node: Node) -> Known:
+    """Read everything the lists show."""
+    groups = sorted(await node.groups(), key=lambda group: not group.member)
+    status = await node.status()
+    return Known(
+        tuple(groups),
+        tuple(await node.documents()),
+        {person.id: person for person in await node.people.list()},
+        tuple(await node.requests()),
+        tuple(await node.joins()),
+        status.connected,
+    )

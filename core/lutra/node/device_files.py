@@ -1,0 +1,162 @@
+"""Pairing by files, for devices that never meet: what each side keeps between the steps."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from lutra.errors import UsageError
+from lutra.identity.errors import PairingStateError
+from lutra.identity.pairing_files import LINK_PREFIX, Offer, Offering, Requesting
+from lutra.identity.pairing_messages import Choice
+from lutra.identity.pairing_table import Role
+from lutra.node.device_views import OfferView, RequestView
+from lutra.node.pairing_desk import Desk, Entrance
+from lutra.operation import Operation
+
+_OFFERING, _REQUESTING = "pairing_offer", "pairing_request"
+
+
+class DeviceFiles:
+    """Both sides of pairing by files; each has one offer or request open at a time.
+
+    Args:
+        desk: the profile.
+        changed: called when this device became one of the person's.
+    """
+
+    def __init__(self, desk: Desk, changed: Callable[[], None] = lambda: None) -> None:
+        self._desk = desk
+        self._changed = changed
+
+    # On the existing device
+
+    async def offer(self, *, link: bool = False) -> OfferView:
+        """Make an offer; an earlier one that was not answered is withdrawn.
+
+        Args:
+            link: as a link, which must be passed on unseen and needs no comparison.
+
+        Raises:
+            LutraError: this device cannot take in others.
+        """
+        offering = Offering.make(await self._desk.card(Role.EXISTING), link=link)
+        await self._desk.save(offering.store(), _OFFERING)
+        offer = offering.offer
+        return OfferView(offer.link() if link else "", b"" if link else offer.file())
+
+    async def read_request(self, content: bytes) -> RequestView:
+        """Open a request, to show its digits before it is answered.
+
+        Raises:
+            PairingStateError: this device made no offer.
+            PairingFileError: it is damaged, was changed, or answers another offer.
+        """
+        request = (await self._offering()).read(content)
+        return RequestView(request.digits or "", request.card.person_name, request.card.device_name)
+
+    async def respond(self, content: bytes, *, same_digits: bool = False) -> bytes:
+        """Add the device that asks, and return the response to bring to it.
+
+        Args:
+            content: the request.
+            same_digits: the person says that both devices show the same digits.
+
+        Raises:
+            PairingStateError: this device made no offer, or the digits were not compared.
+            PairingFileError: the request is damaged, was changed, or answers another offer.
+            DeviceKnownError: the device was one of the person's before.
+        """
+        offering = await self._offering()
+        request = offering.read(content)
+        if request.digits is not None and not same_digits:
+            raise PairingStateError("Compare the digits on both devices first.")
+        responses: list[bytes] = []
+
+        def finish(operations: tuple[Operation, ...], given: bytes) -> None:
+            responses.append(offering.respond(request, operations, hand_over=given))
+
+        await self._desk.admit(request.consent, request.card, request.merged, finish, _OFFERING)
+        return responses[0]
+
+    async def _offering(self) -> Offering:
+        stored = await self._desk.load(_OFFERING)
+        if stored is None:
+            raise PairingStateError("This device has made no offer that could be answered.")
+        return Offering.restore(stored)
+
+    # On the new device
+
+    async def request(self, offered: bytes | str, *, merge: bool = False) -> RequestView:
+        """Answer an offer with a request, to be brought to the existing device.
+
+        Args:
+            offered: the offer's file or its link.
+            merge: an identity that is here is to become part of the person.
+
+        Raises:
+            PairingFileError, PairingCodeError: it is no offer, or damaged.
+            UsageError: there is an identity here, and nothing was said about it.
+        """
+        offer = Offer.of_link(offered) if isinstance(offered, str) else Offer.of_file(offered)
+        card = await self._desk.card(Role.NEW)
+        if (card.person is not None) is not merge:
+            raise UsageError(
+                "This device has an identity already. Say that it is to be merged, or pair under "
+                "a new profile to keep it separate."
+                if card.person is not None
+                else "There is no identity here that could be merged."
+            )
+        requesting = Requesting.make(
+            offer,
+            card,
+            self._desk.key,
+            choice=Choice.MERGE if merge else Choice.NONE,
+            merged=await self._desk.identity() if merge else (),
+        )
+        await self._desk.save(requesting.store(), _REQUESTING)
+        return RequestView(
+            requesting.digits or "", card.person_name, card.device_name, requesting.request
+        )
+
+    async def digits(self) -> str:
+        """Return the digits of the request that is open; empty where none are needed.
+
+        Raises:
+            PairingStateError: this device made no request.
+        """
+        return (await self._requesting()).digits or ""
+
+    async def accept(self, response: bytes, *, same_digits: bool = False) -> tuple[bytes, ...]:
+        """Become a device of the person, by its response.
+
+        Args:
+            response: the file's content.
+            same_digits: the person says that both devices showed the same digits.
+
+        Returns:
+            The groups that this device stays in under its earlier identity.
+
+        Raises:
+            PairingStateError: this device made no request, or the digits were not compared.
+            PairingFileError: it is damaged, was changed, or answers another request.
+            MalformedError: what was handed over has not its form; nothing was changed.
+        """
+        requesting = await self._requesting()
+        opened = requesting.read(response, same_digits=same_digits)
+        entrance = Entrance(
+            requesting.agreed.choice, opened.card, opened.operations, opened.hand_over, ""
+        )
+        separate = await self._desk.enter(entrance, _REQUESTING)
+        self._changed()
+        return separate
+
+    async def _requesting(self) -> Requesting:
+        stored = await self._desk.load(_REQUESTING)
+        if stored is None:
+            raise PairingStateError("This device has made no request that could be answered.")
+        return Requesting.restore(stored)
+
+
+def is_offer_link(text: str) -> bool:
+    """Tell whether a text is the link of an offer to pair by files."""
+    return text.strip().lower().startswith(LINK_PREFIX)

@@ -1,0 +1,189 @@
+"""`lutra device`: processes that pair, by code, link and files, with and without a running node."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from .conftest import Lutra
+
+LOOPBACK = ("--no-discovery", "--listen", "127.0.0.1:0")
+
+
+class Command:
+    """A command under way in a process of its own, which says one JSON object a line."""
+
+    def __init__(self, profile: Path, *arguments: str, answers: str = "") -> None:
+        command = [sys.executable, "-m", "lutra.cli", *arguments, "--profile", str(profile)]
+        self._process = subprocess.Popen(
+            [*command, "--json"],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+            env={**os.environ, "PYTHON_KEYRING_BACKEND": "keyring.backends.fail.Keyring"},
+        )
+        assert self._process.stdin is not None
+        self._process.stdin.write(answers)
+        self._process.stdin.flush()
+
+    def line(self) -> Any:
+        assert self._process.stdout is not None
+        text = self._process.stdout.readline()
+        if not text:
+            pytest.fail(f"the command ended: {self._process.communicate()}")
+        return json.loads(text)
+
+    def end(self, status: int = 0) -> list[Any]:
+        out, err = self._process.communicate(timeout=60)
+        assert self._process.returncode == status, (out, err)
+        assert "Traceback" not in err
+        return [json.loads(line) for line in out.splitlines()]
+
+    def kill(self) -> None:
+        self._process.kill()
+        self._process.communicate()
+
+
+@pytest.fixture
+def phone(short_directory: Path) -> Path:
+    return short_directory / "phone"
+
+
+@pytest.fixture(params=["alone", "beside a running node"])
+def ana(request: pytest.FixtureRequest, lutra: Lutra) -> Lutra:
+    if request.param == "alone":
+        lutra.value("init", "--name", "Ana", "--device", "laptop")
+    else:
+        request.getfixturevalue("node")
+    return lutra
+
+
+def link_arguments(shown: Any) -> list[str]:
+    return [shown["code"], "--address", shown["addresses"][0], "--device", "phone"]
+
+
+def test_a_code_an_address_and_an_answer(ana: Lutra, phone: Path) -> None:
+    group = ana.value("group", "create", "Choir")["id"]
+    ana.value("page", "create", group, "--title", "Notes", stdin="la la")
+    pair = Command(ana.profile, "device", "pair", *LOOPBACK, answers="y\n")
+    shown = pair.line()
+    link = Command(phone, "device", "link", *link_arguments(shown), *LOOPBACK, answers="y\n")
+    said = link.end()
+    assert said[-1]["complete"]
+    assert said[-1]["documents"] == 1
+    assert any(one.get("event") is None and one.get("pages") == 1 for one in said)
+    assert pair.end()[-1]["state"] == "done"
+    names = sorted(item["name"] for item in ana.value("device", "list"))
+    assert names == ["laptop", "phone"]
+
+
+def test_saying_that_the_digits_differ_ends_it(lutra: Lutra, phone: Path) -> None:
+    lutra.value("init", "--name", "Ana", "--device", "laptop")
+    pair = Command(lutra.profile, "device", "pair", *LOOPBACK, answers="n\n")
+    arguments = link_arguments(pair.line())
+    link = Command(phone, "device", "link", *arguments, *LOOPBACK, answers="y\n")
+    pair.end(1)
+    assert link.end(1)[-1]["error"] == "pairing.failed"
+    assert len(lutra.value("device", "list")) == 1
+    # What was begun to be paired can become a person's own profile.
+    again = Lutra(phone, lutra._capsys, lutra._monkeypatch)
+    assert again.value("init", "--name", "Ben", "--device", "phone")["name"] == "Ben"
+
+
+def test_a_killed_command_is_taken_up_again(lutra: Lutra, phone: Path) -> None:
+    lutra.value("init", "--name", "Ana", "--device", "laptop")
+    pair = Command(lutra.profile, "device", "pair", *LOOPBACK)
+    shown = pair.line()
+    link = Command(phone, "device", "link", *link_arguments(shown), *LOOPBACK)
+    while not link.line()["asks"]:
+        pass
+    link.kill()
+    pair.kill()
+    pair = Command(lutra.profile, "device", "pair", "--yes-same", *LOOPBACK)
+    link = Command(phone, "device", "link", "--yes-same", *LOOPBACK)
+    assert link.end()[-1]["complete"]
+    assert pair.end()[-1]["comparison"]
+    assert len(lutra.value("device", "list")) == 2
+
+
+def test_keeping_an_identity_separate_leaves_its_profile_alone(
+    lutra: Lutra, short_directory: Path
+) -> None:
+    lutra.value("init", "--name", "Ana", "--device", "laptop")
+    other = short_directory / "other"
+    assert Command(other, "init", "--name", "Anna", "--device", "phone").end()[-1]
+    before = {path: path.read_bytes() for path in other.iterdir() if path.is_file()}
+    pair = Command(lutra.profile, "device", "pair", "--yes-same", "--link", *LOOPBACK)
+    shown = pair.line()
+    beside = short_directory / "beside"
+    arguments = (shown["link"], "--keep-separate", str(beside), "--yes-same", "--device", "phone")
+    assert Command(other, "device", "link", *arguments, *LOOPBACK).end()[-1]["complete"]
+    pair.end()
+    assert before == {path: path.read_bytes() for path in other.iterdir() if path.is_file()}
+    assert Command(beside, "status").end()[-1]["identity"]["name"] == "Ana"
+
+
+def test_a_profile_with_an_identity_says_what_becomes_of_it(lutra: Lutra, phone: Path) -> None:
+    lutra.value("init", "--name", "Ana", "--device", "laptop")
+    Command(phone, "init", "--name", "Anna", "--device", "phone").end()
+    pair = Command(lutra.profile, "device", "pair", "--yes-same", *LOOPBACK)
+    shown = pair.line()
+    arguments = (shown["code"], "--address", shown["addresses"][0], "--merge", "--yes-same")
+    Command(phone, "device", "link", *arguments, *LOOPBACK).end()
+    pair.end()
+    assert Command(phone, "status").end()[-1]["identity"]["name"] == "Ana"
+
+
+@pytest.mark.parametrize("by_link", [True, False])
+def test_files_for_devices_that_never_meet(
+    lutra: Lutra, phone: Path, short_directory: Path, by_link: bool
+) -> None:
+    lutra.value("init", "--name", "Ana", "--device", "laptop")
+    offer, request, response = (str(short_directory / name) for name in ("o", "request", "r"))
+    if by_link:
+        offer = lutra.value("device", "pair", "--offer-link")["offer"]
+    else:
+        lutra.value("device", "pair", "--offer", offer)
+    here = Lutra(phone, lutra._capsys, lutra._monkeypatch)
+    made = here.value("device", "link", "--offer", offer, "--request", request, "--device", "phone")
+    assert bool(made["digits"]) is not by_link
+    answered = lutra.value(
+        "device", "pair", "--request", request, "--response", response, "--yes-same"
+    )
+    assert answered["digits"] == made["digits"]
+    here.value("device", "link", "--response", response, "--yes-same")
+    assert here.value("status")["identity"]["name"] == "Ana"
+    assert b"Ana" not in Path(response).read_bytes()
+    twice = here("device", "link", "--response", response, "--yes-same", "--json")
+    assert twice.status == 1
+
+
+def test_names_and_removal(ana: Lutra, short_directory: Path) -> None:
+    offer, request, response = (str(short_directory / name) for name in ("o", "request", "r"))
+    ana.value("device", "pair", "--offer", offer)
+    phone = Lutra(short_directory / "phone", ana._capsys, ana._monkeypatch)
+    phone.value("device", "link", "--offer", offer, "--request", request, "--device", "phone")
+    ana.value("device", "pair", "--request", request, "--response", response, "--yes-same")
+    device = next(item for item in ana.value("device", "list") if not item["me"])["device"]
+    assert ana.value("device", "rename", device[:8], "pocket")["name"] == "pocket"
+    assert ana("device", "remove", device[:8], stdin="n\n").status == 1
+    removed = ana.value("device", "remove", device[:8], "--yes")
+    assert not removed["active"]
+    last = next(item for item in ana.value("device", "list") if item["me"])["device"]
+    refused = ana("device", "remove", last, "--yes", "--json")
+    assert refused.status == 1
+    assert refused.value["error"] == "identity.not-in-person"
+
+
+def test_a_typing_mistake_uses_no_guess_up(lutra: Lutra) -> None:
+    lutra.value("init", "--name", "Ana", "--device", "laptop")
+    refused = lutra("device", "pair", "--code", "123 wrong words", "--json", *LOOPBACK)
+    assert refused.value["error"] == "identity.pairing-code"
+    assert refused.status == 1
