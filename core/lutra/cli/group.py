@@ -1,4 +1,4 @@
-"""`lutra group …`: make, list, show groups; invite and join."""
+"""`lutra group …`: make, list, show groups; invite and join. Members: `lutra.cli.members`."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from typing import Any
 import click
 
 from lutra.cli.invocation import Invocation, common, network_options
+from lutra.cli.members import COMMANDS, departure
 from lutra.cli.session import session
 from lutra.cli.text import columns, count, moment, short
 
@@ -14,6 +15,10 @@ from lutra.cli.text import columns, count, moment, short
 @click.group()
 def group() -> None:
     """Groups: who shares what."""
+
+
+for command in COMMANDS:
+    group.add_command(command)
 
 
 @group.command()
@@ -61,6 +66,8 @@ def show(invocation: Invocation, group_id: str) -> None:
         )
         for member in found["members"]
     ]
+    if found["departure"] is not None:
+        lines.append(departure(found["departure"]))
     invocation.show(found, "\n".join([*lines, columns(rows)]))
 
 
