@@ -288,6 +288,11 @@ class DocumentRegistry:
         opened.log = OwnLog(len(body), 0, 0)
         return True
 
+    def _writing_epoch(self, group: Group) -> Epoch | None:
+        """Return the key for what this device writes; None while it may not, or may not yet."""
+        role = group.role_of(self._context.device)
+        return None if role is None or role < Role.WRITER else group.current_epoch()
+
     def _own_edits(self, group: Group, opened: OpenDocument) -> bytes:
         """Return all edits of this device for a checkpoint.
 
@@ -303,11 +308,6 @@ class DocumentRegistry:
         full = document.full_update()
         parts = state_of(full, document.document_id, [device], timeless=False)
         return parts[0][1] if parts else b""
-
-    def _writing_epoch(self, group: Group) -> Epoch | None:
-        """Return the key for what this device writes; None while it may not, or may not yet."""
-        role = group.role_of(self._context.device)
-        return None if role is None or role < Role.WRITER else group.current_epoch()
 
     def _is_checkpoint_due(self, opened: OpenDocument) -> bool:
         log = self._own_log(opened)

@@ -14,7 +14,7 @@ from lutra.crypto.random import Random, system_random
 from lutra.crypto.signing import SigningKey
 from lutra.documents.document import Document
 from lutra.errors import NotFoundError
-from lutra.groups.contents import Profile, Role
+from lutra.groups.contents import Profile
 from lutra.groups.data_keys import BodyCipher
 from lutra.groups.directory import ChainDirectory
 from lutra.groups.invite import Inviter
@@ -349,14 +349,6 @@ class Engine:
     def remove_person(self, group: bytes, person: bytes) -> None:
         """Remove a person from a group and change the keys; see `Membership.remove`."""
         self.membership.remove(group, person)
-
-    def set_role(self, group: bytes, person: bytes, role: Role) -> None:
-        """Change what a person may do in a group; see `Membership.set_role`."""
-        self.membership.set_role(group, person, role)
-
-    def leave_group(self, group: bytes) -> None:
-        """Leave a group with all devices of this person; see `Membership.leave`."""
-        self.membership.leave(group)
 
     def inviter(self, channel: Channel) -> Inviter:
         """Return the inviting side of a joining exchange."""
