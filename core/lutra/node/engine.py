@@ -217,8 +217,8 @@ class Engine:
             ingest=self._ingest,
             acknowledgements=self._acknowledgements,
             branches=self._branches,
-            catching_up=self._catching_up,
             telling=self._telling,
+            catching_up=self._catching_up,
         )
         self.bundles = Bundling(
             context,
