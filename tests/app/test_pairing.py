@@ -170,3 +170,39 @@ def test_devices_that_never_meet(make_desktop: MakeDesktop, qtbot: QtBot, tmp_pa
     qtbot.waitUntil(lambda: new.bridge.identity is not None, timeout=WAIT_MS)
     assert new.bridge.identity is not None
     assert new.bridge.identity.name == "Ana Lima"
+
+
+def test_two_identities_become_one(make_desktop: MakeDesktop, qtbot: QtBot) -> None:
+    old, other = make_desktop("laptop"), make_desktop("desktop")
+    write_in(old, qtbot, "Ana Lima")
+    write_in(other, qtbot, "Ana at work")
+    assert old.bridge.identity is not None
+    code, address = show_code(old, qtbot)
+    sheet = other.window.sheets.devices
+    other.window.sheets.open_devices()
+    qtbot.waitUntil(lambda: "Each has all your groups" in says(sheet), timeout=WAIT_MS)
+    press(sheet, "Make this one of another identity’s devices …")
+    pick(sheet, "Enter the code")
+    sheet.merging.code.setText(code)
+    sheet.merging.address.setText(address)
+    sheet.merging.connect_button.click()
+    first = old.window.sheets.devices
+    for one in (first, sheet):
+        qtbot.waitUntil(lambda one=one: "Do both screens" in says(one), timeout=WAIT_MS)
+    assert "has an identity already" in says(sheet)
+    press(first, "They are the same")
+    press(sheet, "They are the same: merge")
+    qtbot.waitUntil(lambda: "One identity" in says(sheet), timeout=2 * WAIT_MS)
+    person = old.bridge.identity.person
+    qtbot.waitUntil(
+        lambda: (
+            other.window.workspace.known.identity is not None
+            and other.window.workspace.known.identity.person == person
+        ),
+        timeout=WAIT_MS,
+    )
+    # Both have the groups of both.
+    qtbot.waitUntil(
+        lambda: len([one for one in other.window.workspace.groups if one.member]) == 2,
+        timeout=2 * WAIT_MS,
+    )

@@ -67,15 +67,20 @@ class RemovalSteps:
                 label(tr("Who does not know at first"), "section"),
                 label(names_of(preview.unaware), "muted", wrap=True),
             ]
-        what = plural(
-            preview.operations,
-            "{count} change by {name} stays in the pages.",
-            "{count} changes by {name} stay in the pages.",
-            name=name,
-        )
+        facts: list[str] = []
+        if preview.operations:
+            facts.append(
+                plural(
+                    preview.operations,
+                    "{count} change by {name} stays in the pages.",
+                    "{count} changes by {name} stay in the pages.",
+                    name=name,
+                )
+            )
         if since:
-            what += " " + tr("In the group since {when}.", when=since)
-        items.append(label(what, "muted", wrap=True))
+            facts.append(tr("In the group since {when}.", when=since))
+        if facts:
+            items.append(label(" ".join(facts), "muted", wrap=True))
         self._flow.show_step(
             *items,
             heading=tr("Remove {name}?", name=name),

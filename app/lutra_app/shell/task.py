@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 
 from PySide6.QtCore import QSize, Qt, QTimer
+from PySide6.QtGui import QResizeEvent
 from PySide6.QtWidgets import (
     QHBoxLayout,
     QLayout,
@@ -52,6 +53,18 @@ class _Fitting(QScrollArea):
         layout = inner.layout() if inner is not None else None
         return layout.totalHeightForWidth(width) if layout is not None else _LEAST
 
+    def resizeEvent(self, event: QResizeEvent) -> None:
+        super().resizeEvent(event)
+        self.choose_bar()
+
+    def choose_bar(self) -> None:
+        """Have a scroll bar only if it is needed without one: it narrows what it is about."""
+        fits = self.heightForWidth(self.width()) <= self.height()
+        policy = Qt.ScrollBarPolicy
+        self.setVerticalScrollBarPolicy(
+            policy.ScrollBarAlwaysOff if fits else policy.ScrollBarAsNeeded
+        )
+
     def sizeHint(self) -> QSize:
         width = max(self.width(), 240)
         return QSize(width, self.heightForWidth(width))
@@ -85,7 +98,6 @@ class Task(Sheet):
         head.addWidget(self.heading, 1)
         head.addWidget(dismiss, 0, Qt.AlignmentFlag.AlignTop)
         self._scroll = _Fitting()
-        self._scroll.verticalScrollBar().rangeChanged.connect(self._overflowed)
         self.error = label("", "error", wrap=True)
         self.note = label("", "muted", wrap=True)
         self.progress = QProgressBar()
@@ -209,11 +221,6 @@ class Task(Sheet):
             # Widgets take their fonts and paddings from the style only once they are shown.
             QTimer.singleShot(0, self, self.place)
 
-    def _overflowed(self, _: int, most: int) -> None:
-        """Look whether there is room for what does not fit any more, as when fonts change."""
-        if most and self.isVisible():
-            QTimer.singleShot(0, self, self.place)
-
     def place(self) -> None:
         """Give the card the height its step needs."""
         for part in self.card.findChildren(QWidget):
@@ -224,6 +231,7 @@ class Task(Sheet):
         self._scroll.updateGeometry()
         self.content.invalidate()
         super().place()
+        self._scroll.choose_bar()
 
     def _go_back(self) -> None:
         if self._back is not None:
