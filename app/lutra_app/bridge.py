@@ -12,31 +12,31 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import platform
 import sys
 import threading
 import time
 from collections import deque
 from collections.abc import Awaitable, Callable
-from contextlib import ExitStack
-from enum import Enum
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
 from PySide6.QtCore import QCoreApplication, QObject, Qt, QTimer, Signal, Slot
 
 from lutra.errors import LutraError
-from lutra.node.events import DocumentChanged, Event
+from lutra.node.events import DocumentChanged, Event, PairingChanged
+from lutra_app.opening import Need, Opening
 
 if TYPE_CHECKING:
     from lutra.node.control import ControlServer
+    from lutra.node.device_views import PairingView
     from lutra.node.node import Node
     from lutra.node.options import NodeOptions
+    from lutra.node.verbs_pairing import Pairs
     from lutra.node.views import Identity
-    from lutra.store.profile import Profile
 
 Result = TypeVar("Result")
 Value = TypeVar("Value")
+Asked = TypeVar("Asked")
 
 _log = logging.getLogger(__name__)
 _SLICE_SECONDS = 0.006
@@ -48,13 +48,6 @@ _LAST_SECONDS = 2.0
 
 def _ignore(_: object) -> None:
     """Take a result nobody asked for."""
-
-
-class Need(Enum):
-    """What the profile needs before the node can open it."""
-
-    NAME = "name"
-    PASSPHRASE = "passphrase"  # noqa: S105 - the name of a need
 
 
 class Bridge(QObject):
@@ -91,8 +84,7 @@ class Bridge(QObject):
     ) -> None:
         super().__init__(parent)
         self.identity: Identity | None = None
-        self._directory = directory
-        self._options = options
+        self._opening = Opening(directory, options, self._pairing_moved)
         self._loop = asyncio.new_event_loop()
         self._thread = threading.Thread(target=self._run, name="lutra-node", daemon=True)
         self._inbox: deque[Callable[[], None]] = deque()
@@ -102,7 +94,6 @@ class Bridge(QObject):
         self._on_the_way: set[Event] = set()
         self._node: Node | None = None
         self._server: ControlServer | None = None
-        self._held = ExitStack()
         self._open_documents: frozenset[bytes] = frozenset()
         self._tasks: set[asyncio.Task[None]] = set()
         self._listeners: set[asyncio.Task[None]] = set()
@@ -118,11 +109,50 @@ class Bridge(QObject):
 
     def create(self, name: str) -> None:
         """Create the profile for a person called `name`, then open it."""
-        self._spawn(lambda: self._create_profile(name))
+        self._spawn(lambda: self._enter(self._opening.create(name)))
+
+    def begin_pairing(self) -> None:
+        """Have the profile wait for its person: `needed` says so, then `ask_pairing` works."""
+        self._spawn(self._wait_for_person)
+
+    def stop_pairing(self) -> None:
+        """Leave the pairing of a profile that waits for its person."""
+        self._spawn(self._opening.stop_waiting)
+
+    def enter(self) -> None:
+        """Open the node of a profile that has just got its person."""
+        self._spawn(self._open_node)
+
+    def restore(
+        self,
+        words: str,
+        name: str,
+        *,
+        bundle: Path | None = None,
+        address: str = "",
+        remove_lost: bool = False,
+    ) -> Callable[[], None]:
+        """Bring a person back by a recovery kit, then open the profile; returns what stops it."""
+        return self._spawn(
+            lambda: self._enter(
+                self._opening.restore(
+                    words, name, bundle=bundle, address=address, remove_lost=remove_lost
+                )
+            )
+        )
 
     def unlock(self, passphrase: str) -> None:
         """Open the profile with its passphrase."""
         self._spawn(lambda: self._open_profile(passphrase))
+
+    def ask_pairing(
+        self,
+        verb: Callable[[Pairs], Awaitable[Result]],
+        done: Callable[[Result], None] | None = None,
+        failed: Callable[[str], None] | None = None,
+    ) -> Callable[[], None]:
+        """Ask whoever can be paired: the node, or the profile that waits for its person."""
+        return self._ask(lambda: self._node or self._opening.newcomer, verb, done, failed)
 
     def ask(
         self,
@@ -140,15 +170,24 @@ class Bridge(QObject):
         Returns:
             A function that gives up waiting: the verb is cancelled, nothing is called.
         """
+        return self._ask(lambda: self._node, verb, done, failed)
+
+    def _ask(
+        self,
+        whom: Callable[[], Asked | None],
+        verb: Callable[[Asked], Awaitable[Result]],
+        done: Callable[[Result], None] | None,
+        failed: Callable[[str], None] | None,
+    ) -> Callable[[], None]:
         tasks: list[asyncio.Task[None]] = []
         given_up = threading.Event()
 
         async def carry_out() -> None:
             try:
-                node = self._node
-                if node is None:
+                asked = whom()
+                if asked is None:
                     return
-                result = await verb(node)
+                result = await verb(asked)
             except LutraError as error:
                 message = error.message
                 report = failed or self.trouble.emit
@@ -178,6 +217,8 @@ class Bridge(QObject):
                 self._post(hand_out)
 
         def hand_out() -> None:
+            if not waiting:
+                return
             latest = waiting[-1]
             for _ in range(len(waiting)):
                 waiting.popleft()
@@ -221,7 +262,10 @@ class Bridge(QObject):
                 # A timer lets input and painting go first; a queued signal would not.
                 QTimer.singleShot(0, self._drain)
 
-    def _spawn(self, action: Callable[[], Awaitable[None]]) -> None:
+    def _spawn(self, action: Callable[[], Awaitable[None]]) -> Callable[[], None]:
+        """Have something done about the profile; returns what stops it."""
+        tasks: list[asyncio.Task[None]] = []
+
         async def carry_out() -> None:
             try:
                 await action()
@@ -229,7 +273,8 @@ class Bridge(QObject):
                 message = error.message
                 self._post(lambda: self.failed.emit(message))
 
-        self._send(lambda: self._begin(carry_out()))
+        self._send(lambda: tasks.append(self._begin(carry_out())))
+        return lambda: self._send(lambda: [task.cancel() for task in tasks])
 
     def _send(self, call: Callable[[], object]) -> None:
         """Have `call` made on the node's thread; once the node closes, nothing is asked of it."""
@@ -264,47 +309,40 @@ class Bridge(QObject):
             self._posted.emit()
 
     async def _open_profile(self, passphrase: str | None = None) -> None:
-        from lutra.store.profile import Profile
-
-        if not Profile.exists(self._directory):
-            self._post(lambda: self.needed.emit(Need.NAME))
+        need = await self._opening.look(passphrase)
+        if need is None:
+            await self._open_node()
+        elif need is Need.PERSON:
+            await self._wait_for_person()
+        else:
+            self._post(lambda: self.needed.emit(need))
+        if need is Need.NAME:
             # Get ready while the person types.
             import lutra.node.node  # noqa: F401
 
-            return
-        profile = Profile.open(self._directory)
-        if profile.needs_passphrase and passphrase is None:
-            self._post(lambda: self.needed.emit(Need.PASSPHRASE))
-            return
-        key = await asyncio.to_thread(profile.unlock, passphrase)
-        await self._open_node(profile, key)
+    async def _wait_for_person(self) -> None:
+        await self._opening.wait()
+        self._post(lambda: self.needed.emit(Need.PERSON))
 
-    async def _create_profile(self, name: str) -> None:
-        from lutra.node.node import create_profile_identity
-        from lutra.store.profile import Profile
+    def _pairing_moved(self, view: PairingView) -> None:
+        event = PairingChanged(view.state, view.revision)
+        self._post(lambda: self.happened.emit(event))
 
-        profile = await asyncio.to_thread(Profile.create, self._directory)
-        key = await asyncio.to_thread(profile.unlock)
-        device = platform.node() or "This device"
-        await create_profile_identity(profile, key, name, device)
-        await self._open_node(profile, key)
+    async def _enter(self, prepared: Awaitable[None]) -> None:
+        await prepared
+        await self._open_node()
 
-    async def _open_node(self, profile: Profile, key: bytes) -> None:
-        from lutra.node.node import Node
+    async def _open_node(self) -> None:
         from lutra.node.verbs import control_server
 
-        self._held.enter_context(profile.lock())
-        try:
-            node = await Node.open(profile, key, self._options)
-        except BaseException:
-            self._held.close()
-            raise
-        self._node = node
+        opening = self._opening
+        self._node = node = await opening.node()
         self._listeners.add(self._begin(self._listen(node)))
         identity = node.identity
         self._post(lambda: self._set_ready(identity))
         try:
-            self._server = control_server(node, profile, window=True)
+            assert opening.profile is not None
+            self._server = control_server(node, opening.profile, window=True)
             await self._server.start()
             await node.start()
         except LutraError as error:
@@ -342,6 +380,7 @@ class Bridge(QObject):
             await server.close()
         if node is not None:
             await node.close()
+        await self._opening.stop_waiting()
         for task in list(self._tasks):
             task.cancel()
-        self._held.close()
+        self._opening.release()

@@ -98,3 +98,8 @@ def says(widget: QWidget) -> str:
     """Return everything a person can read on a widget now."""
     labels = [one.text() for one in widget.findChildren(QLabel) if one.isVisible()]
     return "\n".join(labels).replace("\u200b", "")
+
+
+def buttons(widget: QWidget) -> list[str]:
+    """Return what the visible buttons of a widget say."""
+    return [one.text() for one in widget.findChildren(QAbstractButton) if one.isVisible()]

@@ -1,4 +1,4 @@
-"""Makes the pictures people look at: `python tests/app/screenshots.py [FOLDER]`.
+"""Makes the pictures people look at: `python tests/app/screenshots.py [FOLDER [sheets]]`.
 
 Two real desktops with real nodes share a page over the loopback interface; every state worth
 looking at is written as a PNG. Works without a display.
@@ -20,8 +20,9 @@ os.environ.setdefault("QT_SCALE_FACTOR", "2")
 from PySide6.QtCore import Qt
 from PySide6.QtGui import QPainter, QPixmap
 from PySide6.QtTest import QTest
-from PySide6.QtWidgets import QApplication, QWidget
+from PySide6.QtWidgets import QAbstractButton, QApplication, QWidget
 
+from lutra.groups.contents import Role
 from lutra.node.options import NodeOptions
 from lutra.node.views import InviteView
 from lutra_app.main import Desktop, make_application
@@ -153,13 +154,16 @@ def share(first: Desktop, second: Desktop) -> None:
     wait_until(lambda: text_of(second) == text_of(first))
 
 
-def main(folder: Path) -> None:
+def main(folder: Path, only: str = "") -> None:
     application = make_application()
     with tempfile.TemporaryDirectory() as profiles:
         studio = Studio(application, Path(profiles), folder)
         ana, ben = studio.desktop("ana"), studio.desktop("ben")
         try:
-            pictures_of(studio, ana, ben)
+            if only == "sheets":
+                pictures_of_sheets(studio, ana, ben)
+            else:
+                pictures_of(studio, ana, ben)
         finally:
             ana.close()
             ben.close()
@@ -172,9 +176,8 @@ def pictures_of(studio: Studio, ana: Desktop, ben: Desktop) -> None:
     studio.take("01-onboarding", window)
     begin(ana, "Ana Lima")
     studio.take("02-first-page", window)
-    made: list[object] = []
-    window.workspace.new_group("River people", lambda: made.append(1), made.append)
-    wait_until(lambda: made and window.workspace.group and len(window.workspace.groups) == 2)
+    ana.bridge.ask(lambda node: node.create_group("River people"), window.workspace.enter_new_group)
+    wait_until(lambda: window.workspace.group and len(window.workspace.groups) == 2)
     settle()
     QTest.keyClicks(window.area.page.title, "Summer on the river")
     QTest.keyClick(window.area.page.title, Qt.Key.Key_Return)
@@ -228,9 +231,8 @@ def narrow_and_more(studio: Studio, ana: Desktop) -> None:
     window.panes.dismiss()
     window.resize(1280, 800)
     settle()
-    window.workspace.invite()
     window.panes.show_pane(Side.RIGHT, True)
-    studio.take("07-invite", window)
+    studio.take("07-people", window)
     ana.theme.choose("dark")
     studio.take("08-dark", window)
     window.drawer.show_tab(1)
@@ -241,13 +243,162 @@ def narrow_and_more(studio: Studio, ana: Desktop) -> None:
     window.panes.show_pane(Side.RIGHT, False)
     window.show_palette()
     studio.take("11-palette", window)
-    window.palette_sheet.close_sheet()
-    window.join_group.ask()
-    studio.take("12-join", window)
-    window.join_group.close_sheet()
+    window.sheets.close()
+    sheets_of(studio, ana)
     window.workspace.close()
     window.area.show_empty()
     studio.take("13-nothing-open", window)
+
+
+def pictures_of_sheets(studio: Studio, ana: Desktop, ben: Desktop) -> None:
+    begin(ana, "Ana Lima")
+    ana.window.area.page.title.insertPlainText("Summer on the river")
+    ana.window.area.page.insertPlainText("We meet at the boat house on Friday at six.")
+    begin(ben, "Ben Okafor")
+    share(ana, ben)
+    ana.window.resize(1280, 800)
+    ana.window.panes.show_pane(Side.RIGHT, True)
+    sheets_of(studio, ana)
+    more_sheets_of(studio, ana, ben)
+
+
+def sheets_of(studio: Studio, ana: Desktop) -> None:
+    """Draw each sheet in light, dark and narrow."""
+    window = ana.window
+    sheets = window.sheets
+    people = [one for one in window.workspace.known.people.values() if not one.me]
+    group = window.workspace.group
+    assert group is not None
+
+    def person() -> None:
+        sheets.open_person(group.id, people[0].id)
+
+    def verify() -> None:
+        sheets.open_person(group.id, people[0].id, verify=True)
+
+    def removal() -> None:
+        person()
+        wait_until(lambda: sheets.person.member is not None)
+        settle()
+        assert sheets.person.member is not None
+        sheets.person.removal.begin(group.id, sheets.person.member.person)
+
+    def invite() -> None:
+        sheets.open_invite()
+        sheets.invite.make.click()
+        wait_until(lambda: sheets.invite.shown is not None)
+
+    def pairing() -> None:
+        sheets.open_devices()
+        settle()
+        sheets.devices.ask_how()
+        sheets.devices.pairing.begin(show=True)
+
+    def kit() -> None:
+        sheets.open_kits()
+        settle()
+        press(sheets.kits, "Make a kit")
+        wait_until(lambda: sheets.kits.kit is not None)
+
+    def ways() -> None:
+        sheets.open_devices()
+        settle()
+        sheets.devices.ask_how()
+
+    shots: list[tuple[str, Callable[[], None]]] = [
+        ("person", person),
+        ("verify", verify),
+        ("removal", removal),
+        ("group", sheets.open_group),
+        ("new-group", sheets.open_new_group),
+        ("invite-form", sheets.open_invite),
+        ("invite", invite),
+        ("join", sheets.open_join),
+        ("devices", sheets.open_devices),
+        ("pair-ways", ways),
+        ("pair-code", pairing),
+        ("kits", sheets.open_kits),
+        ("kit", kit),
+        ("bundles", sheets.open_bundles),
+    ]
+    for name, show in shots:
+        for look in ("light", "dark", "narrow"):
+            ana.theme.choose("dark" if look == "dark" else "light")
+            window.resize(*((480, 800) if look == "narrow" else (1280, 800)))
+            show()
+            studio.take(f"20-{name}-{look}", window)
+            if name == "pair-code":
+                sheets.devices.pairing.cancel()
+                settle()
+            sheets.close()
+    ana.theme.choose("light")
+    window.resize(1280, 800)
+
+
+def more_sheets_of(studio: Studio, ana: Desktop, ben: Desktop) -> None:
+    """Draw what takes two: requests, digits, banners."""
+    window = ana.window
+    group = window.workspace.group
+    assert group is not None
+    invites: list[InviteView] = []
+    eva = studio.desktop("eva")
+    try:
+        wait_until(lambda: eva.window.onboarding is not None)
+        eva.window.resize(760, 760)
+        studio.take("30-onboarding", eva.window)
+        eva.window.sheets.restore.begin("Eva")
+        eva.window.sheets.restore.words.set_text("one two")
+        studio.take("30-restore", eva.window)
+        eva.window.sheets.close()
+        begin(eva, "Eva Brandt")
+        ana.bridge.ask(lambda node: node.invite(group.id, by_hand=True), invites.append)
+        wait_until(lambda: invites)
+        eva.window.sheets.join.begin(invites[0].link)
+        eva.window.sheets.join.go.click()
+        wait_until(lambda: window.workspace.known.requests)
+        studio.take("31-request-banner", window)
+        wait_until(lambda: eva.window.workspace.known.joins)
+        settle(1.0)
+        studio.take("32-waiting", eva.window)
+        eva.window.sheets.close()
+        studio.take("33-waiting-banner", eva.window)
+        for look in ("light", "dark"):
+            ana.theme.choose(look)
+            window.sheets.open_requests()
+            studio.take(f"34-requests-{look}", window)
+            window.sheets.close()
+        ana.theme.choose("light")
+    finally:
+        eva.close()
+    assert ben.bridge.identity is not None
+    person = ben.bridge.identity.person
+    ana.bridge.ask(lambda node: node.set_role(group.id, person, Role.READER))
+    wait_until(ben.window.area.page.isReadOnly)
+    ben.window.resize(760, 720)
+    studio.take("35-reader", ben.window)
+    ben.window.resize(480, 720)
+    studio.take("36-reader-narrow", ben.window)
+    ana.theme.apply(HIGH_CONTRAST_DARK)
+    window.sheets.open_devices()
+    studio.take("37-devices-contrast", window)
+    window.sheets.open_invite()
+    studio.take("38-invite-contrast", window)
+    window.sheets.close()
+    ana.theme.choose("light")
+
+
+def press(widget: QWidget, text: str) -> None:
+    """Press a button by what it says, once it is there."""
+
+    def found() -> list[QAbstractButton]:
+        return [
+            one
+            for one in widget.findChildren(QAbstractButton)
+            if one.isVisible() and one.text() == text
+        ]
+
+    wait_until(found)
+    found()[0].click()
 
 
 def themed(studio: Studio, desktop: Desktop, colors: Colors) -> None:
@@ -256,4 +407,7 @@ def themed(studio: Studio, desktop: Desktop, colors: Colors) -> None:
 
 
 if __name__ == "__main__":
-    main(Path(sys.argv[1] if len(sys.argv) > 1 else "build/screenshots"))
+    main(
+        Path(sys.argv[1] if len(sys.argv) > 1 else "build/screenshots"),
+        sys.argv[2] if len(sys.argv) > 2 else "",
+    )

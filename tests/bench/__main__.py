@@ -22,6 +22,7 @@ MEASUREMENTS = (
     "cold_sync",
     "pages",
     "ingest",
+    "pairing",
     "desktop",
     "membership",
 )

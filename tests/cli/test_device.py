@@ -135,6 +135,8 @@ def test_a_profile_with_an_identity_says_what_becomes_of_it(lutra: Lutra, phone:
     Command(phone, "init", "--name", "Anna", "--device", "phone").end()
     pair = Command(lutra.profile, "device", "pair", "--yes-same", *LOOPBACK)
     shown = pair.line()
+    undecided = Command(phone, "device", "link", shown["code"], *LOOPBACK)
+    assert "--merge" in undecided.end(2)[-1]["message"]
     arguments = (shown["code"], "--address", shown["addresses"][0], "--merge", "--yes-same")
     Command(phone, "device", "link", *arguments, *LOOPBACK).end()
     pair.end()

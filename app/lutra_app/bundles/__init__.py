@@ -1,1 +1,3 @@
 """Groups as encrypted files: out and in."""
+
+SUFFIX = ".lutra"

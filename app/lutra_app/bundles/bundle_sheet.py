@@ -11,6 +11,7 @@ from lutra.node.bundle_views import BundleProgress, BundleView, ImportView
 from lutra.node.person_views import PersonView
 from lutra.node.views import GroupView
 from lutra_app.bridge import Bridge
+from lutra_app.bundles import SUFFIX
 from lutra_app.i18n import plural, tr
 from lutra_app.shell.flow import Flow
 from lutra_app.shell.task import plain, primary
@@ -19,7 +20,6 @@ from lutra_app.theme.theme import Theme
 from lutra_app.theme.tokens import Space
 from lutra_app.theme.widgets import label
 
-SUFFIX = ".lutra"
 _ALL = "everything"
 
 

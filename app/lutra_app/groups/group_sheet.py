@@ -6,16 +6,19 @@ from collections.abc import Callable
 
 from PySide6.QtWidgets import QLineEdit, QWidget
 
-from lutra.node.views import GroupView
+from lutra.node.views import GroupView, MembershipChange
 from lutra_app.bridge import Bridge
 from lutra_app.i18n import plural, tr
+from lutra_app.people.removal import RemovalSteps, gone_row
 from lutra_app.people.roster import roster
-from lutra_app.people.words import profile_words, role_name
+from lutra_app.people.words import profile_words, role_name, when_text
 from lutra_app.shell.flow import Flow
 from lutra_app.shell.task import plain, primary
-from lutra_app.theme.parts import link_button, side_by_side
+from lutra_app.theme.parts import RowButton, link_button, side_by_side
 from lutra_app.theme.theme import Theme
 from lutra_app.theme.widgets import label
+
+_MOST_CHANGES = 50
 
 
 class GroupSheet(Flow):
@@ -33,6 +36,8 @@ class GroupSheet(Flow):
         self._group: GroupView | None = None
         self.field = QLineEdit()
         self.rename = plain(tr("Rename"), self._rename)
+        self.removal = RemovalSteps(self, self._look)
+        self.closed.connect(self.removal.leave)
 
     def begin(self, group: GroupView) -> None:
         """Open for a group."""
@@ -61,6 +66,7 @@ class GroupSheet(Flow):
             label(" · ".join(facts), "muted", wrap=True),
             label(tr("What newcomers read"), "section"),
             label(profile_words(group.profile), wrap=True),
+            link_button(tr("Who came and went"), self._look_back),
             link_button(tr("Write this group into a file"), lambda: self._export(group)),
         ]
         if not admin and group.member:
@@ -84,6 +90,58 @@ class GroupSheet(Flow):
             self.say(tr("Renamed for everybody in the group."), good=True)
 
         self.ask(lambda node: node.rename_group(group.id, name), done)
+
+    def _look(self) -> None:
+        group = self._group
+        assert group is not None
+        self.ask(lambda node: node.group(group.id), self._show)
+
+    # -- who came and went ---------------------------------------------------------------
+
+    def _look_back(self) -> None:
+        group = self._group
+        assert group is not None
+        self.ask(lambda node: node.membership_changes(group.id), self._show_changes)
+
+    def _show_changes(self, changes: list[MembershipChange]) -> None:
+        group = self._group
+        assert group is not None
+        present = {one.person for one in roster(group, {})}
+        gone: dict[bytes, MembershipChange] = {}
+        for change in changes:
+            if change.person not in present and change.kind in ("removed", "left"):
+                gone[change.person] = change
+        items: list[QWidget] = []
+        if gone and group.member:
+            items.append(
+                label(tr("Out of the group: press to see who knows, or to undo"), "section")
+            )
+            items += [self._gone(change) for change in gone.values()]
+        items.append(label(tr("All changes, newest first"), "section"))
+        items += [
+            label(change_text(change), "muted", wrap=True)
+            for change in list(reversed(changes))[:_MOST_CHANGES]
+        ]
+        self.show_step(
+            *items,
+            heading=tr("Who came and went"),
+            buttons=(primary(tr("Done"), self.close_sheet),),
+            back=self._look,
+        )
+
+    def _gone(self, change: MembershipChange) -> RowButton:
+        group = self._group
+        assert group is not None
+        return gone_row(
+            self,
+            change.name or tr("Unknown person"),
+            change_text(change),
+            lambda: self.removal.follow(group.id, change.person),
+        )
+
+    def happened(self, event: object) -> None:
+        """Follow who knows of a removal."""
+        self.removal.happened(event)
 
     # -- leaving -------------------------------------------------------------------------
 
@@ -126,3 +184,19 @@ class GroupSheet(Flow):
             lambda _: self.close_sheet(),
             busy=tr("Leaving …"),
         )
+
+
+def change_text(change: MembershipChange) -> str:
+    """Return a change of the membership as a sentence."""
+    name, by = change.name or tr("somebody"), change.by_name or tr("somebody")
+    role = role_name(change.role).lower()
+    text = {
+        "created": tr("{by} began the group", by=by),
+        "added": tr("{by} added {name} as {role}", by=by, name=name, role=role),
+        "removed": tr("{by} removed {name}", by=by, name=name),
+        "role": tr("{by} made {name} {role}", by=by, name=name, role=role),
+        "left": tr("{name} left", name=name),
+    }.get(change.kind, change.kind)
+    when = when_text(change.time)
+    sentence = f"{text} · {when}" if when else text
+    return sentence if change.counts else tr("{change} (undone)", change=sentence)

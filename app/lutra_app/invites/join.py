@@ -37,6 +37,7 @@ class Join(Flow):
         self._joined = joined
         self._joins: list[JoinView] = []
         self._waits_for: bytes | None = None
+        self._typed, self._place = "", ""
         self._nearby = NearbySteps(self, self._show_form, self._watch)
         self._make_fields()
 
@@ -50,15 +51,15 @@ class Join(Flow):
         self.address.setProperty("role", "code")
         self.address.hide()
         self.go = primary(tr("Join"), self._join)
-        self.field.textChanged.connect(lambda text: self.go.setEnabled(bool(text.strip())))
+        self.field.textChanged.connect(self._note_code)
+        self.address.textChanged.connect(self._note_address)
         self.field.returnPressed.connect(self.go.click)
 
     def begin(self, code: str = "") -> None:
         """Open with a code filled in, and with the attempts under way."""
         self._waits_for = None
+        self._typed, self._place = code, ""
         self._show_form()
-        self.field.setText(code)
-        self.go.setEnabled(bool(code))
         self.open_task()
         self._look()
 
@@ -70,14 +71,14 @@ class Join(Flow):
         waiting = next((one for one in joins if one.id == self._waits_for), None)
         if waiting is not None:
             self._show_attempt(waiting)
-        elif joins and not self.field.text():
+        elif joins and not self._typed:
             self._show_form()
 
     # -- entering ------------------------------------------------------------------------
 
     def _show_form(self) -> None:
         self._waits_for = None
-        typed, address = self.field.text(), self.address.text()
+        typed, address = self._typed, self._place
         self._make_fields()
         self.field.setText(typed)
         self.address.setText(address)
@@ -114,6 +115,13 @@ class Join(Flow):
             focus=self.field,
         )
 
+    def _note_code(self, text: str) -> None:
+        self._typed = text
+        self.go.setEnabled(bool(text.strip()))
+
+    def _note_address(self, text: str) -> None:
+        self._place = text
+
     def _show_address(self) -> None:
         self._more.hide()
         self.address.show()
@@ -134,7 +142,7 @@ class Join(Flow):
         return card
 
     def _join(self) -> None:
-        code, address = self.field.text().strip(), self.address.text().strip()
+        code, address = self._typed.strip(), self._place.strip()
         if not code:
             return
         self.ask(
@@ -152,7 +160,7 @@ class Join(Flow):
             self.close_sheet()
             self._joined(join.group)
         else:
-            self.field.clear()
+            self._typed = ""
             self._show_attempt(join)
 
     def _watch(self, join: JoinView | None) -> None:
@@ -163,7 +171,7 @@ class Join(Flow):
         over = join.state in ("refused", "expired")
         items: list[QWidget] = [label(_sentence(join), "lead", wrap=True)]
         if join.comparison:
-            digits = label(spaced_digits(join.comparison), "digits")
+            digits = label(join.comparison, "digits")
             digits.setAccessibleName(tr("Comparison digits: {digits}", digits=join.comparison))
             items += [
                 digits,
@@ -213,11 +221,6 @@ class Join(Flow):
 
 def _section(text: str) -> QWidget:
     return label(text, "section")
-
-
-def spaced_digits(digits: str) -> str:
-    """Return six digits in two groups."""
-    return f"{digits[:3]} {digits[3:]}" if len(digits) == 6 else digits
 
 
 def _title(join: JoinView) -> str:

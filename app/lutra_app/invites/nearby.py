@@ -130,7 +130,7 @@ class NearbySteps:
         return row
 
     def _ask_answer(self, invitation: NearbyInvitationView) -> None:
-        digits = label(f"{invitation.comparison[:3]} {invitation.comparison[3:]}", "digits")
+        digits = label(invitation.comparison, "digits")
         digits.setAccessibleName(tr("Comparison digits: {digits}", digits=invitation.comparison))
         self._flow.show_step(
             label(
@@ -188,7 +188,7 @@ class NearbySteps:
         detail = (
             tr(
                 "Invited. Their screen must show {digits}; then let them in.",
-                digits=f"{person.comparison[:3]} {person.comparison[3:]}",
+                digits=person.comparison,
             )
             if asked
             else person.device_name

@@ -8,7 +8,6 @@ from lutra.node.events import InvitesChanged, JoinRequested
 from lutra.node.views import JoinRequestView
 from lutra_app.bridge import Bridge
 from lutra_app.i18n import tr
-from lutra_app.invites.join import spaced_digits
 from lutra_app.people.words import role_name, when_text
 from lutra_app.shell.flow import Flow
 from lutra_app.shell.task import plain, primary
@@ -81,7 +80,7 @@ class Requests(Flow):
         head = side_by_side(Avatar(self.theme, name, request.person, 32))
         head.setStretch(0, 0)
         head.addLayout(words, 1)
-        digits = label(spaced_digits(request.comparison), "digits")
+        digits = label(request.comparison, "digits")
         digits.setAccessibleName(tr("Comparison digits: {digits}", digits=request.comparison))
         decline = plain(tr("Decline"), lambda: self._decide(request, approve=False), "danger")
         approve = plain(

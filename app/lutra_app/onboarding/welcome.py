@@ -9,6 +9,7 @@ from PySide6.QtWidgets import QFrame, QHBoxLayout, QLineEdit, QVBoxLayout, QWidg
 
 from lutra_app.i18n import tr
 from lutra_app.resources import resource
+from lutra_app.theme.parts import link_button
 from lutra_app.theme.theme import Theme
 from lutra_app.theme.tokens import Space
 from lutra_app.theme.widgets import button, label
@@ -61,7 +62,10 @@ class _Screen(QFrame):
         inner.addWidget(self.field)
         inner.addWidget(self.error)
         inner.addWidget(self.go)
-        inner.addSpacing(Space.M)
+        self._ways = QVBoxLayout()
+        self._ways.setSpacing(0)
+        inner.addLayout(self._ways)
+        inner.addSpacing(Space.S)
         inner.addWidget(self.foot)
         row = QHBoxLayout()
         row.addStretch(1)
@@ -76,6 +80,10 @@ class _Screen(QFrame):
         self.field.textChanged.connect(lambda text: self.go.setEnabled(bool(text.strip())))
         self.field.returnPressed.connect(self.go.click)
         self.setFocusProxy(self.field)
+
+    def add_way(self, way: QWidget) -> None:
+        """Put another way on below the button."""
+        self._ways.addWidget(way)
 
     def resizeEvent(self, event: QResizeEvent) -> None:
         """Fit narrow windows."""
@@ -95,13 +103,17 @@ class _Screen(QFrame):
 
 
 class Welcome(_Screen):
-    """Asks for the name.
+    """Asks for the name, or leads to one's identity on another device or on paper.
 
     Signals:
         named: the person's name.
+        pairing_wanted: Lutra is on another device already.
+        restoring_wanted: there is a recovery kit.
     """
 
     named = Signal(str)
+    pairing_wanted = Signal()
+    restoring_wanted = Signal()
 
     def __init__(self, theme: Theme) -> None:
         super().__init__(
@@ -112,6 +124,10 @@ class Welcome(_Screen):
         )
         self.foot.setText(tr("No account, no server. Your pages stay on your devices, encrypted."))
         self.go.clicked.connect(self._start)
+        self.pair = link_button(tr("I have Lutra on another device"), self.pairing_wanted.emit)
+        self.restore = link_button(tr("Restore with a recovery kit"), self.restoring_wanted.emit)
+        self.add_way(self.pair)
+        self.add_way(self.restore)
 
     def _start(self) -> None:
         name = " ".join(self.field.text().split())

@@ -66,6 +66,7 @@ class PersonSheet(Flow):
             return await node.group(group.id), await node.people.list()  # type: ignore[attr-defined]
 
         self._overview = True
+        self.removal.leave()
         self.ask(look, self._show)
 
     def _show(self, found: tuple[GroupView, list[PersonView]]) -> None:
@@ -175,7 +176,7 @@ class PersonSheet(Flow):
 
     def _remove(self, group: GroupView, member: Member) -> None:
         self._overview = False
-        self.removal.begin(group, member)
+        self.removal.begin(group.id, member.person)
 
     def _roles(self, member: Member) -> None:
         self._overview = False

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from PySide6.QtCore import QObject, Signal
 
+from lutra.node.events import CatchUpChanged
 from lutra.node.person_views import PersonView
 from lutra.node.views import GroupView, JoinView
 from lutra_app.bridge import Bridge
@@ -43,6 +44,22 @@ class Attention(QObject):
         self._banners.show_banner("requests", self._requests(known))
         self._banners.show_banner("keys", self._keys(known))
         self._banners.show_banner("joins", self._joins(known.joins))
+        self.show_catch_up(known.catch_up)
+
+    def show_catch_up(self, progress: CatchUpChanged | None) -> None:
+        """Say how far this device is that was paired."""
+        banner = None
+        if progress is not None and not progress.complete:
+            text = tr(
+                "Your pages arrive: {pages_here} of {pages} pages, {groups_ready} of {groups} "
+                "groups. Keep your other device on.",
+                pages_here=progress.pages_here,
+                pages=progress.pages,
+                groups_ready=progress.groups_ready,
+                groups=progress.groups,
+            )
+            banner = Banner(text, "download-simple")
+        self._banners.show_banner("catch-up", banner)
 
     def _standing(self, group: GroupView | None) -> Banner | None:
         found = standing(group)

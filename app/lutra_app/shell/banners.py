@@ -91,7 +91,7 @@ class _Strip(QFrame):
         words.setSpacing(Space.M)
         top = Qt.AlignmentFlag.AlignTop
         color = "danger" if banner.loud else "accent"
-        words.addWidget(IconLabel(theme, banner.icon, color), 0, top)
+        words.addWidget(IconLabel(theme, banner.icon, color))
         text = label(banner.text, wrap=True)
         text.setAccessibleName(banner.text)
         words.addWidget(text, 1)
@@ -111,6 +111,8 @@ class _Strip(QFrame):
     def resizeEvent(self, event: object) -> None:
         """Put the button below the words where it is narrow."""
         narrow = self.width() < _NARROW
+        side = Qt.AlignmentFlag.AlignRight if narrow else Qt.AlignmentFlag.AlignVCenter
+        self._row.setAlignment(self.action, side)
         self._row.setDirection(
             QBoxLayout.Direction.TopToBottom if narrow else QBoxLayout.Direction.LeftToRight
         )

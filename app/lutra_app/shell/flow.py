@@ -13,6 +13,7 @@ from lutra_app.theme.theme import Theme
 
 if TYPE_CHECKING:
     from lutra.node.node import Node
+    from lutra.node.verbs_pairing import Pairs
 
 Result = TypeVar("Result")
 
@@ -64,6 +65,17 @@ class Flow(Task):
         stop = self.bridge.ask(verb, answer, failed or self.fail)
         self._stops.append(stop)
         return stop
+
+    def ask_pairing(
+        self,
+        verb: Callable[[Pairs], Awaitable[Result]],
+        done: Callable[[Result], None] | None = None,
+        *,
+        failed: Callable[[str], None] | None = None,
+    ) -> None:
+        """Ask whoever can be paired; see `ask`."""
+        stop = self.bridge.ask_pairing(verb, done, failed or self.fail)
+        self._stops.append(stop)
 
     def give_up(self) -> None:
         """Wait for no answer any more."""

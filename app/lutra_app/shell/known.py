@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
+from lutra.node.events import CatchUpChanged
 from lutra.node.person_views import PersonView
 from lutra.node.views import DocumentView, GroupView, JoinRequestView, JoinView
 
@@ -24,6 +25,7 @@ class Known:
         requests: who waits to be let in here.
         joins: invites this device uses.
         connected: number of connected devices.
+        catch_up: how far this device is that was paired; None if nothing is awaited.
     """
 
     groups: tuple[GroupView, ...] = ()
@@ -32,6 +34,7 @@ class Known:
     requests: tuple[JoinRequestView, ...] = ()
     joins: tuple[JoinView, ...] = ()
     connected: int = 0
+    catch_up: CatchUpChanged | None = None
 
     def group(self, group: bytes | None) -> GroupView | None:
         """Return a group, or None."""
@@ -53,4 +56,5 @@ async def read_known(node: Node) -> Known:
         tuple(await node.requests()),
         tuple(await node.joins()),
         status.connected,
+        await node.catch_up(),
     )

@@ -137,10 +137,10 @@ class PageArea(QFrame):
         layout.addStretch(3)
         return holder
 
-    def show_page(self, group: str) -> None:
-        """Show the page; `group` is where it belongs."""
+    def show_page(self, group: str, *, may_invite: bool = True) -> None:
+        """Show the page; `group` is where it belongs, and others may be invited into."""
         self._where.setText(group)
-        self._invite.show()
+        self._invite.setVisible(may_invite)
         self._stack.setCurrentWidget(self.page)
         self.state_line.show()
 

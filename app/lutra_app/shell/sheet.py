@@ -78,8 +78,8 @@ class Sheet(QWidget):
         width = min(self._width, self.width() - 2 * Space.L)
         self.card.setFixedWidth(width)
         layout = self.content
-        height = layout.heightForWidth(width) if layout.hasHeightForWidth() else -1
-        height = max(height, self.card.sizeHint().height())
+        grows = layout.hasHeightForWidth()
+        height = layout.totalHeightForWidth(width) if grows else self.card.sizeHint().height()
         height = min(height, self.height() - 2 * Space.L)
         x = (self.width() - width) // 2
         y = self.height() // 8 if self._top else max(Space.L, (self.height() - height) * 2 // 5)

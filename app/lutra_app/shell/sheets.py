@@ -12,17 +12,21 @@ from PySide6.QtWidgets import QWidget
 from lutra_app.bridge import Bridge
 from lutra_app.i18n import tr
 from lutra_app.shell.flow import Flow
+from lutra_app.shell.sheet import Sheet
 from lutra_app.shell.workspace import Workspace
 from lutra_app.theme.theme import Theme
 
 if TYPE_CHECKING:
     from lutra.node.views import GroupView
     from lutra_app.bundles.bundle_sheet import BundleSheet
+    from lutra_app.devices.devices import Devices
     from lutra_app.groups.group_sheet import GroupSheet
     from lutra_app.groups.new_group import NewGroup
     from lutra_app.invites.invite import Invite
     from lutra_app.invites.join import Join
     from lutra_app.invites.requests import Requests
+    from lutra_app.onboarding.pair import PairThisDevice
+    from lutra_app.onboarding.restore import Restore
     from lutra_app.people.person_sheet import PersonSheet
     from lutra_app.recovery.kits import Kits
     from lutra_app.shell.forms import LinkForm
@@ -110,6 +114,27 @@ class Sheets(QObject):
         return GroupSheet(self._bridge, self._theme, self._over, self.export_group)
 
     @cached_property
+    def devices(self) -> Devices:
+        """This person's devices."""
+        from lutra_app.devices.devices import Devices
+
+        return Devices(self._bridge, self._theme, self._over)
+
+    @cached_property
+    def pair_here(self) -> PairThisDevice:
+        """Makes this device, which has no identity, one of somebody's."""
+        from lutra_app.onboarding.pair import PairThisDevice
+
+        return PairThisDevice(self._bridge, self._theme, self._over)
+
+    @cached_property
+    def restore(self) -> Restore:
+        """Comes back by a recovery kit."""
+        from lutra_app.onboarding.restore import Restore
+
+        return Restore(self._bridge, self._theme, self._over)
+
+    @cached_property
     def kits(self) -> Kits:
         """Recovery kits."""
         from lutra_app.recovery.kits import Kits
@@ -122,6 +147,18 @@ class Sheets(QObject):
         from lutra_app.bundles.bundle_sheet import BundleSheet
 
         return BundleSheet(self._bridge, self._theme, self._over, lambda: self._workspace.groups)
+
+    def close(self) -> None:
+        """Close the sheet that is open."""
+        for sheet in self._over.findChildren(Sheet):
+            sheet.close_sheet()
+
+    def fail(self, message: str) -> bool:
+        """Have the open sheet say what went wrong; False if none is open."""
+        shown = [sheet for sheet in self._over.findChildren(Flow) if sheet.isVisible()]
+        for sheet in shown:
+            sheet.fail(message)
+        return bool(shown)
 
     # -- opening them --------------------------------------------------------------------
 
@@ -136,6 +173,10 @@ class Sheets(QObject):
     def open_requests(self) -> None:
         """Let in who waits."""
         self.requests.begin()
+
+    def open_devices(self) -> None:
+        """Look after this person's devices."""
+        self.devices.begin()
 
     def open_kits(self) -> None:
         """Look after recovery kits."""
@@ -181,6 +222,7 @@ class Sheets(QObject):
             Command(tr("Invite somebody"), "user-plus", self.open_invite, "Ctrl+Shift+I"),
             Command(tr("Let in who waits"), "user-check", self.open_requests),
             Command(tr("Group: name, history, leave"), "gear-six", self.open_group),
+            Command(tr("Your devices: list, add, remove"), "desktop", self.open_devices),
             Command(tr("Recovery kits"), "lifebuoy", self.open_kits),
             Command(
                 tr("Carry by file: write or take in a bundle"),

@@ -57,8 +57,9 @@ def _outside(group: GroupView) -> Standing:
             ),
             tr("Join with a code"),
         )
-    me = next((member for member in group.members if member.me), None)
-    if me is not None and me.present:
+    departure = group.departure
+    reason = departure.reason if departure is not None else ""
+    if reason == "left":
         return Standing(
             Why.LEFT,
             tr(
@@ -68,11 +69,23 @@ def _outside(group: GroupView) -> Standing:
             ),
             "",
         )
+    if reason == "device":
+        return Standing(
+            Why.REMOVED,
+            tr(
+                "This device was removed from your devices, so it takes no part in “{name}” any "
+                "more. What was here stays readable.",
+                name=group.name,
+            ),
+            "",
+        )
+    by = departure.by_name if departure is not None else ""
     return Standing(
         Why.REMOVED,
         tr(
-            "You are no longer in “{name}”. What was here stays readable on this device; nothing "
-            "new arrives. An admin can invite you again.",
+            "{by} removed you from “{name}”. What was here stays readable on this device; "
+            "nothing new arrives. An admin can invite you again.",
+            by=by or tr("Somebody"),
             name=group.name,
         ),
         tr("Join with a code"),

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
-from PySide6.QtCore import QSize, Qt
+from PySide6.QtCore import QSize, Qt, QTimer
 from PySide6.QtWidgets import (
     QHBoxLayout,
     QLayout,
@@ -60,6 +60,13 @@ class _Fitting(QScrollArea):
         return QSize(120, min(_LEAST, self.heightForWidth(max(self.width(), 240))))
 
 
+class _Step(QWidget):
+    """What scrolls: how low it may be is for its height at a width to say, not for a guess."""
+
+    def minimumSizeHint(self) -> QSize:
+        return QSize(0, 0)
+
+
 class Task(Sheet):
     """A sheet whose content changes from step to step."""
 
@@ -78,6 +85,7 @@ class Task(Sheet):
         head.addWidget(self.heading, 1)
         head.addWidget(dismiss, 0, Qt.AlignmentFlag.AlignTop)
         self._scroll = _Fitting()
+        self._scroll.verticalScrollBar().rangeChanged.connect(self._overflowed)
         self.error = label("", "error", wrap=True)
         self.note = label("", "muted", wrap=True)
         self.progress = QProgressBar()
@@ -124,7 +132,7 @@ class Task(Sheet):
         self.settle()
         self._back = back
         self.back.setVisible(back is not None)
-        holder = QWidget()
+        holder = _Step()
         column = QVBoxLayout(holder)
         column.setContentsMargins(_EDGE, _EDGE, _EDGE, _EDGE)
         column.setSpacing(Space.M)
@@ -142,15 +150,18 @@ class Task(Sheet):
             self._foot.addStretch(1)
         for widget in buttons:
             self._foot.addWidget(widget)
+            # Else it would be shown, and could take the keyboard, only with the next event.
+            widget.show()
         self._held = list(buttons)
         self._first = focus or (buttons[-1] if buttons else self.back)
         if self.isVisible():
-            self.place()
+            self._fit()
             self._first.setFocus(Qt.FocusReason.OtherFocusReason)
 
     def open_task(self) -> None:
         """Show the sheet at its step."""
         self.open(self._first or self)
+        self._fit()
 
     def fail(self, message: str) -> None:
         """Say what went wrong; the step can be tried again."""
@@ -195,6 +206,24 @@ class Task(Sheet):
     def _fit(self) -> None:
         if self.isVisible():
             self.place()
+            # Widgets take their fonts and paddings from the style only once they are shown.
+            QTimer.singleShot(0, self, self.place)
+
+    def _overflowed(self, _: int, most: int) -> None:
+        """Look whether there is room for what does not fit any more, as when fonts change."""
+        if most and self.isVisible():
+            QTimer.singleShot(0, self, self.place)
+
+    def place(self) -> None:
+        """Give the card the height its step needs."""
+        for part in self.card.findChildren(QWidget):
+            part.ensurePolished()
+        # Layouts learn of a new font or text only with the next event; the height is wanted now.
+        for layout in self.card.findChildren(QLayout):
+            layout.invalidate()
+        self._scroll.updateGeometry()
+        self.content.invalidate()
+        super().place()
 
     def _go_back(self) -> None:
         if self._back is not None:

@@ -5,12 +5,22 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from PySide6.QtCore import QPoint, QSize, Qt, Signal
-from PySide6.QtGui import QAction, QActionGroup, QCloseEvent, QKeySequence, QShortcut
+from PySide6.QtCore import QMimeData, QPoint, QSize, Qt, Signal
+from PySide6.QtGui import (
+    QAction,
+    QActionGroup,
+    QCloseEvent,
+    QDragEnterEvent,
+    QDropEvent,
+    QKeySequence,
+    QShortcut,
+)
 from PySide6.QtWidgets import QMainWindow, QMenu, QStackedWidget, QWidget
 
-from lutra_app.bridge import Bridge, Need
+from lutra_app.bridge import Bridge
+from lutra_app.bundles import SUFFIX
 from lutra_app.i18n import tr
+from lutra_app.opening import Need
 from lutra_app.people.drawer import Drawer
 from lutra_app.shell.memory import Memory
 from lutra_app.shell.page_area import PageArea
@@ -46,6 +56,7 @@ class MainWindow(QMainWindow):
         self._cover: Welcome | Unlock | None = None
         self.setWindowTitle("Lutra")
         self.setMinimumSize(Width.WINDOW_LEAST, 420)
+        self.setAcceptDrops(True)
         self.resize(_SIZE)
         self.sidebar = Sidebar(theme)
         self.area = PageArea(theme)
@@ -126,27 +137,50 @@ class MainWindow(QMainWindow):
     def _ask_person(self, need: Need) -> None:
         from lutra_app.onboarding.welcome import Unlock, Welcome
 
-        if need is Need.NAME:
-            self._new = True
-            screen = Welcome(self._theme)
-            screen.named.connect(self._bridge.create)
-        else:
+        if need is Need.PERSON and isinstance(self._cover, Welcome):
+            self.sheets.pair_here.show_ways()
+            return
+        if need is Need.PASSPHRASE:
             screen = Unlock(self._theme)
             screen.given.connect(self._bridge.unlock)
+        else:
+            screen = Welcome(self._theme)
+            screen.named.connect(self._create)
+            screen.pairing_wanted.connect(self._pair_here)
+            screen.restoring_wanted.connect(
+                lambda: self.sheets.restore.begin(screen.field.text().strip())
+            )
+        if self._cover is not None:
+            self._stack.removeWidget(self._cover)
+            self._cover.deleteLater()
         self._cover = screen
         self._stack.addWidget(screen)
         self._stack.setCurrentWidget(screen)
         screen.field.setFocus()
+        if need is Need.PERSON:
+            # A pairing was under way when the program ended.
+            self.sheets.pair_here.show_ways()
+
+    def _create(self, name: str) -> None:
+        self._new = True
+        self._bridge.create(name)
+
+    def _pair_here(self) -> None:
+        self.sheets.pair_here.begin()
+        self._bridge.begin_pairing()
 
     def _fail(self, message: str) -> None:
         if self._cover is not None:
-            self._cover.fail(message)
+            self._new = False
+            if not self.sheets.fail(message):
+                self._cover.fail(message)
             return
         self._stack.setCurrentWidget(self.panes)
         self.area.show_opening()
         self.area.notice.show_text(message)
 
     def _begin(self) -> None:
+        self.sheets.close()
         self._stack.setCurrentWidget(self.panes)
         if self._cover is not None:
             self._stack.removeWidget(self._cover)
@@ -171,6 +205,18 @@ class MainWindow(QMainWindow):
         self.show()
         self.raise_()
         self.activateWindow()
+
+    def dragEnterEvent(self, event: QDragEnterEvent) -> None:
+        """Take a bundle that is dropped."""
+        if _bundle_in(event.mimeData()) is not None and self._bridge.identity is not None:
+            event.acceptProposedAction()
+
+    def dropEvent(self, event: QDropEvent) -> None:
+        """Take a bundle in."""
+        path = _bundle_in(event.mimeData())
+        if path is not None:
+            event.acceptProposedAction()
+            self.sheets.open_file(path)
 
     def closeEvent(self, event: QCloseEvent) -> None:
         """Keep everything before going."""
@@ -303,6 +349,7 @@ class MainWindow(QMainWindow):
         menu.addAction(motion)
         menu.addSeparator()
         for text, run in (
+            (tr("Your devices …"), self.sheets.open_devices),
             (tr("Recovery kits …"), self.sheets.open_kits),
             (tr("Carry by file …"), self.sheets.open_bundles),
         ):
@@ -313,3 +360,9 @@ class MainWindow(QMainWindow):
     def _set_motion(self, wanted: bool) -> None:
         self._memory.motion = wanted
         self._theme.motion = wanted
+
+
+def _bundle_in(data: QMimeData) -> Path | None:
+    """Return the one bundle file among what is dropped."""
+    paths = [Path(url.toLocalFile()) for url in data.urls() if url.isLocalFile()]
+    return paths[0] if len(paths) == 1 and paths[0].suffix == SUFFIX else None

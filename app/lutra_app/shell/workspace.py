@@ -9,6 +9,7 @@ from PySide6.QtCore import QObject, QTimer, Signal
 
 from lutra.documents.delta import Span
 from lutra.node.events import (
+    CatchUpChanged,
     DocumentChanged,
     DocumentsChanged,
     DocumentStatusChanged,
@@ -64,7 +65,7 @@ class Workspace(QObject):
     opened = Signal(bytes)
     raise_wanted = Signal()
     groups_changed = Signal()
-    owners_known = Signal(dict)
+    owners_known = Signal(object)
 
     def __init__(
         self, bridge: Bridge, sidebar: Sidebar, area: PageArea, drawer: Drawer, parent: QObject
@@ -216,7 +217,10 @@ class Workspace(QObject):
         if view is not None:
             self._group = view.group
         group = self.group
-        self._area.show_page(group.name if group is not None else "")
+        self._area.show_page(
+            group.name if group is not None else "",
+            may_invite=group is None or (group.member and group.role == "admin"),
+        )
         self._show_people(group)
         self._freeze()
 
@@ -330,6 +334,8 @@ class Workspace(QObject):
                 | JoinChanged()
             ):
                 self._soon(self._refresh)
+            case CatchUpChanged():
+                self.attention.show_catch_up(event)
             case RaiseRequested():
                 self.raise_wanted.emit()
             case Trouble():

@@ -318,6 +318,10 @@ class Sidebar(QFrame):
         rows[row] = Row(old.kind, old.id, old.group, title.strip() or tr("Untitled"))
         self._model.show_rows(rows)
 
+    def rows(self) -> list[Row]:
+        """Return what is listed."""
+        return list(self._model.rows)
+
     def pages(self) -> list[DocumentView]:
         """Return all pages in the order listed."""
         return [page for group in self._known.groups for page in self._documents.get(group.id, [])]

@@ -90,7 +90,8 @@ QPushButton[role="row"] {{ background: transparent; border: 1px solid transparen
   padding: 0; font-weight: 400; }}
 QPushButton[role="row"]:hover {{ background: {c.hover}; }}
 QPushButton[role="row"]:focus {{ border: 1px solid {c.focus}; padding: 0; }}
-QPushButton[role="choice"] {{ background: transparent; border: 1px solid {c.line}; padding: 0;
+QPushButton[role="choice"] {{ background: transparent; border: 1px solid {c.control_line};
+  padding: 0;
   font-weight: 400; }}
 QPushButton[role="choice"]:hover {{ background: {c.hover}; }}
 QPushButton[role="choice"]:checked {{ background: {c.accent_soft}; border: 1px solid {c.accent}; }}
@@ -109,7 +110,7 @@ QToolButton:focus {{ border-color: {c.focus}; }}
 QToolButton[role="tab"] {{ padding: {Space.XS}px {Space.S}px; font-size: {Type.SMALL}px;
   font-weight: 500; }}
 QToolButton[role="segment"] {{ padding: {Space.XS}px {Space.S}px; font-size: {Type.SMALL}px;
-  border: 1px solid {c.line}; min-height: 22px; }}
+  border: 1px solid {c.control_line}; min-height: 22px; }}
 QToolButton[role="segment"]:checked {{ background: {c.accent_soft}; color: {c.text};
   border: 1px solid {c.accent}; }}
 QToolButton[role="segment"]:focus {{ border: 2px solid {c.focus}; }}

@@ -43,6 +43,7 @@ class ControlClient:
 
     lasts = True
     """The node goes on when this session ends."""
+    has_person = True
 
     def __init__(self, connection: socket.socket) -> None:
         self._connection = connection

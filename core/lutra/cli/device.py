@@ -146,6 +146,12 @@ def link(
             )
         return
     with pairing_session(profile, network=network, device=name) as node:
+        if node.has_person is not merge:
+            raise UsageError(
+                "There is no identity here that could be merged."
+                if merge
+                else "There is an identity on this profile: say --merge, or --keep-separate DIR."
+            )
         pairing = Pairing(node, invocation, yes_same=yes_same, qr=qr, merge=merge)
         if code is not None:
             pairing.run("pairing_enter", code=code, new=True, addresses=addresses)

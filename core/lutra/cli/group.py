@@ -1,4 +1,4 @@
-"""`lutra group …`: make, list, show groups; invite and join."""
+"""`lutra group …`: make, list, show groups; invite and join. Members: `lutra.cli.members`."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ import click
 
 from lutra.cli import invites, joining
 from lutra.cli.invocation import Invocation, common
+from lutra.cli.members import COMMANDS, departure
 from lutra.cli.session import session
 from lutra.cli.text import columns, count, short
 
@@ -15,6 +16,10 @@ from lutra.cli.text import columns, count, short
 @click.group()
 def group() -> None:
     """Groups: who shares what."""
+
+
+for command in COMMANDS:
+    group.add_command(command)
 
 
 @group.command()
@@ -76,6 +81,8 @@ def show(invocation: Invocation, group_id: str) -> None:
         )
         for member in found["members"]
     ]
+    if found["departure"] is not None:
+        lines.append(departure(found["departure"]))
     invocation.show(found, "\n".join([*lines, columns(rows)]))
 
 

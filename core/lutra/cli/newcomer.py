@@ -26,6 +26,7 @@ class OwnNewcomer:
     """A session that pairs; see `lutra.cli.session`."""
 
     lasts = False
+    has_person = False
 
     def __init__(self, profile: Profile, network: Mapping[str, Any] | None) -> None:
         with ExitStack() as stack:

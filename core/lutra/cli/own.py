@@ -121,6 +121,7 @@ class OwnNode:
 
     lasts = False
     """The node ends with this session."""
+    has_person = True
 
     def __init__(self, profile: Path, *, network: Mapping[str, Any] | None = None) -> None:
         with ExitStack() as stack:

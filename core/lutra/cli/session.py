@@ -23,9 +23,11 @@ class Session(Protocol):
 
     Attributes:
         lasts: the node goes on when the session ends.
+        has_person: the profile belongs to somebody; otherwise it waits to be paired.
     """
 
     lasts: bool
+    has_person: bool
 
     def call(self, verb: str, **arguments: object) -> Any:
         """Carry out one verb and return its result as plain values."""

@@ -301,6 +301,14 @@ class Pairing:
         self._go(Event.ADMIT, now)
         return Step(self._admission())
 
+    def met(self, now: float) -> Step:
+        """The new device was met as one of the person's: as good as its receipt, if that got lost.
+
+        Raises:
+            PairingStateError: no receipt is awaited.
+        """
+        return self._go(Event.RECEIPT, now)
+
     def cancel(self, now: float) -> Step:
         """The person ends it here."""
         if self.state in TERMINAL:

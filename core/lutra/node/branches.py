@@ -33,8 +33,7 @@ class Branches:
             for fork in self._context.store.forks.of_log_id(group)
             for operation in _whole(fork)
             if operation.header.extensions.group == group
-            and self._context.store.operations.id_at(operation.log_key, operation.seq_num)
-            != operation.id
+            and self._context.store.operations.id_at(fork.key, operation.seq_num) != fork.id
         ]
 
     def has_room(self, key: LogKey) -> bool:
@@ -76,9 +75,10 @@ class Branches:
         if stored is not None:
             return WireOperation(stored.header, stored.body)
         fork = store.forks.get(operation_id)
-        if fork is None or fork.key.log != group or not _whole(fork):
-            return None
-        return WireOperation(fork.header, fork.body)
+        if fork is not None and fork.key.log == group and _whole(fork):
+            return WireOperation(fork.header, fork.body)
+        stored = store.operations.control_by_id(group, operation_id)
+        return None if stored is None else WireOperation(stored.header, stored.body)
 
 
 def _whole(fork: Fork) -> list[Operation]:

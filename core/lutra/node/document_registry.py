@@ -15,8 +15,9 @@ from lutra.documents.peers import MAX_SLOT, peer_id
 from lutra.documents.states import state_of
 from lutra.errors import LocalError, NotFoundError, RemoteError
 from lutra.groups.admissions import unshared_epochs
-from lutra.groups.contents import Profile
+from lutra.groups.contents import Profile, Role
 from lutra.groups.group import Group
+from lutra.groups.keys import Epoch
 from lutra.node.context import Context
 from lutra.node.events import DocumentChanged
 from lutra.node.group_registry import GroupRegistry
@@ -203,14 +204,15 @@ class DocumentRegistry:
         """Put unpublished edits of this device into signed operations.
 
         Returns:
-            False if there are some that must wait for the send gate.
+            False if there are some that must wait for the send gate, or until this person may
+            write again.
         """
         opened = self.get(identity)
         if not opened.drafts:
             return True
         row = opened.row
         group = self._groups.find(row.group)
-        epoch = None if group is None else group.current_epoch()
+        epoch = None if group is None else self._writing_epoch(group)
         if group is None or epoch is None:
             return False
         store = self._context.store
@@ -265,7 +267,7 @@ class DocumentRegistry:
         if self._logs.is_frozen(LogKey(self._context.device, identity)):
             return False
         group = self._groups.get(opened.row.group)
-        epoch = group.current_epoch()
+        epoch = self._writing_epoch(group)
         if epoch is None or not (always or self._is_checkpoint_due(opened)):
             return False
         if opened.drafts:
@@ -285,6 +287,11 @@ class DocumentRegistry:
         )
         opened.log = OwnLog(len(body), 0, 0)
         return True
+
+    def _writing_epoch(self, group: Group) -> Epoch | None:
+        """Return the key for what this device writes; None while it may not, or may not yet."""
+        role = group.role_of(self._context.device)
+        return None if role is None or role < Role.WRITER else group.current_epoch()
 
     def _own_edits(self, group: Group, opened: OpenDocument) -> bytes:
         """Return all edits of this device for a checkpoint.

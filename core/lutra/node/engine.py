@@ -14,7 +14,7 @@ from lutra.crypto.random import Random, system_random
 from lutra.crypto.signing import SigningKey
 from lutra.documents.document import Document
 from lutra.errors import NotFoundError
-from lutra.groups.contents import Profile, Role
+from lutra.groups.contents import Profile
 from lutra.groups.data_keys import BodyCipher
 from lutra.groups.directory import ChainDirectory
 from lutra.groups.invite import Inviter
@@ -64,6 +64,7 @@ from lutra.node.own_devices import OwnDevices
 from lutra.node.person_registry import PersonRegistry
 from lutra.node.publishing import Deadlines
 from lutra.node.queries import Queries
+from lutra.node.removals import Removals
 from lutra.node.replica import StoredReplica
 from lutra.node.session_hub import SessionHub, Traffic
 from lutra.node.telling import Telling
@@ -216,8 +217,8 @@ class Engine:
             ingest=self._ingest,
             acknowledgements=self._acknowledgements,
             branches=self._branches,
-            catching_up=self._catching_up,
             telling=self._telling,
+            catching_up=self._catching_up,
         )
         self.bundles = Bundling(
             context,
@@ -231,6 +232,14 @@ class Engine:
         self._deadlines = Deadlines()
         self._reach_moved = False
         self.sessions = SessionHub(self._replica, context.device, monotonic)
+        self.removals = Removals(
+            context,
+            self._logs,
+            groups=self._groups,
+            acknowledgements=self._acknowledgements,
+            telling=self._telling,
+            online=self.sessions,
+        )
         self.queries = Queries(
             context, self._groups, self._documents, self._acknowledgements, self.sessions
         )
@@ -340,20 +349,6 @@ class Engine:
     def remove_person(self, group: bytes, person: bytes) -> None:
         """Remove a person from a group and change the keys; see `Membership.remove`."""
         self.membership.remove(group, person)
-
-    def set_role(self, group: bytes, person: bytes, role: Role) -> None:
-        """Change what a person may do in a group."""
-        replica = self._groups.get(group)
-        replica.set_role(self._groups.signer(group), person, role)
-        self._groups.save(group)
-        self._gate_moved(group)
-
-    def leave_group(self, group: bytes) -> None:
-        """Leave a group with all devices of this person."""
-        replica = self._groups.get(group)
-        replica.leave(self._groups.signer(group))
-        self._groups.save(group)
-        self._gate_moved(group)
 
     def inviter(self, channel: Channel) -> Inviter:
         """Return the inviting side of a joining exchange."""

@@ -190,18 +190,20 @@ class GroupRegistry:
             False if the group is here already.
         """
         context = self._context
-        known = context.store.groups.get(group)
-        if known is not None:
-            if known.left:
-                # Let in again: whoever did so may tell.
-                context.store.groups.set_left(group, False)
-                context.outbox.emit(GroupsChanged(group))
+        if context.store.groups.get(group) is not None:
             return False
         now = context.now()
         row = GroupRow(group, "", discovery_secret, now, now, personal=personal)
         context.store.groups.put(row)
         context.outbox.emit(GroupsChanged(group))
         return True
+
+    def reopen(self, group: bytes) -> None:
+        """Take part in a group again, if it is here: somebody has let this person in once more."""
+        row = self._context.store.groups.get(group)
+        if row is not None and row.left:
+            self._context.store.groups.set_left(group, False)
+            self._context.outbox.emit(GroupsChanged(group))
 
     # Changing
 

@@ -177,7 +177,8 @@ class JoinAttempts:
             return Step.GOES_ON, answer
         if joiner.admission is not None:
             given = joiner.admission
-            self._groups.adopt(given.group, given.discovery_secret)
+            if not self._groups.adopt(given.group, given.discovery_secret):
+                self._groups.reopen(given.group)
             self._context.store.joins.delete(join)
             self._context.outbox.emit(JoinChanged(join, "admitted", given.group))
             return Step.ADMITTED, None

@@ -50,6 +50,7 @@ def create_identity(
         store.keys.put(DEVICE, SigningKey.generate(random).seed())
         store.settings.set(PERSON_NAME, name)
         store.settings.set(DEVICE_NAME, device_name)
+        # The device may have been meant to be paired before.
         store.settings.set(WAITING, None)
         create_person(store, random, time=time)
 

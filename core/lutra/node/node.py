@@ -22,7 +22,13 @@ from lutra.node.device_files import DeviceFiles
 from lutra.node.device_views import DeviceView, PairingView
 from lutra.node.editor_session import EditorSession
 from lutra.node.engine import Effects, Engine, Reach
-from lutra.node.events import CatchUpChanged, NearbyChanged, PairingChanged, RaiseRequested
+from lutra.node.events import (
+    CatchUpChanged,
+    NearbyChanged,
+    PairingChanged,
+    PeersChanged,
+    RaiseRequested,
+)
 from lutra.node.hand_over import HandOver
 from lutra.node.host import EngineHost, wall_clock
 from lutra.node.invite_api import InviteApi, NotRunningError
@@ -40,7 +46,10 @@ from lutra.node.views import (
     DocumentView,
     GroupView,
     Identity,
+    MembershipChange,
     PeerView,
+    RemovalPreview,
+    RemovalStatus,
     StatusView,
 )
 from lutra.store.profile import Profile
@@ -276,14 +285,38 @@ class Node(InviteApi):
         return await self.group(group)
 
     async def set_role(self, group: bytes, person: bytes, role: Role) -> GroupView:
-        """Change what a person may do in a group."""
-        await self._call(lambda engine: engine.set_role(group, person, role))
+        """Give a member another role; see `Membership.set_role`."""
+        await self._call(lambda engine: engine.membership.set_role(group, person, role))
+        return await self.group(group)
+
+    async def transfer_admin(
+        self, group: bytes, person: bytes, role: Role = Role.WRITER
+    ) -> GroupView:
+        """Make another member an admin and take a lesser role oneself."""
+        await self._call(lambda engine: engine.membership.transfer_admin(group, person, role))
+        return await self.group(group)
+
+    async def add_again(self, group: bytes, person: bytes, role: Role | None = None) -> GroupView:
+        """Undo a removal; see `Membership.add_again`."""
+        await self._call(lambda engine: engine.membership.add_again(group, person, role))
         return await self.group(group)
 
     async def leave_group(self, group: bytes) -> GroupView:
-        """Leave a group with all devices of this person; what is here stays readable."""
-        await self._call(lambda engine: engine.leave_group(group))
+        """Leave a group with all devices of this person; its pages stay here to be read."""
+        await self._call(lambda engine: engine.membership.leave(group))
         return await self.group(group)
+
+    async def removal_preview(self, group: bytes, person: bytes) -> RemovalPreview:
+        """Return what removing a person would mean; nothing is done."""
+        return await self._call(lambda engine: engine.removals.preview(group, person))
+
+    async def removal_status(self, group: bytes, person: bytes) -> RemovalStatus:
+        """Return who knows of a removal by now."""
+        return await self._call(lambda engine: engine.removals.status(group, person))
+
+    async def membership_changes(self, group: bytes) -> list[MembershipChange]:
+        """Return who changed the membership of a group how."""
+        return await self._call(lambda engine: engine.removals.changes(group))
 
     # Documents
 
@@ -393,6 +426,8 @@ class Node(InviteApi):
             self._network.carry_out(effects.traffic)
             if effects.reach is not None:
                 self._network.set_reach(effects.reach)
+            if PeersChanged() in effects.events:
+                self.pairing.met(self._network.connected())
         for event in effects.events:
             self._note(event)
             for subscription in tuple(self._subscriptions):

@@ -9,12 +9,12 @@ and, where newcomers get no older keys, the keys. A device that is paired gets t
 from __future__ import annotations
 
 from collections.abc import Container, Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, cast
 
 from lutra.codec import decode, encode
 from lutra.crypto.hashing import blake3_derive, blake3_hash
-from lutra.errors import MalformedError
+from lutra.errors import LocalError, MalformedError
 from lutra.groups.contents import Profile
 from lutra.node.context import Context
 from lutra.node.group_registry import MLS_FORM, GroupRegistry
@@ -29,6 +29,14 @@ _PUBLISHED = "bulletin"
 PERSONAL_GROUP = "personal_group"
 """Setting: the personal group of this device's person; others are of a person merged into it."""
 _MAX_BYTES = 4 * 1024 * 1024
+_MAX_HAND_OVER = 3 * 1024 * 1024
+_NEWEST = 16
+
+
+class HandOverTooLargeError(LocalError):
+    """A person's groups and keys do not fit into one message to a new device."""
+
+    code = "devices.hand-over-too-large"
 
 
 def bulletin_log(group: bytes) -> bytes:
@@ -113,8 +121,28 @@ class OwnDevices:
         self._take(entry for entry in decode_entries(content) if not entry.personal)
 
     def hand_over(self) -> bytes:
-        """Return what a device that joins this person needs: all groups with all keys; secret."""
-        return encode_entries(self._entries(only_unlinked=False))
+        """Return what a device that joins this person needs: all groups with all keys; secret.
+
+        Raises:
+            HandOverTooLargeError: it would not fit into one message.
+        """
+        entries = self._entries(only_unlinked=False)
+        content = encode_entries(entries)
+        if len(content) > _MAX_HAND_OVER:
+            # Where epochs are linked, the older secrets follow from the newest ones.
+            profiles = {row.id: row.profile for row in self._context.store.groups.list()}
+            content = encode_entries(
+                replace(entry, secrets=dict(list(entry.secrets.items())[-_NEWEST:]))
+                if profiles[entry.group] == Profile.ARCHIVE
+                else entry
+                for entry in entries
+            )
+        if len(content) > _MAX_HAND_OVER:
+            raise HandOverTooLargeError(
+                "Your groups have had too many keys to hand them over at once. Leave groups that "
+                "you do not need any more, then try again."
+            )
+        return content
 
     def accept_hand_over(self, content: bytes) -> None:
         """Take in what a device of this person handed over.

@@ -8,12 +8,12 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Container, Coroutine
 from dataclasses import dataclass, replace
 from typing import Any
 
 from lutra.codec import decode, encode
-from lutra.errors import BugError, LutraError, RemoteError, UsageError
+from lutra.errors import BugError, LutraError, MalformedError, RemoteError, UsageError
 from lutra.identity.errors import PairingStateError
 from lutra.identity.pairing import Pairing, Step
 from lutra.identity.pairing_code import PairingSecret
@@ -135,7 +135,12 @@ class PairingService:
         stored = await self._desk.load()
         if stored is None or self._run is not None:
             return None
-        machine, plan = self._read_record(stored)
+        try:
+            machine, plan = self._read_record(stored)
+        except MalformedError:
+            # Another version left it. Nothing was added by it that the person does not see.
+            await self._desk.save(None)
+            return None
         self._has_identity = bool(await self._desk.identity())
         await self._open(machine, plan, Side.SHOWS if plan.port else Side.ENTERS)
         return self._view
@@ -184,6 +189,20 @@ class PairingService:
         async with self._moved:
             await self._moved.wait_for(lambda: self._shown().revision > revision)
         return self._shown()
+
+    def met(self, devices: Container[bytes]) -> None:
+        """Note which devices are connected as peers: the new one may be among them already."""
+        run = self._run
+        if run is None or run.machine.state is not State.DELIVERING:
+            return
+        peer = run.machine.peer
+        if peer is not None and peer.device in devices:
+            self._spawn(self._was_met(run))
+
+    async def _was_met(self, run: _Run) -> None:
+        async with self._lock:
+            if run.machine.state is State.DELIVERING:
+                await self._take(run, run.machine.met(self._clock()))
 
     async def close(self) -> None:
         """Stop for now; what is under way can be taken up later."""
@@ -287,7 +306,9 @@ class PairingService:
         machine = run.machine
         joins = machine.state is State.DONE and self._is_new(run)
         if joins and run is self._run:
-            await self._enter(run)
+            if not await self._enter(run):
+                # No receipt: the other device shall not take this one for one of the person's.
+                step = Step(close=True)
         else:
             await self._desk.save(None if machine.state in TERMINAL else self._record(run))
         self._send(run, step)
@@ -323,8 +344,8 @@ class PairingService:
             return step
         return steps[-1]
 
-    async def _enter(self, run: _Run) -> None:
-        """Become a device of the person: all of it, or nothing."""
+    async def _enter(self, run: _Run) -> bool:
+        """Become a device of the person: all of it, or nothing; returns whether it is one."""
         peer = run.machine.peer
         if peer is None:
             raise BugError("A pairing is done without the other device's introduction.")
@@ -337,6 +358,8 @@ class PairingService:
         except RemoteError as error:
             self._trouble = error.message
             await self._desk.save(None)
+            return False
+        return True
 
     def _send(self, run: _Run, step: Step) -> None:
         connection = run.connection

@@ -357,3 +357,91 @@ class StatusView:
     drafts: int
     waiting_for_keys: int
     forks: int
+
+
+@dataclass(frozen=True, slots=True)
+class RemovalPreview:
+    """What removing a person from a group would mean; nothing was done yet.
+
+    Attributes:
+        group: which group.
+        person: who would be removed.
+        name: what the person is called.
+        devices: its devices in the group.
+        pages: how many pages of the group this device knows; the person keeps what it has of them.
+        since: when it was added last, in milliseconds by the clock of whoever did so.
+        history: what it could read: ``archive``, ``join-on`` or ``sealed``.
+        keeps: the same in a sentence or two for people.
+        operations: how many changes by this person are here and stay; later ones are refused.
+        unaware: devices that are not connected: until they hear of the removal, what is written on
+            them can still be read by the person.
+        protected: in a sentence, from when new text is protected.
+        drafts: pages with edits of this device that were not sent yet; they go out under new keys.
+    """
+
+    group: bytes
+    person: bytes
+    name: str
+    devices: tuple[MemberView, ...]
+    pages: int
+    since: int
+    history: str
+    keeps: str
+    operations: int
+    unaware: tuple[MemberView, ...]
+    protected: str
+    drafts: int
+
+
+@dataclass(frozen=True, slots=True)
+class RemovalStatus:
+    """How far a removal has got around.
+
+    Attributes:
+        group: which group.
+        person: who was removed, or has left.
+        name: what the person is called.
+        by: the person who did it.
+        by_name: what it is called.
+        time: when, in milliseconds by that person's clock.
+        protected: this device's new text is encrypted with keys the person does not get.
+        aware: members' devices that have confirmed to know.
+        unaware: members' devices that have not.
+        told: the removed person's devices that have confirmed to know.
+    """
+
+    group: bytes
+    person: bytes
+    name: str
+    by: bytes
+    by_name: str
+    time: int
+    protected: bool
+    aware: tuple[MemberView, ...]
+    unaware: tuple[MemberView, ...]
+    told: tuple[MemberView, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class MembershipChange:
+    """One entry of a group's history of members.
+
+    Attributes:
+        kind: ``created``, ``added``, ``removed``, ``role`` or ``left``.
+        person: to whom it happened.
+        name: what that person is called; empty while unknown.
+        role: the role it gives; empty where it gives none.
+        by: the person who did it.
+        by_name: what it is called.
+        time: when, in milliseconds by that person's clock.
+        counts: False where something done at the same time has undone it.
+    """
+
+    kind: str
+    person: bytes
+    name: str
+    role: str
+    by: bytes
+    by_name: str
+    time: int
+    counts: bool

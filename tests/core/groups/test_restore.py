@@ -11,13 +11,28 @@ from lutra.codec import decode, encode
 from lutra.errors import NotPermittedError, RemoteError, SignatureError
 from lutra.groups.directory import evidence_of
 from lutra.groups.errors import KitWithdrawnError, RestoreRefusedError
-from lutra.groups.restore import Given, KnownKit, Restoration, Restorer, Witness
+from lutra.groups.restore import (
+    Given,
+    KnownKit,
+    Restoration,
+    RestoreChannel,
+    Restorer,
+    Witness,
+)
 from lutra.identity.person import Person
 from lutra.identity.recovery import RecoveryKit
 
 KIT = RecoveryKit(bytes(range(16)))
 NEW, OLD = key(9), key(1)
 HASH = b"h" * 32
+MADE = b"c" * 32
+"""The key that the knowing device made for the connection."""
+
+
+def channel(
+    handshake: bytes = HASH, restoring: bytes = NEW.public, knowing: bytes = MADE
+) -> RestoreChannel:
+    return RestoreChannel(handshake, restoring, knowing)
 
 
 def person_with_kit() -> Person:
@@ -39,9 +54,8 @@ def witness(
     admit: Callable[[bytes, bytes, Sequence[bytes]], Given] = admit_all,
 ) -> Witness:
     return Witness(
-        OLD.public,
-        NEW.public,
-        handshake,
+        OLD,
+        channel(handshake),
         kits=[
             KnownKit(RecoveryKit(bytes(16)).key.public, bytes(32), True),
             KnownKit(KIT.key.public, person.id, active),
@@ -66,14 +80,14 @@ def run(restorer: Restorer, knowing: Witness) -> Given:
 
 def test_the_whole_exchange() -> None:
     person, coming = person_with_kit(), restoration()
-    given = run(Restorer(coming, OLD.public, HASH), witness(person))
+    given = run(Restorer(coming, channel()), witness(person))
     assert (given.secret, given.entries) == (b"s" * 32, (b"one", b"two"))
     assert coming.person is not None
     assert coming.person.state.active() == {OLD.public, NEW.public}
     assert coming.lost() == (OLD.public,)
     # A second device is asked, and the new one is not added again.
     before = coming.evidence()
-    run(Restorer(coming, OLD.public, b"i" * 32), witness(person, handshake=b"i" * 32))
+    run(Restorer(coming, channel(b"i" * 32)), witness(person, handshake=b"i" * 32))
     assert coming.evidence() == before
     assert "1" * 8 not in repr(given)
     assert KIT.mark in repr(coming)
@@ -81,7 +95,7 @@ def test_the_whole_exchange() -> None:
 
 def test_lost_devices_go_in_the_same_breath() -> None:
     coming = restoration(remove_lost=True)
-    run(Restorer(coming, OLD.public, HASH), witness(person_with_kit()))
+    run(Restorer(coming, channel()), witness(person_with_kit()))
     assert coming.person is not None
     assert coming.person.state.active() == {NEW.public}
 
@@ -89,13 +103,13 @@ def test_lost_devices_go_in_the_same_breath() -> None:
 def test_proofs_are_bound_to_kit_channel_and_both_devices() -> None:
     person = person_with_kit()
     refused = encode(["refused", "unknown"])
-    good = Restorer(restoration(), OLD.public, HASH).start()
+    good = Restorer(restoration(), channel()).start()
     assert witness(person).receive(good) != [refused]
     for frame in (
-        Restorer(restoration(RecoveryKit(b"x" * 16)), OLD.public, HASH).start(),
-        Restorer(restoration(), OLD.public, b"i" * 32).start(),
-        Restorer(restoration(), key(2).public, HASH).start(),
-        Restorer(Restoration(KIT, key(8), time=1), OLD.public, HASH).start(),
+        Restorer(restoration(RecoveryKit(b"x" * 16)), channel()).start(),
+        Restorer(restoration(), channel(b"i" * 32)).start(),
+        Restorer(restoration(), channel(knowing=key(2).public)).start(),
+        Restorer(Restoration(KIT, key(8), time=1), channel(restoring=key(8).public)).start(),
     ):
         knowing = witness(person)
         assert knowing.receive(frame) == [refused]
@@ -107,7 +121,7 @@ def test_proofs_are_bound_to_kit_channel_and_both_devices() -> None:
 def test_a_withdrawn_kit() -> None:
     knowing = witness(person_with_kit(), active=False)
     with pytest.raises(KitWithdrawnError):
-        run(Restorer(restoration(), OLD.public, HASH), knowing)
+        run(Restorer(restoration(), channel()), knowing)
     person = person_with_kit()
     person.remove(KIT.key, KIT.key.public, 3)
     with pytest.raises(KitWithdrawnError):
@@ -136,16 +150,26 @@ def test_refusals_and_frames_out_of_place() -> None:
 
     person = person_with_kit()
     with pytest.raises(RestoreRefusedError):
-        run(Restorer(restoration(), OLD.public, HASH), witness(person, admit=refuse))
+        run(Restorer(restoration(), channel()), witness(person, admit=refuse))
     with pytest.raises(RemoteError):
         witness(person).receive(encode(["add", [b"x"]]))
-    for frame in (b"", encode(1), encode(["given", None, 0]), encode(["entry", b""]), encode([])):
+    for frame in (
+        b"",
+        encode(1),
+        encode(["given", None, 0, OLD.public, bytes(64)]),
+        encode(["entry", b""]),
+        encode([]),
+    ):
         with pytest.raises(RemoteError):
-            Restorer(restoration(), OLD.public, HASH).receive(frame)
-    restorer, knowing = Restorer(restoration(), OLD.public, HASH), witness(person)
+            Restorer(restoration(), channel()).receive(frame)
+    restorer, knowing = Restorer(restoration(), channel()), witness(person)
     (shown,) = knowing.receive(restorer.start())
     assert decode(shown)[0] == "person"
     assert restorer.receive(shown) is not None
-    for frame in (shown, encode(["given", b"short", 0]), encode(["given", None, -1])):
+    for frame in (
+        shown,
+        encode(["given", b"short", 0, OLD.public, bytes(64)]),
+        encode(["given", None, -1, OLD.public, bytes(64)]),
+    ):
         with pytest.raises(RemoteError):
             restorer.receive(frame)

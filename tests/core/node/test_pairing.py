@@ -8,8 +8,14 @@ import pytest
 
 from core.node.nodes import address_of, until_text
 from core.node.pairing_homes import LOOPBACK, Home, Waiting, confirm, pair, reach, until_complete
-from lutra.errors import NotFoundError, NotPermittedError, UsageError
+from lutra.codec import encode
+from lutra.errors import MalformedError, NotFoundError, NotPermittedError, UsageError
+from lutra.identity.errors import PairingStateError
+from lutra.node.newcomer import Newcomer
 from lutra.node.node import Node
+from lutra.node.pairing_desk import Entrance, WaitingDesk
+from lutra.node.pairing_service import PairingService
+from lutra.operation import Operation
 
 
 async def test_a_new_device_gets_everything_and_both_write(tmp_path: Path) -> None:
@@ -162,3 +168,109 @@ async def test_merging_brings_groups_and_other_devices_of_the_person_in(tmp_path
             note = await tablet.create_document(his.id, "Note", "still here")
             await until_text(ben, note.id, "still here")
             assert {group.name for group in await laptop.groups()} == {"Recipes"}
+
+
+class LosesTheLine(WaitingDesk):
+    """The connection breaks when the new device is in, before its receipt has left."""
+
+    newcomer: Newcomer
+
+    async def enter(self, entrance: Entrance, name: str = "pairing") -> tuple[bytes, ...]:
+        entered = await super().enter(entrance, name)
+        run = self.newcomer.pairing._run
+        assert run is not None
+        assert run.connection is not None
+        run.connection.close()
+        return entered
+
+
+async def test_a_lost_receipt_is_made_up_for_when_the_devices_meet(tmp_path: Path) -> None:
+    home, waiting = await Home.make(tmp_path, "Ana"), await Waiting.make(tmp_path)
+    async with await home.start() as laptop:
+        async with await waiting.open() as newcomer:
+            desk = newcomer.pairing._desk
+            assert isinstance(desk, WaitingDesk)
+            failing = LosesTheLine(desk._thread, desk._store, desk.key)
+            failing.newcomer = newcomer
+            newcomer.pairing._desk = failing
+            shown = await laptop.pairing.show(new=False)
+            await newcomer.pairing.enter(shown.code, new=True, addresses=shown.addresses)
+            for service in (laptop.pairing, newcomer.pairing):
+                await reach(service, "comparing")
+                await service.accept()
+            await reach(newcomer.pairing, "done")
+            await reach(laptop.pairing, "delivering")
+        async with await waiting.start() as phone:
+            await reach(laptop.pairing, "done")
+            await until_complete(phone)
+
+
+async def test_what_was_handed_over_and_cannot_be_read_adds_nothing_here(tmp_path: Path) -> None:
+    waiting = await Waiting.make(tmp_path)
+    home = await Home.make(tmp_path, "Ana")
+    async with await home.open() as laptop, await waiting.open() as newcomer:
+        offer = await laptop.device_files.offer()
+        asked = await newcomer.device_files.request(offer.content)
+        offering = await laptop.device_files._offering()
+        request = offering.read(asked.content)
+        desk = laptop.device_files._desk
+        made: list[bytes] = []
+
+        def spoil(operations: tuple[Operation, ...], given: bytes) -> None:
+            made.append(offering.respond(request, operations, hand_over=given[:-1]))
+
+        await desk.admit(request.consent, request.card, (), spoil, "pairing_offer")
+        with pytest.raises(MalformedError):
+            await newcomer.device_files.accept(made[0], same_digits=True)
+        assert await newcomer.device_files.digits() == asked.digits
+    async with await waiting.open():
+        pass
+
+
+async def test_files_pair_devices_that_meet_later(tmp_path: Path) -> None:
+    home, waiting = await Home.make(tmp_path, "Ana"), await Waiting.make(tmp_path)
+    async with await home.start() as laptop:
+        group = await laptop.create_group("Otters")
+        page = await laptop.create_document(group.id, "Fish", "trout")
+        async with await waiting.open() as newcomer:
+            offer = await laptop.device_files.offer()
+            asked = await newcomer.device_files.request(offer.content)
+            shown = await laptop.device_files.read_request(asked.content)
+            assert shown.digits == asked.digits != ""
+            with pytest.raises(PairingStateError):
+                await laptop.device_files.respond(asked.content)
+            response = await laptop.device_files.respond(asked.content, same_digits=True)
+            with pytest.raises(PairingStateError):
+                await newcomer.device_files.accept(response)
+            await newcomer.device_files.accept(response, same_digits=True)
+        async with await waiting.start() as phone:
+            phone.add_peer(str(address_of(laptop)))
+            await until_text(phone, page.id, "trout")
+            await until_complete(phone)
+
+
+async def test_a_code_that_nobody_enters_ends_with_a_sentence(tmp_path: Path) -> None:
+    home = await Home.make(tmp_path, "Ana")
+    async with await home.open() as laptop:
+        now = [1000.0]
+        service = PairingService(
+            laptop.pairing._desk, LOOPBACK, lambda _view: None, clock=lambda: now[0]
+        )
+        await service.show(new=False)
+        with pytest.raises(PairingStateError):
+            await service.show(new=False)
+        now[0] += 601
+        told = await reach(service, "failed")
+        assert told.sentence.startswith("The other device did not appear.")
+        assert not told.code
+        await service.show(new=False)
+        await service.close()
+        assert await laptop.pairing.resume() is not None
+
+
+async def test_a_record_of_another_version_is_dropped(tmp_path: Path) -> None:
+    home = await Home.make(tmp_path, "Ana")
+    async with await home.open() as laptop:
+        await laptop.pairing._desk.save(encode([b"\x80", [None, bytes(16)], [], 1]))
+        assert await laptop.pairing.resume() is None
+        assert (await laptop.pairing.show(new=False)).code

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Callable
 from dataclasses import replace
 
 from core.sync.model import (
@@ -161,21 +160,14 @@ def test_who_was_removed_listens_to_a_member_that_has_added_it_again() -> None:
         clock, ada, ben = pair({SHARED: both()}, {SHARED: both()})
         ben.replica.removed[SHARED].add(BEN.public)
         ada.replica.write(SHARED, document_id(1), b"text")
-        undo = ada.replica.write(SHARED, SHARED, BEN.public, kind="group.add")
-        keep = ben.replica.keep
+        ada.replica.write(SHARED, SHARED, BEN.public, kind="group.add")
 
-        def add_again(
-            group: bytes,
-            operation: Operation,
-            ben: ModelNode = ben,
-            undo: bytes = undo.id,
-            keep: Callable[[bytes, Operation], None] = keep,
-        ) -> None:
-            if operation.id == undo:
-                ben.replica.removed[SHARED].clear()
-            keep(group, operation)
+        def keep(group: bytes, operation: Operation, own: ModelReplica = ben.replica) -> None:
+            if operation.kind == "group.add":
+                own.removed[SHARED].clear()
+            ModelReplica.keep(own, group, operation)
 
-        ben.replica.keep = add_again  # type: ignore[method-assign]
+        ben.replica.keep = keep  # type: ignore[method-assign]
         link = Link(*((ben, ada) if turned else (ada, ben)), random.Random(1))
         run([link], clock, random.Random(2))
         assert not violations(ada, ben)
