@@ -15,6 +15,7 @@ from lutra.documents.document import Document
 from lutra.groups.contents import Profile as HistoryProfile
 from lutra.groups.contents import Role
 from lutra.net.connection import Address
+from lutra.node.addresses import parse_address
 from lutra.node.bundles import Bundles
 from lutra.node.device_admission import places_of
 from lutra.node.device_files import DeviceFiles
@@ -35,7 +36,6 @@ from lutra.node.network import Network
 from lutra.node.new_identity import create_identity
 from lutra.node.options import NodeOptions
 from lutra.node.pairing_desk import EngineDesk, Entrance
-from lutra.node.pairing_link import read_address
 from lutra.node.pairing_service import PairingService
 from lutra.node.people import People
 from lutra.node.recovery import Recovery
@@ -390,7 +390,7 @@ class Node(InviteApi):
         network = self._network
         if network is None:
             return 0, ()
-        return network.port, tuple(read_address(one) for one in network.reachable_at())
+        return network.port, tuple(parse_address(one) for one in network.reachable_at())
 
     def _entered(self, entrance: Entrance) -> None:
         """Dial the device that has taken this one in."""
