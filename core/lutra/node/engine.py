@@ -13,7 +13,7 @@ from typing import TypeVar
 from lutra.crypto.random import Random, system_random
 from lutra.crypto.signing import SigningKey
 from lutra.documents.document import Document
-from lutra.errors import NotFoundError
+from lutra.errors import NotFoundError, UsageError
 from lutra.groups.contents import Profile, Role
 from lutra.groups.data_keys import BodyCipher
 from lutra.groups.directory import ChainDirectory
@@ -60,6 +60,7 @@ from lutra.node.new_identity import (
     is_waiting,
 )
 from lutra.node.own_devices import OwnDevices
+from lutra.node.own_removal import OwnRemoval
 from lutra.node.person_registry import PersonRegistry
 from lutra.node.publishing import Deadlines
 from lutra.node.queries import Queries
@@ -112,6 +113,7 @@ class Effects:
         deadline: monotonic time of the next `Engine.tick`, or None if nothing is due.
         work: connections with bulk work: call `Engine.work` soon, after what is more urgent.
         reach: whom to look for and let in, if that may have changed.
+        wipe: why everything on this device is to be deleted, if it is.
     """
 
     events: Sequence[Event]
@@ -119,6 +121,7 @@ class Effects:
     deadline: float | None
     work: frozenset[int]
     reach: Reach | None
+    wipe: str | None = None
 
 
 class Engine:
@@ -222,6 +225,7 @@ class Engine:
             ingest=self._ingest,
             replica=self._replica,
         )
+        self._own_removal = OwnRemoval(context, self.persons)
         self._deadlines = Deadlines()
         self._reach_moved = False
         self.sessions = SessionHub(self._replica, context.device, monotonic)
@@ -339,6 +343,22 @@ class Engine:
     def remove_person(self, group: bytes, person: bytes) -> None:
         """Remove a person from a group and change the keys; see `Membership.remove`."""
         self.membership.remove(group, person)
+
+    def remove_own_device(self, device: bytes, *, wipe: bool = False) -> None:
+        """Remove a device of this person from all groups, for example a stolen one.
+
+        Args:
+            device: which one.
+            wipe: ask it to delete everything it holds, which it does if it goes online and its
+                program was not changed.
+
+        Raises:
+            DeviceNotInPersonError: it is none of this person's devices, or the last one.
+            UsageError: it is this device, which can be wiped by deleting its profile.
+        """
+        if wipe and device == self._context.device:
+            raise UsageError("This device cannot ask itself to delete everything.")
+        self.persons.remove_device(device, wipe=wipe)
 
     def set_role(self, group: bytes, person: bytes, role: Role) -> None:
         """Change what a person may do in a group; see `Membership.set_role`."""
@@ -472,6 +492,7 @@ class Engine:
             self.people.observe(person)
         self._reach_moved |= bool(persons)
         if self.persons.id in persons:
+            self._own_removal.notice()
             self._tell_groups()
         changed = {event.group for event in events if isinstance(event, GroupsChanged)}
         for group in sorted(changed):
@@ -562,7 +583,14 @@ class Engine:
         moved = any(isinstance(event, _REACHING) for event in events)
         reach = self.reach() if changed or moved or self._reach_moved else None
         self._reach_moved = False
-        return Effects(events, traffic, min(times, default=None), self.sessions.working(), reach)
+        return Effects(
+            events,
+            traffic,
+            min(times, default=None),
+            self.sessions.working(),
+            reach,
+            self._own_removal.wish(),
+        )
 
     def reach(self) -> Reach:
         """Return whom this device looks for and lets in."""
@@ -589,6 +617,7 @@ class Engine:
         self._ingest.forget()
         self._groups.forget()
         self.membership.forget()
+        self._own_removal.forget()
         self.persons.forget()
         self.kits.forget()
         self._catching_up.forget()

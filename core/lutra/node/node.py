@@ -69,12 +69,15 @@ class Node(InviteApi):
     pairing: PairingService
     device_files: DeviceFiles
 
-    def __init__(self, options: NodeOptions) -> None:
+    def __init__(self, profile: Profile, options: NodeOptions) -> None:
+        self._profile = profile
         self._options = options
         self._host = EngineHost(self._carry_out, self._idle)
         self._network: Network | None = None
         self._subscriptions: list[Subscription] = []
         self._identity: Identity | None = None
+        self._closing: asyncio.Future[None] | None = None
+        self._wipe: str | None = None
         self.bundles = Bundles(self._host)
         self.people = People(self._host)
         self.recovery = Recovery(self._host)
@@ -100,7 +103,7 @@ class Node(InviteApi):
             StoreError: a subclass says what is wrong with disk, file or key.
             NotFoundError: the profile has no identity yet; see `create_profile`.
         """
-        node = cls(options or NodeOptions())
+        node = cls(profile, options or NodeOptions())
         try:
             await node._host.open(profile, key, random)
             node._identity = await node._call(lambda engine: engine.identity)
@@ -140,18 +143,26 @@ class Node(InviteApi):
 
     async def close(self) -> None:
         """Leave the network, publish what can be, and close the store; twice is harmless."""
-        if self._host.closed:
-            return
+        if self._closing is None:
+            self._closing = asyncio.ensure_future(self._close())
+        await asyncio.shield(self._closing)
+
+    async def _close(self) -> None:
         network, self._network = self._network, None
         try:
             await self.pairing.close()
             if network is not None:
                 await network.close()
-            await self._call(Engine.finish)
+            if self._wipe is None:
+                await self._call(Engine.finish)
         finally:
             await self._host.close()
-            for subscription in list(self._subscriptions):
-                subscription.close()
+            try:
+                if self._wipe is not None:
+                    await asyncio.to_thread(self._profile.wipe, self._wipe)
+            finally:
+                for subscription in list(self._subscriptions):
+                    subscription.close()
 
     async def __aenter__(self) -> Self:
         return self
@@ -232,14 +243,18 @@ class Node(InviteApi):
         await self._call(lambda engine: engine.rename_device(device, name))
         self._identity = await self._call(lambda engine: engine.identity)
 
-    async def remove_device(self, device: bytes) -> None:
+    async def remove_device(self, device: bytes, *, wipe: bool = False) -> None:
         """Remove one of this person's devices from the person, and so from all groups.
+
+        Args:
+            device: which one.
+            wipe: ask it to delete everything it holds; see `Engine.remove_own_device`.
 
         Raises:
             DeviceNotInPersonError: it is not, or not any more, one of the person's devices, or it
                 is the last one.
         """
-        await self._call(lambda engine: engine.persons.remove_device(device))
+        await self._call(lambda engine: engine.remove_own_device(device, wipe=wipe))
 
     async def catch_up(self) -> CatchUpChanged | None:
         """Return how far this device, newly paired, has come; None if nothing is awaited."""
@@ -423,6 +438,9 @@ class Node(InviteApi):
             self._tell_network(event)
             for subscription in tuple(self._subscriptions):
                 subscription.put(event)
+        if effects.wipe is not None and self._wipe is None:
+            self._wipe = effects.wipe
+            self._closing = asyncio.ensure_future(self._close())
 
 
 async def create_profile_identity(
