@@ -43,6 +43,7 @@ from lutra.node.events import (
     PresenceChanged,
     Trouble,
 )
+from lutra.node.from_backup import continue_anew, retire
 from lutra.node.group_registry import GroupRegistry
 from lutra.node.ingest import Ingest
 from lutra.node.invitations import Invitations
@@ -145,6 +146,7 @@ class Engine:
         monotonic: Callable[[], float],
         random: Random = system_random,
     ) -> None:
+        self._is_anew = continue_anew(store, random, now)
         seed = store.keys.get(DEVICE)
         if seed is None:
             raise NotFoundError("This profile has not been set up yet: run “lutra init”.")
@@ -285,6 +287,9 @@ class Engine:
         now = self._monotonic()
         for document in self._documents.drafted():
             self._deadlines.publish_now(document, now)
+        if self._is_anew:
+            # Whoever is met first should see that the new device belongs here.
+            self._tell_groups()
         for place, group in enumerate(self._groups.ids()):
             # One after the other: each is loaded then.
             self._deadlines.tend(group, now + _FIRST_LOOK_SECONDS * (1 + place))
@@ -307,6 +312,8 @@ class Engine:
         for group in tended:
             self._groups.tend(group)
             self._gate_moved(group)
+        if tended:
+            retire(self._context.store, self.persons, caught_up=self._is_caught_up())
         for document in documents:
             self._publish(document)
         for document in rested:
@@ -601,6 +608,15 @@ class Engine:
             self.joins.active(),
             self.kits.rendezvous(),
         )
+
+    def _is_caught_up(self) -> bool:
+        """Tell whether somebody who may know more of this person was met, if there is anybody."""
+        groups = [one for one in self._groups.ids() if not self._groups.row(one).left]
+        if any(self.sessions.settled(group) for group in groups):
+            return True
+        own = self._context.device
+        others = {member.device for one in groups for member in self._groups.get(one).members()}
+        return others <= self.persons.own.state.active() | {own}
 
     def _publish_soon(self) -> None:
         """Do not wait for typing to rest when somebody has just connected."""

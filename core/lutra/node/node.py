@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
+from pathlib import Path
 from typing import Self, TypeVar
 
 from lutra.crypto.random import Random, system_random
@@ -46,6 +47,8 @@ from lutra.node.views import (
     RemovalStatus,
     StatusView,
 )
+from lutra.store.backup import BackupReport
+from lutra.store.custody import PassphraseCustody
 from lutra.store.profile import Profile
 
 Result = TypeVar("Result")
@@ -169,6 +172,17 @@ class Node(InviteApi):
 
     async def __aexit__(self, *_: object) -> None:
         await self.close()
+
+    async def back_up(self, directory: Path, passphrase: str) -> BackupReport:
+        """Copy everything to ``directory`` under a passphrase, and try the copy out.
+
+        Raises:
+            ProfileExistsError: ``directory`` exists.
+            PassphraseNeededError: the passphrase is empty.
+            DiskFullError: there is not enough room.
+            BackupError: the copy does not hold what the profile holds.
+        """
+        return await self._host.back_up(directory, PassphraseCustody(passphrase))
 
     # Listening
 

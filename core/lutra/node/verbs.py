@@ -10,7 +10,7 @@ from lutra.documents.delta import Span
 from lutra.documents.document import Document
 from lutra.documents.markdown_writer import to_markdown
 from lutra.errors import NotFoundError, UsageError
-from lutra.node import verbs_bundles, verbs_members, verbs_persons, verbs_recovery
+from lutra.node import verbs_backup, verbs_bundles, verbs_members, verbs_persons, verbs_recovery
 from lutra.node.arguments import Arguments
 from lutra.node.arguments import group_id as _group_id
 from lutra.node.control import ControlServer
@@ -256,6 +256,7 @@ _VERBS: dict[str, Callable[[Node, Arguments], Awaitable[object]]] = {
     "replace_text": _replace_text,
     "splice": _splice,
     "status": _status,
+    **verbs_backup.VERBS,
     **verbs_bundles.VERBS,
     **verbs_members.VERBS,
     **verbs_persons.VERBS,
