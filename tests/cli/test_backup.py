@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
-import subprocess
 from pathlib import Path
 
 import pytest
 
 from .conftest import Lutra
+
+
+@pytest.fixture
+def back(
+    short_directory: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> Lutra:
+    return Lutra(short_directory / "back", capsys, monkeypatch)
 
 
 @pytest.fixture
@@ -18,13 +24,9 @@ def phrase(short_directory: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return path
 
 
+@pytest.mark.usefixtures("node")
 def test_a_backup_comes_back_as_a_new_device(
-    node: subprocess.Popen[bytes],
-    lutra: Lutra,
-    phrase: Path,
-    short_directory: Path,
-    capsys: pytest.CaptureFixture[str],
-    monkeypatch: pytest.MonkeyPatch,
+    lutra: Lutra, back: Lutra, phrase: Path, short_directory: Path
 ) -> None:
     group = lutra.value("group", "create", "Choir")["id"]
     page = lutra.value("page", "create", group, "--title", "Notes", stdin="la la")["id"]
@@ -38,7 +40,6 @@ def test_a_backup_comes_back_as_a_new_device(
         assert lutra("backup", *command).status == 1
     phrase.write_text("correct horse\n")
     assert lutra("backup", "restore", str(place)).status == 1
-    back = Lutra(short_directory / "back", capsys, monkeypatch)
     assert "as a new device" in back("backup", "restore", str(place)).out
     assert back.value("page", "show", page)["text"] == "la la"
     before, after = (one.value("status")["identity"] for one in (lutra, back))

@@ -44,13 +44,14 @@ def check(invocation: Invocation, directory: Path) -> None:
 
     report = backups.check(directory, passphrase.ask())
     counts = report.contents.counts
+    pages, operations = counts["documents"], counts["operations"]
     value = {
         "directory": str(directory),
         "bytes": report.size,
-        "operations": counts["operations"],
-        "pages": counts["documents"],
+        "operations": operations,
+        "pages": pages,
     }
-    text = f"{count(value['pages'], 'page')} and {count(value['operations'], 'change')}"
+    text = f"{count(pages, 'page')} and {count(operations, 'change')}"
     invocation.show(value, f"The backup is sound: {text}.")
 
 
