@@ -168,6 +168,8 @@ class Sharing:
                     # The peer was only told, and is in again by what has come since.
                     back = group.limited and group.id in self._announced
                     changes.restart |= back and self._replica.may_sync(group.id, self._peer)
+                    if group.limited:
+                        self._told.add(group.id)
             elif secret is not None or group.id not in self._secrets:
                 self._end(group)
                 changes.ended.append((group, False))
