@@ -152,8 +152,25 @@ class RemovalSteps:
         group, person = self._group, self._person
         self._flow.ask(
             lambda node: node.add_again(group, person),
-            lambda _: self._leave(),
+            lambda _: self._show_undone(),
             busy=tr("Adding again …"),
+        )
+
+    def _show_undone(self) -> None:
+        self._following = False
+        self._flow.show_step(
+            label(tr("Added again, with the role from before."), "lead", wrap=True),
+            label(
+                tr(
+                    "Their devices take part again as soon as they have heard of it. A device "
+                    "that knows of its removal may look for this group no more: then send an "
+                    "invite."
+                ),
+                wrap=True,
+            ),
+            heading=tr("The removal is undone"),
+            buttons=(primary(tr("Done"), self._flow.close_sheet),),
+            back=self._leave,
         )
 
     def _leave(self) -> None:

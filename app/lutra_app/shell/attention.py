@@ -24,6 +24,7 @@ class Attention(QObject):
         joins_wanted: show the invites under way.
         people_wanted: show who is in this group.
         requests_wanted: show who waits.
+        devices_wanted: show this person's devices.
         verify_wanted: compare safety numbers: (group, person).
     """
 
@@ -31,6 +32,7 @@ class Attention(QObject):
     joins_wanted = Signal()
     people_wanted = Signal(bytes)
     requests_wanted = Signal()
+    devices_wanted = Signal()
     verify_wanted = Signal(bytes, bytes)
 
     def __init__(self, bridge: Bridge, banners: Banners, parent: QObject) -> None:
@@ -60,6 +62,37 @@ class Attention(QObject):
             )
             banner = Banner(text, "download-simple")
         self._banners.show_banner("catch-up", banner)
+
+    def show_kit_used(self) -> None:
+        """Say loudly that somebody came back as this person, by a recovery kit."""
+        self._banners.show_banner(
+            "kit",
+            Banner(
+                tr(
+                    "A recovery kit of yours was used, and a new device acts as you now. If that "
+                    "was not you, remove that device and withdraw the kit."
+                ),
+                "warning",
+                loud=True,
+                action=tr("Show my devices"),
+                run=self.devices_wanted.emit,
+                dismiss=lambda: self._banners.show_banner("kit", None),
+            ),
+        )
+
+    def show_removed(self) -> None:
+        """Say that this device was removed from its person."""
+        self._banners.show_banner(
+            "removed",
+            Banner(
+                tr(
+                    "This device was removed from your devices. What was here stays readable, "
+                    "but it takes part in nothing more."
+                ),
+                "prohibit",
+                loud=True,
+            ),
+        )
 
     def _standing(self, group: GroupView | None) -> Banner | None:
         found = standing(group)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from lutra.node.events import CatchUpChanged
 from lutra.node.person_views import PersonView
-from lutra.node.views import DocumentView, GroupView, JoinRequestView, JoinView
+from lutra.node.views import DocumentView, GroupView, Identity, JoinRequestView, JoinView
 
 if TYPE_CHECKING:
     from lutra.node.node import Node
@@ -25,6 +25,7 @@ class Known:
         requests: who waits to be let in here.
         joins: invites this device uses.
         connected: number of connected devices.
+        identity: this device and its person.
         catch_up: how far this device is that was paired; None if nothing is awaited.
     """
 
@@ -35,6 +36,7 @@ class Known:
     joins: tuple[JoinView, ...] = ()
     connected: int = 0
     catch_up: CatchUpChanged | None = None
+    identity: Identity | None = None
 
     def group(self, group: bytes | None) -> GroupView | None:
         """Return a group, or None."""
@@ -57,4 +59,5 @@ async def read_known(node: Node) -> Known:
         tuple(await node.joins()),
         status.connected,
         await node.catch_up(),
+        status.identity,
     )

@@ -104,6 +104,7 @@ class MainWindow(QMainWindow):
         attention.joins_wanted.connect(sheets.open_join)
         attention.people_wanted.connect(self._show_people)
         attention.requests_wanted.connect(sheets.open_requests)
+        attention.devices_wanted.connect(sheets.open_devices)
         attention.verify_wanted.connect(
             lambda group, person: sheets.open_person(group, person, verify=True)
         )

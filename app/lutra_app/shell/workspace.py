@@ -10,6 +10,7 @@ from PySide6.QtCore import QObject, QTimer, Signal
 from lutra.documents.delta import Span
 from lutra.node.events import (
     CatchUpChanged,
+    DeviceRemoved,
     DocumentChanged,
     DocumentsChanged,
     DocumentStatusChanged,
@@ -17,6 +18,7 @@ from lutra.node.events import (
     InvitesChanged,
     JoinChanged,
     JoinRequested,
+    KitUsed,
     MemberJoined,
     PeersChanged,
     PersonChanged,
@@ -25,7 +27,7 @@ from lutra.node.events import (
     Trouble,
     VerifiedKeysChanged,
 )
-from lutra.node.views import DocumentStatus, DocumentView, GroupView
+from lutra.node.views import DocumentView, GroupView
 from lutra_app.bridge import Bridge
 from lutra_app.editor.page import PageBody
 from lutra_app.editor.session import PageSession
@@ -35,16 +37,15 @@ from lutra_app.shell.attention import Attention
 from lutra_app.shell.banners import Banner
 from lutra_app.shell.known import Known, read_known
 from lutra_app.shell.page_area import PageArea
+from lutra_app.shell.page_status import PageStatus
 from lutra_app.shell.rescue import keep_copy
 from lutra_app.shell.standing import standing
-from lutra_app.shell.state import page_state
 from lutra_app.sidebar.sidebar import Sidebar
 
 if TYPE_CHECKING:
     from lutra.node.editor_session import EditorSession
 
 _REFRESH_MS = 60
-_STATUS_MS = 80
 _LISTED = 2000
 
 
@@ -78,25 +79,17 @@ class Workspace(QObject):
         self.session: PageSession | None = None
         self._current: bytes | None = None
         self._group: bytes | None = None
-        self._status: DocumentStatus | None = None
-        self._trouble: str | None = None
-        self._saving = False
-        self._asked_status = False
-        self._refresh = self._timer(_REFRESH_MS, self._ask_lists)
-        self._check = self._timer(_STATUS_MS, self._ask_status)
+        self._status = PageStatus(bridge, area.state_line, drawer.people, self)
+        self._refresh = QTimer(self)
+        self._refresh.setSingleShot(True)
+        self._refresh.setInterval(_REFRESH_MS)
+        self._refresh.timeout.connect(self._ask_lists)
         self._refreshing = False
         self._again = False
         self._opened_first: Callable[[], None] | None = None
         bridge.happened.connect(self._take)
         bridge.trouble.connect(area.notice.show_text)
         drawer.history_wanted.connect(self._ask_history)
-
-    def _timer(self, milliseconds: int, slot: Callable[[], None]) -> QTimer:
-        timer = QTimer(self)
-        timer.setSingleShot(True)
-        timer.setInterval(milliseconds)
-        timer.timeout.connect(slot)
-        return timer
 
     @property
     def current(self) -> bytes | None:
@@ -190,16 +183,14 @@ class Workspace(QObject):
         self._current = document
         session = PageSession(self._bridge, editor, self._area.page, self._keep_copy)
         self.session = session
-        session.saving.connect(self._note_saving)
+        session.saving.connect(self._status.note_saving)
         session.failed.connect(self._note_refusal)
         session.title_changed.connect(lambda title: self._sidebar.rename_page(document, title))
         session.people_changed.connect(self._note_people)
         self._note_people([])
-        self._status, self._trouble, self._saving = None, None, False
         self._show_where()
         self._sidebar.select(document)
-        self._show_state()
-        self._ask_status()
+        self._status.begin(document)
         if self._drawer.shows_history():
             self._ask_history()
         page = self._area.page
@@ -244,7 +235,7 @@ class Workspace(QObject):
         self._close_page()
         self._current = None
         self._refresh.stop()
-        self._check.stop()
+        self._status.stop()
 
     def new_page(self, group: bytes | None = None) -> None:
         """Make a page and open it; without any group, one for oneself is made first."""
@@ -283,7 +274,7 @@ class Workspace(QObject):
     # -- what could not be saved ---------------------------------------------------------
 
     def _note_refusal(self, message: str) -> None:
-        self._note_trouble(message)
+        self._status.note_trouble(message)
         self._freeze()
         self._area.banners.show_banner(
             "refused",
@@ -322,10 +313,10 @@ class Workspace(QObject):
                 if self._current is not None and (
                     not event.documents or self._current in event.documents
                 ):
-                    self._soon(self._check)
+                    self._status.look_soon()
             case DocumentsChanged() | GroupsChanged() | MemberJoined() | PeersChanged():
-                self._soon(self._refresh)
-                self._soon(self._check)
+                self._refresh_soon()
+                self._status.look_soon()
             case (
                 PersonChanged()
                 | VerifiedKeysChanged()
@@ -333,7 +324,13 @@ class Workspace(QObject):
                 | JoinRequested()
                 | JoinChanged()
             ):
-                self._soon(self._refresh)
+                self._refresh_soon()
+            case KitUsed():
+                if self.known.identity is not None and event.person == self.known.identity.person:
+                    self.attention.show_kit_used()
+            case DeviceRemoved():
+                self.attention.show_removed()
+                self._refresh_soon()
             case CatchUpChanged():
                 self.attention.show_catch_up(event)
             case RaiseRequested():
@@ -345,9 +342,9 @@ class Workspace(QObject):
             case _:
                 pass
 
-    def _soon(self, timer: QTimer) -> None:
-        if not timer.isActive():
-            timer.start()
+    def _refresh_soon(self) -> None:
+        if not self._refresh.isActive():
+            self._refresh.start()
 
     def _reopen(self) -> None:
         """Show the page anew after events were lost."""
@@ -362,7 +359,12 @@ class Workspace(QObject):
             self._again = True
             return
         self._refreshing = True
-        self._bridge.ask(read_known, self._show_lists)
+
+        def failed(message: str) -> None:
+            self._refreshing = False
+            self._area.notice.show_text(message)
+
+        self._bridge.ask(read_known, self._show_lists, failed)
 
     def _show_lists(self, known: Known) -> None:
         self._refreshing = False
@@ -381,6 +383,8 @@ class Workspace(QObject):
         )
         self._sidebar.show_known(known, by_group)
         self._sidebar.show_connected(known.connected)
+        if known.identity is not None:
+            self._sidebar.show_identity(known.identity)
         if self._current is not None:
             self._sidebar.select(self._current)
         if self.session is not None:
@@ -393,49 +397,11 @@ class Workspace(QObject):
             first()
         if self._again:
             self._again = False
-            self._soon(self._refresh)
-
-    # -- state of the open page ----------------------------------------------------------
-
-    def _ask_status(self) -> None:
-        document = self._current
-        if document is None or self._asked_status:
-            return
-        self._asked_status = True
-
-        def failed(_: str) -> None:
-            # The page is being made; its status follows with the next event.
-            self._asked_status = False
-
-        self._bridge.ask(lambda node: node.document_status(document), self._note_status, failed)
-
-    def _note_status(self, status: DocumentStatus) -> None:
-        self._asked_status = False
-        if status.document != self._current:
-            self._ask_status()
-            return
-        self._status = status
-        self._show_state()
-
-    def _note_saving(self, saving: bool) -> None:
-        self._saving = saving
-        if not saving:
-            self._trouble = None
-            self._soon(self._check)
-        self._show_state()
-
-    def _note_trouble(self, message: str) -> None:
-        self._trouble = message
-        self._show_state()
+            self._refresh_soon()
 
     def _note_people(self, people: list[tuple[str, bytes]]) -> None:
         self._area.show_people(people)
         self._drawer.people.show_here(frozenset(device for _, device in people))
-
-    def _show_state(self) -> None:
-        state = page_state(self._status, saving=self._saving, trouble=self._trouble)
-        self._area.state_line.show_state(state)
-        self._drawer.people.show_state(self._status)
 
     def _ask_history(self) -> None:
         document = self._current
