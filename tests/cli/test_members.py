@@ -92,4 +92,4 @@ def test_leaving(group: str, ben: Lutra) -> None:
     assert left.out == "You have left “Choir”. Its pages stay here to be read.\n"
     assert "You have left this group" in ben("group", "show", group).out
     assert "la la" in ben("page", "show", page).out
-    assert ben("page", "append", page, stdin="no").status == 1
+    assert ben("page", "create", group, "--title", "No", stdin="no").status == 1

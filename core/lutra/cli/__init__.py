@@ -21,6 +21,7 @@ DONE, FAILED, USAGE = 0, 1, 2
 
 COMMANDS = {
     "app": "lutra.cli.desktop:app",
+    "backup": "lutra.cli.backup:backup",
     "bundle": "lutra.cli.bundle:bundle",
     "demo": "lutra.cli.demo:demo",
     "device": "lutra.cli.device:device",

@@ -174,18 +174,36 @@ def rename(invocation: Invocation, wanted: str, name: str) -> None:
 
 @device.command()
 @click.argument("wanted", metavar="DEVICE")
+@click.option(
+    "--wipe",
+    is_flag=True,
+    help="Also ask it to delete everything it holds. It does if it goes online with an unchanged "
+    "program; who keeps it offline or has changed the program keeps everything.",
+)
 @click.option("--yes", is_flag=True, help="Do not ask.")
 @common
-def remove(invocation: Invocation, wanted: str, yes: bool) -> None:
+def remove(invocation: Invocation, wanted: str, *, wipe: bool, yes: bool) -> None:
     """Remove DEVICE from your devices, and so from all your groups.
 
-    New text is encrypted with keys it does not get. What it holds already stays on it.
+    New text is encrypted with keys it does not get. What it holds already stays on it, unless
+    --wipe is heard.
     """
     if not yes:
-        click.confirm(f"Remove {wanted} from your devices?", abort=True, err=True)
+        question = f"Remove {wanted} from your devices"
+        click.confirm(
+            f"{question} and ask it to delete everything?" if wipe else f"{question}?",
+            abort=True,
+            err=True,
+        )
     with session(invocation.profile) as node:
-        removed = node.call("remove_device", device=wanted)
-    invocation.show(removed, f"Removed “{removed['name']}”. Groups change their keys now.")
+        removed = node.call("remove_device", device=wanted, wipe=wipe)
+    text = f"Removed “{removed['name']}”. Groups change their keys now."
+    if wipe:
+        text += (
+            " It deletes everything once it meets one of your devices or a member of one of your "
+            "groups. Whoever keeps it offline, or has changed its program, keeps what is on it."
+        )
+    invocation.show(removed, text)
 
 
 def _state(item: dict[str, Any]) -> str:

@@ -114,9 +114,16 @@ class Recovery:
 
 @dataclass(frozen=True, slots=True)
 class Remove:
-    """Removes a device or recovery key for good; removing oneself is leaving."""
+    """Removes a device or recovery key for good; removing oneself is leaving.
+
+    Attributes:
+        device: the key.
+        wipe: the device shall delete everything it holds once it hears of this. It does so if it
+            goes online and its program was not changed: a thief can prevent both.
+    """
 
     device: bytes
+    wipe: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -201,7 +208,7 @@ def encode_content(content: Content) -> bytes:
             kit = content.consent
             return encode([kit.device, kit.nonce, kit.sealing_key, kit.signature])
         case Remove():
-            return encode([content.device])
+            return encode([content.device, True] if content.wipe else [content.device])
         case Rename():
             return encode([content.device, content.name])
 
@@ -243,6 +250,8 @@ def _content(kind: str, fields: list[Any]) -> Content:
             return Recovery(_kit_consent_of(fields))
         case "person.remove", 1:
             return Remove(_sized(fields[0], _KEY_BYTES))
+        case "person.remove", 2 if fields[1] is True:
+            return Remove(_sized(fields[0], _KEY_BYTES), wipe=True)
         case "person.rename", 2:
             device = None if fields[0] is None else _sized(fields[0], _KEY_BYTES)
             return Rename(device, _name(fields[1]))

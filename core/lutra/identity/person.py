@@ -126,8 +126,14 @@ class Person:
         self._check_fresh(consent.device)
         return self._make(key, Recovery(consent), time)
 
-    def remove(self, key: SigningKey, device: bytes, time: int) -> Operation:
+    def remove(self, key: SigningKey, device: bytes, time: int, *, wipe: bool = False) -> Operation:
         """Remove a device or leave; recovery keys are removed by recovery keys only.
+
+        Args:
+            key: of the device that removes.
+            device: the device to remove.
+            time: milliseconds since 1970, for display.
+            wipe: ask the device to delete everything it holds; see `Remove`.
 
         Raises:
             DeviceNotInPersonError: ``device`` is not in the person, may not be removed by this
@@ -142,7 +148,7 @@ class Person:
             raise DeviceNotInPersonError(
                 "This is the person's last device. Without a recovery kit it cannot leave."
             )
-        return self._make(key, Remove(device), time)
+        return self._make(key, Remove(device, wipe), time)
 
     def rename(self, key: SigningKey, device: bytes | None, name: bytes, time: int) -> Operation:
         """Give the person (None) or a device a new name."""

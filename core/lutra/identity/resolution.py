@@ -36,6 +36,7 @@ class Device:
         active: it belongs to the person now.
         added_by: the key whose operation added it; its own for the first device.
         removed_by: the key whose live removal took it away, if any.
+        wipe: a live removal asks it to delete everything it holds.
         sealing_key: of a recovery key: what to seal to it with; otherwise empty.
     """
 
@@ -45,6 +46,7 @@ class Device:
     active: bool
     added_by: bytes
     removed_by: bytes | None
+    wipe: bool = False
     sealing_key: bytes = b""
 
 
@@ -349,10 +351,8 @@ class _Resolution:
         return any(self._stands(grant, live) for grant in self.grants[key])
 
     def _device(self, key: bytes, live: _Live) -> Device:
-        removers = [
-            self.entries[index].author for index in live if _target(self.entries[index]) == key
-        ]
-        removers.sort(key=self._rank_of)
+        removals = [self.entries[index] for index in live if _target(self.entries[index]) == key]
+        removers = sorted((one.author for one in removals), key=self._rank_of)
         grant = min(self.grants[key], key=lambda one: (self._author_rank(one), one.id))
         return Device(
             key=key,
@@ -361,6 +361,7 @@ class _Resolution:
             active=self._active(key, live),
             added_by=grant.author,
             removed_by=removers[0] if removers else None,
+            wipe=any(isinstance(one.content, Remove) and one.content.wipe for one in removals),
             sealing_key=(
                 grant.content.consent.sealing_key if isinstance(grant.content, Recovery) else b""
             ),

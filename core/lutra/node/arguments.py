@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import base64
 import binascii
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import cast
 
 from lutra.errors import UsageError
@@ -60,7 +60,7 @@ class Arguments:
             UsageError: it is something else.
         """
         value = self._values.pop(name, [])
-        items = cast("list[object]", value) if isinstance(value, list) else [None]
+        items = list(cast("Sequence[object]", value)) if isinstance(value, list | tuple) else [None]
         texts = [item for item in items if isinstance(item, str)]
         if len(texts) != len(items):
             raise UsageError(f"“{name}” of “{self._verb}” must be a list of texts.")

@@ -13,7 +13,7 @@ from typing import TypeVar
 from lutra.crypto.random import Random, system_random
 from lutra.crypto.signing import SigningKey
 from lutra.documents.document import Document
-from lutra.errors import NotFoundError
+from lutra.errors import NotFoundError, UsageError
 from lutra.groups.contents import Profile
 from lutra.groups.data_keys import BodyCipher
 from lutra.groups.directory import ChainDirectory
@@ -44,6 +44,7 @@ from lutra.node.events import (
     PresenceChanged,
     Trouble,
 )
+from lutra.node.from_backup import continue_anew, retire
 from lutra.node.group_registry import GroupRegistry
 from lutra.node.ingest import Ingest
 from lutra.node.invitations import Invitations
@@ -61,6 +62,7 @@ from lutra.node.new_identity import (
     is_waiting,
 )
 from lutra.node.own_devices import OwnDevices
+from lutra.node.own_removal import OwnRemoval
 from lutra.node.person_registry import PersonRegistry
 from lutra.node.publishing import Deadlines
 from lutra.node.queries import Queries
@@ -113,6 +115,7 @@ class Effects:
         deadline: monotonic time of the next `Engine.tick`, or None if nothing is due.
         work: connections with bulk work: call `Engine.work` soon, after what is more urgent.
         reach: whom to look for and let in, if that may have changed.
+        wipe: why everything on this device is to be deleted, if it is.
     """
 
     events: Sequence[Event]
@@ -120,6 +123,7 @@ class Effects:
     deadline: float | None
     work: frozenset[int]
     reach: Reach | None
+    wipe: str | None = None
 
 
 class Engine:
@@ -143,6 +147,7 @@ class Engine:
         monotonic: Callable[[], float],
         random: Random = system_random,
     ) -> None:
+        self._is_anew = continue_anew(store, random, now)
         seed = store.keys.get(DEVICE)
         if seed is None:
             raise NotFoundError("This profile has not been set up yet: run “lutra init”.")
@@ -229,6 +234,7 @@ class Engine:
             ingest=self._ingest,
             replica=self._replica,
         )
+        self._own_removal = OwnRemoval(context, self.persons)
         self._deadlines = Deadlines()
         self._reach_moved = False
         self.sessions = SessionHub(self._replica, context.device, monotonic)
@@ -288,6 +294,9 @@ class Engine:
         now = self._monotonic()
         for document in self._documents.drafted():
             self._deadlines.publish_now(document, now)
+        if self._is_anew:
+            # Whoever is met first should see that the new device belongs here.
+            self._tell_groups()
         for place, group in enumerate(self._groups.ids()):
             # One after the other: each is loaded then.
             self._deadlines.tend(group, now + _FIRST_LOOK_SECONDS * (1 + place))
@@ -310,6 +319,8 @@ class Engine:
         for group in tended:
             self._groups.tend(group)
             self._gate_moved(group)
+        if tended:
+            retire(self._context.store, self.persons, caught_up=self._is_caught_up())
         for document in documents:
             self._publish(document)
         for group in self._deadlines.due_states(now):
@@ -349,6 +360,22 @@ class Engine:
     def remove_person(self, group: bytes, person: bytes) -> None:
         """Remove a person from a group and change the keys; see `Membership.remove`."""
         self.membership.remove(group, person)
+
+    def remove_own_device(self, device: bytes, *, wipe: bool = False) -> None:
+        """Remove a device of this person from all groups, for example a stolen one.
+
+        Args:
+            device: which one.
+            wipe: ask it to delete everything it holds, which it does if it goes online and its
+                program was not changed.
+
+        Raises:
+            DeviceNotInPersonError: it is none of this person's devices, or the last one.
+            UsageError: it is this device, which can be wiped by deleting its profile.
+        """
+        if wipe and device == self._context.device:
+            raise UsageError("This device cannot ask itself to delete everything.")
+        self.persons.remove_device(device, wipe=wipe)
 
     def inviter(self, channel: Channel) -> Inviter:
         """Return the inviting side of a joining exchange."""
@@ -474,6 +501,7 @@ class Engine:
             self.people.observe(person)
         self._reach_moved |= bool(persons)
         if self.persons.id in persons:
+            self._own_removal.notice()
             self._tell_groups()
         changed = {event.group for event in events if isinstance(event, GroupsChanged)}
         for group in sorted(changed):
@@ -575,7 +603,14 @@ class Engine:
         moved = any(isinstance(event, _REACHING) for event in events)
         reach = self.reach() if changed or moved or self._reach_moved else None
         self._reach_moved = False
-        return Effects(events, traffic, min(times, default=None), self.sessions.working(), reach)
+        return Effects(
+            events,
+            traffic,
+            min(times, default=None),
+            self.sessions.working(),
+            reach,
+            self._own_removal.wish(),
+        )
 
     def reach(self) -> Reach:
         """Return whom this device looks for and lets in."""
@@ -586,6 +621,15 @@ class Engine:
             self.joins.active(),
             self.kits.rendezvous(),
         )
+
+    def _is_caught_up(self) -> bool:
+        """Tell whether somebody who may know more of this person was met, if there is anybody."""
+        groups = [one for one in self._groups.ids() if not self._groups.row(one).left]
+        if any(self.sessions.settled(group) for group in groups):
+            return True
+        own = self._context.device
+        others = {member.device for one in groups for member in self._groups.get(one).members()}
+        return others <= self.persons.own.state.active() | {own}
 
     def _publish_soon(self) -> None:
         """Do not wait for typing to rest when somebody has just connected."""
@@ -602,6 +646,7 @@ class Engine:
         self._ingest.forget()
         self._groups.forget()
         self.membership.forget()
+        self._own_removal.forget()
         self.persons.forget()
         self.kits.forget()
         self._catching_up.forget()

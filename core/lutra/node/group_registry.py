@@ -166,9 +166,15 @@ class GroupRegistry:
 
         Raises:
             UsageError: the name is empty or too long.
+            NotAMemberError: this device was removed from its person.
         """
         name = checked_name(name)
         context = self._context
+        if not self._persons.is_active:
+            raise NotAMemberError(
+                "This device was removed from your devices: what is here can be read, and that is "
+                "all. Pair it anew, with a new profile, to write again."
+            )
         nonce = context.random(32)
         identity = group_id(context.device, nonce)
         signer = self.signer(identity)

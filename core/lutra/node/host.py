@@ -6,6 +6,7 @@ import asyncio
 import time
 from collections.abc import Callable
 from concurrent.futures import Future
+from pathlib import Path
 from typing import TypeVar
 
 from lutra.crypto.random import Random, system_random
@@ -13,6 +14,8 @@ from lutra.errors import EnvironmentalError
 from lutra.node.engine import Effects, Engine
 from lutra.node.events import Trouble
 from lutra.node.session_hub import Traffic
+from lutra.store.backup import BackupReport, back_up
+from lutra.store.custody import PassphraseCustody
 from lutra.store.errors import StoreClosedError
 from lutra.store.profile import Profile
 from lutra.store.thread import StoreThread
@@ -43,6 +46,7 @@ class EngineHost:
         self._loop = asyncio.get_running_loop()
         self._thread = StoreThread("lutra-engine")
         self._engine: Engine | None = None
+        self._backup: Callable[[Path, PassphraseCustody], BackupReport] | None = None
         self._timer: asyncio.TimerHandle | None = None
         self._closed = False
         self._working = False
@@ -62,6 +66,13 @@ class EngineHost:
         is cancelled meanwhile.
         """
         return await self._thread.run(self._run, function)
+
+    async def back_up(self, directory: Path, custody: PassphraseCustody) -> BackupReport:
+        """Copy the profile, between two transactions; see `lutra.store.backup.back_up`."""
+        if self._backup is None:
+            raise StoreClosedError("The profile is closed.")
+        await self.call(Engine.finish)
+        return await self._thread.run(self._backup, directory, custody)
 
     @property
     def closed(self) -> bool:
@@ -84,6 +95,11 @@ class EngineHost:
 
     def _open(self, profile: Profile, key: bytes, random: Random) -> None:
         store = profile.open_store(key)
+
+        def backup(directory: Path, custody: PassphraseCustody) -> BackupReport:
+            return back_up(profile, store, key, directory, custody, random=random)
+
+        self._backup = backup
         try:
             self._engine = Engine(store, now=wall_clock, monotonic=time.monotonic, random=random)
         except BaseException:
@@ -109,6 +125,7 @@ class EngineHost:
 
     def _close(self) -> None:
         engine, self._engine = self._engine, None
+        self._backup = None
         if engine is not None:
             engine.close()
 

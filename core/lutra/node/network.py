@@ -10,6 +10,7 @@ from lutra.net.connection import Address, Connection, Role
 from lutra.net.discovery import Discovery, DiscoveryEvent, Found, Gone, NetworkChanged
 from lutra.net.mdns import ServiceKind
 from lutra.net.peers import Admission, PeerConnected, PeerEvent, PeerManager
+from lutra.node.addresses import parse_address
 from lutra.node.engine import Engine, Reach
 from lutra.node.errands import JOIN, NEARBY, RESTORE, EngineCalls
 from lutra.node.inviting import Inviting
@@ -17,7 +18,6 @@ from lutra.node.joining import Joining, Means
 from lutra.node.links import Links
 from lutra.node.nearby import Nearby
 from lutra.node.options import NodeOptions
-from lutra.node.pairing_link import read_address
 from lutra.node.session_hub import Traffic
 from lutra.node.witnessing import Witnessing
 from lutra.store.peers import AddressRow
@@ -82,7 +82,7 @@ class Network:
             ListenError: the address cannot be listened at.
             UsageError: a typed address is not one.
         """
-        typed = [read_address(text) for text in self._options.peers]
+        typed = [parse_address(text) for text in self._options.peers]
         self._reach = reach
         await self._peers.open(self._options.listen_host, self._options.listen_port)
         if self._options.discovery:
@@ -129,7 +129,7 @@ class Network:
         Raises:
             UsageError: it is not one.
         """
-        self._peers.add_typed(read_address(address))
+        self._peers.add_typed(parse_address(address))
 
     def remember(self, device: bytes, host: str, port: int) -> None:
         """Dial a device at an address it told of itself."""

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
+from pathlib import Path
 from typing import Self, TypeVar
 
 from lutra.crypto.random import Random, system_random
@@ -15,6 +16,7 @@ from lutra.documents.document import Document
 from lutra.groups.contents import Profile as HistoryProfile
 from lutra.groups.contents import Role
 from lutra.net.connection import Address
+from lutra.node.addresses import parse_address
 from lutra.node.bundles import Bundles
 from lutra.node.device_admission import places_of
 from lutra.node.device_files import DeviceFiles
@@ -35,7 +37,6 @@ from lutra.node.network import Network
 from lutra.node.new_identity import create_identity
 from lutra.node.options import NodeOptions
 from lutra.node.pairing_desk import EngineDesk, Entrance
-from lutra.node.pairing_link import read_address
 from lutra.node.pairing_service import PairingService
 from lutra.node.people import People
 from lutra.node.recovery import Recovery
@@ -52,6 +53,8 @@ from lutra.node.views import (
     RemovalStatus,
     StatusView,
 )
+from lutra.store.backup import BackupReport
+from lutra.store.custody import PassphraseCustody
 from lutra.store.profile import Profile
 
 Result = TypeVar("Result")
@@ -75,13 +78,16 @@ class Node(InviteApi):
     pairing: PairingService
     device_files: DeviceFiles
 
-    def __init__(self, options: NodeOptions) -> None:
+    def __init__(self, profile: Profile, options: NodeOptions) -> None:
+        self._profile = profile
         self._options = options
         self._host = EngineHost(self._carry_out, self._idle)
         self._network: Network | None = None
         self._admissions: dict[bytes, bytes] = {}
         self._subscriptions: list[Subscription] = []
         self._identity: Identity | None = None
+        self._closing: asyncio.Future[None] | None = None
+        self._wipe: str | None = None
         self.bundles = Bundles(self._host)
         self.people = People(self._host)
         self.recovery = Recovery(self._host)
@@ -107,7 +113,7 @@ class Node(InviteApi):
             StoreError: a subclass says what is wrong with disk, file or key.
             NotFoundError: the profile has no identity yet; see `create_profile`.
         """
-        node = cls(options or NodeOptions())
+        node = cls(profile, options or NodeOptions())
         try:
             await node._host.open(profile, key, random)
             node._identity = await node._call(lambda engine: engine.identity)
@@ -147,24 +153,43 @@ class Node(InviteApi):
 
     async def close(self) -> None:
         """Leave the network, publish what can be, and close the store; twice is harmless."""
-        if self._host.closed:
-            return
+        if self._closing is None:
+            self._closing = asyncio.ensure_future(self._close())
+        await asyncio.shield(self._closing)
+
+    async def _close(self) -> None:
         network, self._network = self._network, None
         try:
             await self.pairing.close()
             if network is not None:
                 await network.close()
-            await self._call(Engine.finish)
+            if self._wipe is None:
+                await self._call(Engine.finish)
         finally:
             await self._host.close()
-            for subscription in list(self._subscriptions):
-                subscription.close()
+            try:
+                if self._wipe is not None:
+                    await asyncio.to_thread(self._profile.wipe, self._wipe)
+            finally:
+                for subscription in list(self._subscriptions):
+                    subscription.close()
 
     async def __aenter__(self) -> Self:
         return self
 
     async def __aexit__(self, *_: object) -> None:
         await self.close()
+
+    async def back_up(self, directory: Path, passphrase: str) -> BackupReport:
+        """Copy everything to ``directory`` under a passphrase, and try the copy out.
+
+        Raises:
+            ProfileExistsError: ``directory`` exists.
+            PassphraseNeededError: the passphrase is empty.
+            DiskFullError: there is not enough room.
+            BackupError: the copy does not hold what the profile holds.
+        """
+        return await self._host.back_up(directory, PassphraseCustody(passphrase))
 
     # Listening
 
@@ -239,14 +264,18 @@ class Node(InviteApi):
         await self._call(lambda engine: engine.rename_device(device, name))
         self._identity = await self._call(lambda engine: engine.identity)
 
-    async def remove_device(self, device: bytes) -> None:
+    async def remove_device(self, device: bytes, *, wipe: bool = False) -> None:
         """Remove one of this person's devices from the person, and so from all groups.
+
+        Args:
+            device: which one.
+            wipe: ask it to delete everything it holds; see `Engine.remove_own_device`.
 
         Raises:
             DeviceNotInPersonError: it is not, or not any more, one of the person's devices, or it
                 is the last one.
         """
-        await self._call(lambda engine: engine.persons.remove_device(device))
+        await self._call(lambda engine: engine.remove_own_device(device, wipe=wipe))
 
     async def catch_up(self) -> CatchUpChanged | None:
         """Return how far this device, newly paired, has come; None if nothing is awaited."""
@@ -390,7 +419,7 @@ class Node(InviteApi):
         network = self._network
         if network is None:
             return 0, ()
-        return network.port, tuple(read_address(one) for one in network.reachable_at())
+        return network.port, tuple(parse_address(one) for one in network.reachable_at())
 
     def _entered(self, entrance: Entrance) -> None:
         """Dial the device that has taken this one in."""
@@ -432,6 +461,9 @@ class Node(InviteApi):
             self._note(event)
             for subscription in tuple(self._subscriptions):
                 subscription.put(event)
+        if effects.wipe is not None and self._wipe is None:
+            self._wipe = effects.wipe
+            self._closing = asyncio.ensure_future(self._close())
 
 
 async def create_profile_identity(

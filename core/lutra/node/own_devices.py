@@ -25,7 +25,8 @@ from lutra.store.groups import GroupRow
 
 KIND = "bulletin"
 PERSONAL_NAME = "Personal"
-_PUBLISHED = "bulletin"
+PUBLISHED = "bulletin"
+"""Setting: hash of the bulletin that this device published last."""
 PERSONAL_GROUP = "personal_group"
 """Setting: the personal group of this device's person; others are of a person merged into it."""
 _MAX_BYTES = 4 * 1024 * 1024
@@ -98,7 +99,7 @@ class OwnDevices:
             return
         content = encode_entries(self._entries(only_unlinked=True))
         mark = blake3_hash(content)
-        if self._context.store.settings.get(_PUBLISHED) == mark:
+        if self._context.store.settings.get(PUBLISHED) == mark:
             return
         self._logs.sign_next(
             group,
@@ -110,7 +111,7 @@ class OwnDevices:
             previous=replica.heads(),
             prune=self._logs.head(group, key) is not None,
         )
-        self._context.store.settings.set(_PUBLISHED, mark)
+        self._context.store.settings.set(PUBLISHED, mark)
 
     def receive(self, content: bytes) -> None:
         """Take in another own device's bulletin.

@@ -10,6 +10,7 @@ from collections.abc import Iterable
 from lutra.errors import UsageError
 from lutra.identity.pairing_code import PairingSecret
 from lutra.net.connection import Address
+from lutra.node.addresses import parse_address
 
 _MAX_ADDRESSES = 16
 
@@ -31,17 +32,4 @@ def read_pairing_code(text: str) -> tuple[PairingSecret, tuple[Address, ...]]:
     listed = [one for one in places.split(",") if one]
     if len(listed) > _MAX_ADDRESSES:
         raise UsageError("This pairing link names too many addresses.")
-    return PairingSecret.parse(code), tuple(read_address(one) for one in listed)
-
-
-def read_address(text: str) -> Address:
-    """Read ``host:port`` or ``[ipv6]:port``.
-
-    Raises:
-        UsageError: it is not that.
-    """
-    host, separator, port = text.strip().rpartition(":")
-    host = host.removeprefix("[").removesuffix("]")
-    if not separator or not host or not port.isdecimal() or not 0 < int(port) < 65536:
-        raise UsageError(f"“{text}” is not an address; write it like 192.168.0.7:4242.")
-    return Address(host, int(port))
+    return PairingSecret.parse(code), tuple(parse_address(one) for one in listed)

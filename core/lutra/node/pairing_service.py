@@ -21,10 +21,11 @@ from lutra.identity.pairing_keys import Channel
 from lutra.identity.pairing_messages import Choice
 from lutra.identity.pairing_table import TERMINAL, Role, Side, State
 from lutra.net.connection import Address, Connection
+from lutra.node.addresses import parse_address
 from lutra.node.device_views import PairingView
 from lutra.node.options import NodeOptions
 from lutra.node.pairing_desk import Desk, Entrance
-from lutra.node.pairing_link import pairing_link, read_address, read_pairing_code
+from lutra.node.pairing_link import pairing_link, read_pairing_code
 from lutra.node.pairing_meeting import Meeting
 
 _SILENT_SECONDS = 10.0
@@ -126,7 +127,7 @@ class PairingService:
             LutraError: this device cannot take part.
         """
         secret, named = read_pairing_code(code)
-        typed = (*(read_address(one) for one in addresses), *named)
+        typed = (*(parse_address(one) for one in addresses), *named)
         return await self._begin(Side.ENTERS, _Plan(secret, typed), new=new)
 
     async def resume(self) -> PairingView | None:

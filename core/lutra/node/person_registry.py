@@ -163,9 +163,9 @@ class PersonRegistry:
         """Add a recovery kit's key; see `Person.add_recovery`."""
         return self._keep(self.own.add_recovery(self._context.key, consent, self._now()))
 
-    def remove_device(self, device: bytes) -> Operation:
+    def remove_device(self, device: bytes, *, wipe: bool = False) -> Operation:
         """Remove a device, or leave; see `Person.remove`."""
-        return self._keep(self.own.remove(self._context.key, device, self._now()))
+        return self._keep(self.own.remove(self._context.key, device, self._now(), wipe=wipe))
 
     def rename_device(self, device: bytes, name: str) -> Operation:
         """Give a device of this person a name."""

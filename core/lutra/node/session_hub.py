@@ -21,7 +21,7 @@ from lutra.sync.events import (
 from lutra.sync.peek import place_of
 from lutra.sync.replica import ForkEvidence, SyncReplica
 from lutra.sync.session import Session
-from lutra.sync.states import Role
+from lutra.sync.states import Role, Stage
 
 _MAX_CURSOR_BYTES = 512
 
@@ -166,6 +166,10 @@ class SessionHub:
     def connected(self, group: bytes) -> Sequence[bytes]:
         """Return the connected devices that share a group."""
         return sorted({entry.device for entry in self._entries.values() if group in entry.shared})
+
+    def settled(self, group: bytes) -> bool:
+        """Tell whether everything of a group was exchanged with a connected device."""
+        return any(entry.session.stage(group) is Stage.LIVE for entry in self._entries.values())
 
     def next_tick(self) -> float | None:
         """Return when a session wants `tick`, or None."""

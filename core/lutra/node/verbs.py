@@ -11,6 +11,7 @@ from lutra.documents.document import Document
 from lutra.documents.markdown_writer import to_markdown
 from lutra.errors import NotFoundError, UsageError
 from lutra.node import (
+    verbs_backup,
     verbs_bundles,
     verbs_invites,
     verbs_members,
@@ -249,6 +250,7 @@ _VERBS: dict[str, Callable[[Node, Arguments], Awaitable[object]]] = {
     "replace_text": _replace_text,
     "splice": _splice,
     "status": _status,
+    **verbs_backup.VERBS,
     **verbs_bundles.VERBS,
     **verbs_invites.VERBS,
     **verbs_members.VERBS,

@@ -25,10 +25,10 @@ async def _rename_device(node: Node, arguments: Arguments) -> object:
 
 
 async def _remove_device(node: Node, arguments: Arguments) -> object:
-    wanted = arguments.text("device")
+    wanted, wipe = arguments.text("device"), arguments.flag("wipe")
     arguments.finish()
     device = await _device_id(node, wanted)
-    await node.remove_device(device)
+    await node.remove_device(device, wipe=wipe)
     return next(view for view in await node.devices() if view.device == device)
 
 

@@ -119,6 +119,9 @@ def back_up(
         files = _copy_files(profile.blobs, copy.blobs)
         expected = contents(store.connection)
         _try_out(partial, custody, expected)
+        # Whoever opens the backup itself, without restoring it, must not go on as this device.
+        with copy.open_store(key) as copied, copied.transaction(full_sync=True):
+            copied.settings.set(RESTORED, 1)
         size = sum(path.stat().st_size for path in partial.rglob("*") if path.is_file())
         partial.rename(directory)
     except OSError as error:
@@ -173,6 +176,24 @@ def restore(
     # The description comes last: without it there is no profile, so a restore that was cut short
     # is never mistaken for a whole one.
     return Profile.establish(directory, key, custody, random=random)
+
+
+def check(backup: Path, passphrase: str) -> BackupReport:
+    """Open a backup as somebody who restores it would, and read all of it.
+
+    Raises:
+        ProfileMissingError: there is no backup.
+        WrongPassphraseError: the passphrase is not right.
+        DamagedDatabaseError, BackupError: the backup is damaged.
+    """
+    copy = Profile.open(backup)
+    with copy.open_store(copy.unlock(passphrase)) as store:
+        if not store.integrity_check().ok:
+            raise BackupError("The backup is damaged.")
+        found = contents(store.connection)
+    files = [path for path in copy.blobs.rglob("*") if path.is_file()]
+    size = copy.database.stat().st_size + sum(path.stat().st_size for path in files)
+    return BackupReport(backup, size, found, len(files))
 
 
 def is_restored(store: Store) -> bool:

@@ -95,6 +95,12 @@ class ProfileExistsError(LocalError):
     code = "profile.exists"
 
 
+class ProfileWipedError(ProfileError):
+    """What was here is deleted, because this device was removed; the message says so."""
+
+    code = "profile.wiped"
+
+
 class ProfileMissingError(LocalError):
     """There is no profile at that place."""
 

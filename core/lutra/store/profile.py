@@ -44,6 +44,7 @@ from lutra.store.errors import (
 from lutra.store.files import disk_error, make_private_directory, write_private
 from lutra.store.lock import ProfileLock
 from lutra.store.store import Store
+from lutra.store.wiping import forget_note, refuse_wiped, wipe
 
 DESCRIPTION = "profile.json"
 DATABASE = "lutra.db"
@@ -120,6 +121,7 @@ class Profile:
             ProfileError: the folder or the chosen custody cannot be used.
         """
         make_private_directory(directory)
+        forget_note(directory)
         make_private_directory(directory / "blobs")
         identifier = random(16).hex()
         if custody is None:
@@ -136,9 +138,11 @@ class Profile:
 
         Raises:
             ProfileMissingError: there is none.
+            ProfileWipedError: there was one, and it was deleted since the device was removed.
             NewerDatabaseError: a newer Lutra wrote it.
             ProfileError: it cannot be read.
         """
+        refuse_wiped(directory)
         path = directory / DESCRIPTION
         try:
             content = path.read_bytes()
@@ -235,6 +239,17 @@ class Profile:
         if custody.kind != self.custody:
             self._custody(None).forget(self.id)
         return changed
+
+    def wipe(self, reason: str) -> None:
+        """Delete everything that is here, keys first; the store must be closed.
+
+        Args:
+            reason: a sentence for people, shown by `open` from then on.
+
+        Raises:
+            ProfileError: the folder cannot be written to.
+        """
+        wipe(self.directory, reason, lambda: self._custody(None).forget(self.id))
 
     def _custody(self, passphrase: str | None) -> Custody:
         if self.custody == KeyringCustody.kind:

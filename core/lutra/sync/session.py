@@ -300,6 +300,8 @@ class Session:
             self._receiver.drop(group)
             if self._sender is not None:
                 self._sender.drop(group)
+            # It is announced no more, so that announcing it again says something.
+            self._groups_dirty |= group.limited
             if was_shared and not group.limited:
                 self._out.append(e.GroupWithdrawn(group.id))
         if changes.restart:

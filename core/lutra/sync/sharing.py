@@ -133,7 +133,14 @@ class Sharing:
 
     def hear(self, tags: Iterable[bytes]) -> bool:
         """Take the peer's tags, which replace those before; tell whether one is to be answered."""
-        self._peer_tags = frozenset(tags)
+        before, self._peer_tags = self._peer_tags, frozenset(tags)
+        # What was told is over once the peer announces the group anew: a removal was undone.
+        self._told = {
+            group
+            for group in self._told
+            if group not in self._secrets
+            or self._tag(self._secrets[group], self._role.other) not in self._peer_tags - before
+        }
         unanswered = self._secrets.keys() - self._announced.keys() - self.groups.keys() - self._told
         answered = {group: self._secrets[group] for group in unanswered if self._hears(group)}
         self._announced = {**self._announced, **answered}
@@ -158,6 +165,11 @@ class Sharing:
                     self._end(group)
                     self._ended.add(group.id)
                     changes.ended.append((group, True))
+                    # The peer was only told, and is in again by what has come since.
+                    back = group.limited and group.id in self._announced
+                    changes.restart |= back and self._replica.may_sync(group.id, self._peer)
+                    if group.limited:
+                        self._told.add(group.id)
             elif secret is not None or group.id not in self._secrets:
                 self._end(group)
                 changes.ended.append((group, False))

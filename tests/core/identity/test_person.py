@@ -9,12 +9,21 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from core.identity.people import World, add, add_recovery, copy, exchange, key, new_person
+from lutra.codec import encode
 from lutra.errors import SignatureError
-from lutra.identity.device_log import Add, Consent, Remove, consent, sign_content
+from lutra.identity.device_log import (
+    Add,
+    Consent,
+    Remove,
+    consent,
+    encode_content,
+    read_content,
+    sign_content,
+)
 from lutra.identity.errors import DeviceKnownError, DeviceLogError, DeviceNotInPersonError
 from lutra.identity.person import Person
 from lutra.identity.resolution import predecessors
-from lutra.operation import Operation
+from lutra.operation import Extensions, Operation, sign_operation
 
 
 def keys(*numbers: int) -> frozenset[bytes]:
@@ -321,3 +330,23 @@ def test_what_the_most_senior_device_removed_is_out(world: World) -> None:
                 continue  # It was not known to be a device.
             unprotected = target is not None and (senior.recovery or not target.recovery)
             assert leaves or not unprotected or not target.active
+
+
+def test_a_removal_may_ask_for_everything_to_be_deleted() -> None:
+    plain, wish = Remove(key(2).public), Remove(key(2).public, wipe=True)
+    # Without the wish it is written as before there was one.
+    assert encode_content(plain) == encode([key(2).public])
+    assert encode_content(wish) == encode([key(2).public, True])
+    for content in (plain, wish):
+        operation = sign_content(key(1), bytes(32), content)
+        assert read_content(operation, bytes(32)) == content
+    for body in ([key(2).public, False], [key(2).public, 1], [key(2).public, True, True]):
+        operation = sign_operation(
+            key(1),
+            seq_num=0,
+            backlink=None,
+            body=encode(body),
+            extensions=Extensions(log=bytes(32), kind="person.remove"),
+        )
+        with pytest.raises(DeviceLogError):
+            read_content(operation, bytes(32))

@@ -268,3 +268,21 @@ def test_this_computer_has_a_loopback_interface() -> None:
     (lo,) = [one for one in interfaces() if one.address == LOOPBACK]
     assert lo.loopback
     assert lo.connected
+
+
+async def test_announcements_of_two_days_have_nothing_in_common() -> None:
+    secrets = [b"invite".ljust(32), b"short code's number".ljust(32), b"nearby".ljust(32)]
+    seen: list[set[bytes]] = []
+    for day in (0.0, 24 * HOUR):
+        async with discovering(4051, {GROUP: SECRET}, clock=lambda day=day: 100 * HOUR + day) as (
+            discovery,
+            _,
+        ):
+            discovery.set_rendezvous(offered=secrets)
+            announced = [one for kind in ServiceKind for one in discovery._own[kind]]
+        flat = b"".join(b"".join(one.properties.values())[1:] for one in announced)
+        tags = {flat[at : at + 8] for at in range(0, len(flat), 8)}
+        seen.append(tags | {one.label.encode() for one in announced})
+        assert len(announced) == 2
+        assert not any(secret[:8] in flat for secret in (*secrets, GROUP, SECRET))
+    assert not seen[0] & seen[1]

@@ -8,14 +8,16 @@ from typing import Any
 
 import pytest
 
-from core.node.world import Device, World, back_up, bring_back
+from core.node.world import KEY, Device, World, back_up, bring_back
 from lutra.groups.contents import Role
 from lutra.groups.errors import NotAMemberError
 from lutra.node import document_registry
 from lutra.node.engine import Engine
 from lutra.node.events import Trouble
 from lutra.operation import LogKey
+from lutra.store.backup import RESTORED
 from lutra.store.errors import DiskFullError
+from lutra.store.store import Store
 
 
 class Failing:
@@ -319,3 +321,61 @@ def test_a_copied_profile_that_changes_the_group_does_not_stop_it(world: World) 
     assert view.departure is not None
     assert view.departure.reason == "device"
     ana.run(Engine.finish)
+
+
+def restore(world: World, device: Device) -> None:
+    """Put the old copy in the present one's place as `lutra.store.backup.restore` does."""
+    with Store.open(device.path.with_suffix(".old"), KEY) as store:
+        store.settings.set(RESTORED, 1)
+    bring_back(world, device)
+    device.device = device.engine.signing_key.public
+
+
+def test_a_restored_backup_goes_on_as_a_new_device(world: World) -> None:
+    group, page, ana, ben = pair(world)
+    old = ana.device
+    world.cut_all()
+    ana.insert(page, "draft ")
+    back_up(ana)
+    ana.insert(page, "newer ")
+    world.settle()
+    world.connect(ana, ben)
+    world.settle()
+    assert ben.text(page) == "newer draft text"
+    restore(world, ana)
+    assert ana.device != old
+    assert ana.text(page) == "draft text"
+    world.connect(ana, ben)
+    world.settle(seconds=120.0)
+    # The old device has published the draft, and the new one has made it anew: nothing is lost.
+    assert ana.text(page) == ben.text(page)
+    assert sorted(ana.text(page).split()) == ["draft", "draft", "newer", "text"]
+    ana.insert(page, "newest ")
+    world.settle(seconds=120.0)
+    assert ben.text(page) == ana.text(page)
+    assert "newest " in ben.text(page)
+    assert ana.roster(group) == ben.roster(group) == {ana.device, ben.device}
+    assert ana.epoch(group) == ben.epoch(group) is not None
+    assert ana.store.forks.list() == ben.store.forks.list() == []
+    assert ana.engine.persons.own.state.equivocating == frozenset()
+    ana.run(lambda e: e.rename_group(group, "Beavers"))
+    world.settle()
+    assert ben.group_name(group) == "Beavers"
+    ana.restart()
+    assert ana.engine.signing_key.public == ana.device
+
+
+def test_a_restored_backup_of_somebody_alone_goes_on_too(world: World) -> None:
+    ana = world.add("ana")
+    group = ana.run(lambda e: e.create_group("Otters"))
+    page = ana.run(lambda e: e.create_document(group, "Page", "text"))
+    world.settle()
+    back_up(ana)
+    old = ana.device
+    restore(world, ana)
+    ana.insert(page, "more ")
+    world.settle(seconds=3600.0)
+    assert ana.roster(group) == {ana.device}
+    assert ana.store.drafts.documents_with_drafts() == []
+    assert old not in ana.engine.persons.own.state.active()
+    assert ana.text(page) == "more text"

@@ -14,7 +14,7 @@ from lutra.crypto.signing import SigningKey
 from lutra.errors import LutraError
 from lutra.net.connection import Address, Connection
 from lutra.net.transport import Listener, dial
-from lutra.node.pairing_link import read_address
+from lutra.node.addresses import parse_address
 
 LOOPBACK = "127.0.0.1"
 
@@ -64,7 +64,7 @@ class Relay:
 @asynccontextmanager
 async def stranger(address: str) -> AsyncIterator[Connection]:
     """A connection of somebody who knows where, but not the code."""
-    connection = await dial(read_address(address), SigningKey.generate(), admit=lambda _: True)
+    connection = await dial(parse_address(address), SigningKey.generate(), admit=lambda _: True)
     try:
         yield connection
     finally:
@@ -85,7 +85,7 @@ async def test_a_relay_between_two_victims_gets_nothing(tmp_path: Path) -> None:
     home, waiting = await Home.make(tmp_path, "Ana"), await Waiting.make(tmp_path)
     async with await home.start() as laptop, await waiting.open() as newcomer:
         shown = await laptop.pairing.show(new=False)
-        relay = Relay(read_address(shown.addresses[0]))
+        relay = Relay(parse_address(shown.addresses[0]))
         await newcomer.pairing.enter(shown.code, new=True, addresses=(await relay.open(),))
         here, there = await reach(laptop.pairing, "failed"), await reach(newcomer.pairing, "failed")
         await relay.close()
@@ -101,7 +101,7 @@ async def test_a_relay_does_not_use_up_a_link(tmp_path: Path) -> None:
     home, waiting = await Home.make(tmp_path, "Ana"), await Waiting.make(tmp_path)
     async with await home.start() as laptop, await waiting.open() as newcomer:
         shown = await laptop.pairing.show(new=False, link=True)
-        relay = Relay(read_address(shown.addresses[0]))
+        relay = Relay(parse_address(shown.addresses[0]))
         # The link names the right address too: it is tried after the typed one.
         await newcomer.pairing.enter(shown.link, new=True, addresses=(await relay.open(),))
         await confirm(laptop.pairing, newcomer.pairing)
@@ -147,7 +147,7 @@ async def test_what_was_recorded_is_refused_when_repeated(tmp_path: Path) -> Non
     home, waiting = await Home.make(tmp_path, "Ana"), await Waiting.make(tmp_path)
     async with await home.start() as laptop, await waiting.open() as newcomer:
         shown = await laptop.pairing.show(new=False)
-        relay = Relay(read_address(shown.addresses[0]))
+        relay = Relay(parse_address(shown.addresses[0]))
         await newcomer.pairing.enter(shown.code, new=True, addresses=(await relay.open(),))
         await reach(laptop.pairing, "failed")
         await relay.close()

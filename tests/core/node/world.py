@@ -14,13 +14,21 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TypeVar
 
+from lutra.crypto.signing import SigningKey
 from lutra.groups.invite import Inviter, Joiner
 from lutra.groups.invite_keys import Channel
 from lutra.groups.invite_secret import InviteSecret
+from lutra.identity.device_log import consent
 from lutra.node.engine import Effects, Engine
 from lutra.node.events import Event
 from lutra.node.join_attempts import Step
-from lutra.node.new_identity import create_identity
+from lutra.node.new_identity import (
+    DEVICE,
+    SECRET,
+    create_identity,
+    create_waiting,
+    enter_person,
+)
 from lutra.store.store import Store
 
 Result = TypeVar("Result")
@@ -52,20 +60,48 @@ class Wire:
 class Device:
     """An engine, what it has told, and its place in the world."""
 
-    def __init__(self, world: World, name: str, folder: Path, skew_ms: int = 0) -> None:
+    def __init__(
+        self,
+        world: World,
+        name: str,
+        folder: Path,
+        skew_ms: int = 0,
+        sibling: Device | None = None,
+    ) -> None:
         self.world = world
         self.name = name
         self.path = folder / f"{name}.db"
         self.skew_ms = skew_ms
         self.events: list[Event] = []
         self.deadline: float | None = None
+        self.wipe: str | None = None
         self.work: frozenset[int] = frozenset()
         store = Store.open(self.path, KEY)
-        create_identity(store, name, f"{name}'s laptop", world.random_bytes)
+        if sibling is None:
+            create_identity(store, name, f"{name}'s laptop", world.random_bytes)
+        else:
+            self._enter(store, sibling)
         store.close()
         self.engine = self._open()
         self.device = self.engine.signing_key.public
+        if sibling is not None:
+            given = sibling.run(lambda e: e.own_devices.hand_over())
+            self.run(lambda e: e.own_devices.accept_hand_over(given))
         self.run(Engine.start)
+
+    def _enter(self, store: Store, sibling: Device) -> None:
+        """Become another device of the sibling's person, as after pairing."""
+        create_waiting(store, self.name, self.world.random_bytes)
+        seed = store.keys.get(DEVICE)
+        secret = sibling.store.keys.get(SECRET)
+        assert seed is not None
+        assert secret is not None
+        key, person = SigningKey(seed), sibling.engine.persons.id
+        agreed = consent(key, person, self.world.random_bytes)
+        sibling.run(lambda e: e.persons.add_device(agreed, self.name))
+        sibling.run(lambda e: e._groups.sponsor(key.public))
+        operations = sibling.engine.persons.own.operations()
+        enter_person(store, person, operations, secret=secret, name=sibling.name)
 
     def _open(self) -> Engine:
         return Engine(
@@ -98,6 +134,7 @@ class Device:
     def _carry_out(self, effects: Effects) -> None:
         self.events += effects.events
         self.deadline = effects.deadline
+        self.wipe = effects.wipe
         self.work = effects.work
         for number, frame in effects.traffic.frames:
             wire = self.world.wires.get(number)
@@ -144,8 +181,8 @@ class World:
         self.wires: dict[int, Wire] = {}
         self._numbers = 0
 
-    def add(self, name: str, skew_ms: int = 0) -> Device:
-        device = Device(self, name, self.folder, skew_ms)
+    def add(self, name: str, skew_ms: int = 0, sibling: Device | None = None) -> Device:
+        device = Device(self, name, self.folder, skew_ms, sibling)
         self.devices.append(device)
         return device
 
