@@ -63,6 +63,7 @@ class Bridge(QObject):
         happened: there is an event (a frozen dataclass of `lutra.node.events`).
         trouble: something went wrong that the person should know: a sentence.
         failed: the node cannot be opened: a sentence.
+        ended: the node has closed by itself, because this device was asked to delete everything.
         closed: the node has closed.
     """
 
@@ -72,6 +73,7 @@ class Bridge(QObject):
     happened = Signal(object)
     trouble = Signal(str)
     failed = Signal(str)
+    ended = Signal()
     closed = Signal()
     _posted = Signal()
 
@@ -317,6 +319,8 @@ class Bridge(QObject):
         else:
             self._post(lambda: self.needed.emit(need))
         if need is Need.NAME:
+            if reason := await self._opening.wiped():
+                self._post(lambda: self.failed.emit(reason))
             # Get ready while the person types.
             import lutra.node.node  # noqa: F401
 
@@ -368,6 +372,9 @@ class Bridge(QObject):
             elif event not in self._on_the_way:
                 self._on_the_way.add(event)
                 self._post(lambda event=event: self._deliver(event))
+        if self._node is node:
+            self._node = None
+            self._post(self.ended.emit)
 
     async def _close(self) -> None:
         # What was asked before the end, such as storing the last keystrokes, is still done.

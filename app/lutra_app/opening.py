@@ -66,6 +66,17 @@ class Opening:
         self._take(profile)
         return await self._missing()
 
+    async def wiped(self) -> str:
+        """Return why everything that was here was deleted; empty if nothing was."""
+        from lutra.store.errors import ProfileWipedError
+        from lutra.store.wiping import refuse_wiped
+
+        try:
+            await asyncio.to_thread(refuse_wiped, self._directory)
+        except ProfileWipedError as error:
+            return error.message
+        return ""
+
     async def create(self, name: str) -> None:
         """Make a person called `name`, on a new profile or on one that has waited for its person.
 

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from PySide6.QtWidgets import QWidget
 from pytestqt.qtbot import QtBot
 
 from app.conftest import WAIT_MS, MakeDesktop, ask, press, says, write_in
 from lutra_app.main import Desktop
 from lutra_app.onboarding.pair import PairThisDevice
+from lutra_app.theme.parts import RowButton
 
 
 def start_pairing(new: Desktop, qtbot: QtBot) -> PairThisDevice:
@@ -21,13 +23,8 @@ def start_pairing(new: Desktop, qtbot: QtBot) -> PairThisDevice:
     return sheet
 
 
-def pick(sheet: object, text: str) -> None:
+def pick(sheet: QWidget, text: str) -> None:
     """Press the row that begins with a text."""
-    from PySide6.QtWidgets import QWidget
-
-    from lutra_app.theme.parts import RowButton
-
-    assert isinstance(sheet, QWidget)
     row = next(
         one for one in sheet.findChildren(RowButton) if one.isVisible() and one.title.text() == text
     )
@@ -58,15 +55,13 @@ def enter_code(sheet: PairThisDevice, qtbot: QtBot, code: str, address: str) -> 
     sheet.pairing.connect_button.click()
 
 
-def test_a_second_device_gets_everything(make_desktop: MakeDesktop, qtbot: QtBot) -> None:
-    old, new = make_desktop("laptop"), make_desktop("desktop")
-    write_in(old, qtbot, "Ana Lima")
-    old.window.area.page.insertPlainText("written before")
+def pair(old: Desktop, new: Desktop, qtbot: QtBot) -> None:
+    """Make the new desktop one of the person's devices, by code."""
     sheet = start_pairing(new, qtbot)
     code, address = show_code(old, qtbot)
-    assert code in says(old.window.sheets.devices)
-    enter_code(sheet, qtbot, code, address)
     first = old.window.sheets.devices
+    assert code in says(first)
+    enter_code(sheet, qtbot, code, address)
     for one in (first, sheet):
         qtbot.waitUntil(lambda one=one: "Do both screens" in says(one), timeout=WAIT_MS)
     view = ask(old, qtbot, _view)
@@ -75,6 +70,14 @@ def test_a_second_device_gets_everything(make_desktop: MakeDesktop, qtbot: QtBot
     press(first, "They are the same")
     press(sheet, "They are the same")
     qtbot.waitUntil(lambda: new.bridge.identity is not None, timeout=WAIT_MS)
+    qtbot.waitUntil(lambda: "one of your devices now" in says(first), timeout=WAIT_MS)
+
+
+def test_a_second_device_gets_everything(make_desktop: MakeDesktop, qtbot: QtBot) -> None:
+    old, new = make_desktop("laptop"), make_desktop("desktop")
+    write_in(old, qtbot, "Ana Lima")
+    old.window.area.page.insertPlainText("written before")
+    pair(old, new, qtbot)
     assert new.bridge.identity is not None
     assert new.bridge.identity.name == "Ana Lima"
     qtbot.waitUntil(
@@ -93,9 +96,49 @@ def test_a_second_device_gets_everything(make_desktop: MakeDesktop, qtbot: QtBot
         ),
         timeout=WAIT_MS,
     )
-    qtbot.waitUntil(lambda: "one of your devices now" in says(first), timeout=WAIT_MS)
-    press(first, "All devices")
+    press(old.window.sheets.devices, "All devices")
     qtbot.waitUntil(lambda: len(ask(old, qtbot, _devices)) == 2, timeout=WAIT_MS)
+
+
+def test_a_stolen_device_is_asked_to_delete_everything(
+    make_desktop: MakeDesktop, qtbot: QtBot
+) -> None:
+    old, new = make_desktop("laptop"), make_desktop("desktop")
+    write_in(old, qtbot, "Ana Lima")
+    old.window.area.page.insertPlainText("secret")
+    pair(old, new, qtbot)
+    qtbot.waitUntil(lambda: bool(new.window.sidebar.pages()), timeout=WAIT_MS)
+    assert new.bridge.identity is not None
+    device = new.bridge.identity.device
+    sheet = old.window.sheets.devices
+    press(sheet, "All devices")
+    qtbot.waitUntil(
+        lambda: any(
+            row.title.text() and "this device" not in row.detail.text() for row in _rows(sheet)
+        ),
+        timeout=WAIT_MS,
+    )
+    next(row for row in _rows(sheet) if "this device" not in row.detail.text()).click()
+    press(sheet, "Remove …")
+    assert "cannot take back" in says(sheet)
+    sheet.wish.choose("wipe")
+    with qtbot.waitSignal(new.bridge.ended, timeout=2 * WAIT_MS):
+        press(sheet, "Remove it")
+    assert "That is done" in new.window.area.banners.text("removed")
+    assert new.window.sidebar.pages() == []
+    views = ask(old, qtbot, _devices)
+    assert [view.active for view in views if view.device == device] == [False]
+    # The next start says it too.
+    new.close()
+    again = make_desktop("desktop")
+    qtbot.waitUntil(lambda: again.window.onboarding is not None, timeout=WAIT_MS)
+    welcome = again.window.onboarding
+    assert welcome is not None
+    qtbot.waitUntil(lambda: "asked for everything on it" in says(welcome), timeout=WAIT_MS)
+
+
+def _rows(sheet: QWidget) -> list[RowButton]:
+    return [one for one in sheet.findChildren(RowButton) if one.isVisible()]
 
 
 async def _devices(node: object) -> list[object]:

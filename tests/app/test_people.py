@@ -102,6 +102,9 @@ def test_a_person_is_removed_after_a_preview(make_desktop: MakeDesktop, qtbot: Q
     qtbot.waitUntil(lambda: "The removal is undone" in says(sheet), timeout=WAIT_MS)
     people = ana.window.drawer.people
     qtbot.waitUntil(lambda: people.row("Ben Okafor") is not None, timeout=WAIT_MS)
+    # Whoever was told hears of the undoing too.
+    qtbot.waitUntil(lambda: not standing.text("standing"), timeout=2 * WAIT_MS)
+    qtbot.waitUntil(lambda: not page.isReadOnly(), timeout=WAIT_MS)
 
 
 def test_leaving_and_who_came_and_went(make_desktop: MakeDesktop, qtbot: QtBot) -> None:

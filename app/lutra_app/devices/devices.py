@@ -12,7 +12,14 @@ from lutra_app.devices.pairing import PairingSteps
 from lutra_app.i18n import tr
 from lutra_app.shell.flow import Flow
 from lutra_app.shell.task import plain, primary
-from lutra_app.theme.parts import IconLabel, RowButton, link_button, side_by_side
+from lutra_app.theme.parts import (
+    IconLabel,
+    Option,
+    RowButton,
+    Segments,
+    link_button,
+    side_by_side,
+)
 from lutra_app.theme.theme import Theme
 from lutra_app.theme.widgets import label
 
@@ -24,6 +31,7 @@ class Devices(Flow):
         super().__init__(bridge, theme, over, heading=tr("Your devices"))
         self._listing = False
         self.field = QLineEdit()
+        self.wish = self._make_wish()
         self.pairing = PairingSteps(self, new=False, back=self.ask_how, done=self._paired)
         self.merging = PairingSteps(self, new=True, back=self._ask_merge, done=self._merged)
         self.files = FileSteps(
@@ -147,17 +155,30 @@ class Devices(Flow):
                 "of the removal."
             ),
             tr(
-                "What is on it stays on it. Lutra cannot take it back: if it was stolen, whoever "
-                "opens it reads what was there. Only its disk encryption or passphrase stands in "
-                "the way."
+                "Lutra cannot take back what is on it: if it was stolen, whoever opens it reads "
+                "what was there. Only its disk encryption or passphrase stands in the way."
             ),
         ]
         if device.me:
             sentences.insert(
                 0, tr("This is the device in front of you: you would be out here yourself.")
             )
+        items: list[QWidget] = [label(sentence, wrap=True) for sentence in sentences]
+        self.wish = self._make_wish()
+        if not device.me:
+            items += [
+                self.wish,
+                label(
+                    tr(
+                        "It deletes everything if it goes online with an unchanged program. "
+                        "Whoever keeps it offline, or has changed its program, keeps what is on it."
+                    ),
+                    "muted",
+                    wrap=True,
+                ),
+            ]
         self.show_step(
-            *(label(sentence, wrap=True) for sentence in sentences),
+            *items,
             heading=tr("Remove {name}?", name=name),
             buttons=(
                 plain(tr("Keep it"), self.look),
@@ -166,9 +187,18 @@ class Devices(Flow):
             back=self.look,
         )
 
+    @staticmethod
+    def _make_wish() -> Segments:
+        return Segments(
+            tr("What is on it"),
+            (Option("leave", tr("leave it there")), Option("wipe", tr("ask it to delete"))),
+            "leave",
+        )
+
     def _remove(self, device: DeviceView) -> None:
+        wipe = not device.me and self.wish.key == "wipe"
         self.ask(
-            lambda node: node.remove_device(device.device),
+            lambda node: node.remove_device(device.device, wipe=wipe),
             lambda _: self.look(),
             busy=tr("Removing …"),
         )

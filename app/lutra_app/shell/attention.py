@@ -80,15 +80,23 @@ class Attention(QObject):
             ),
         )
 
-    def show_removed(self) -> None:
-        """Say that this device was removed from its person."""
+    def show_removed(self, *, wiped: bool) -> None:
+        """Say that this device was removed from its person, and perhaps emptied."""
+        text = (
+            tr(
+                "This device was removed from your devices by another one, which asked for "
+                "everything on it to be deleted. That is done."
+            )
+            if wiped
+            else tr(
+                "This device was removed from your devices. What was here stays readable, but it "
+                "takes part in nothing more."
+            )
+        )
         self._banners.show_banner(
             "removed",
             Banner(
-                tr(
-                    "This device was removed from your devices. What was here stays readable, "
-                    "but it takes part in nothing more."
-                ),
+                text,
                 "prohibit",
                 loud=True,
             ),

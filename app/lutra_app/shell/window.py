@@ -78,6 +78,7 @@ class MainWindow(QMainWindow):
         bridge.needed.connect(self._ask_person)
         bridge.ready.connect(self._begin)
         bridge.failed.connect(self._fail)
+        bridge.ended.connect(self._end)
         sidebar.page_wanted.connect(self._open_page)
         sidebar.new_page_wanted.connect(self._new_page)
         sheets = self.sheets
@@ -192,6 +193,10 @@ class MainWindow(QMainWindow):
             self.workspace.begin_new()
         else:
             self.workspace.begin(self._memory.page)
+
+    def _end(self) -> None:
+        self.sheets.close()
+        self.workspace.show_nothing()
 
     def _opened(self, document: bytes) -> None:
         self._memory.page = document

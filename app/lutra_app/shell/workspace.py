@@ -230,6 +230,12 @@ class Workspace(QObject):
             self.session.close()
             self.session = None
 
+    def show_nothing(self) -> None:
+        """Show nothing any more: the node has deleted everything and closed."""
+        self.close()
+        self._show_lists(Known())
+        self._area.show_opening()
+
     def close(self) -> None:
         """Close the open page; nothing is asked of the node any more."""
         self._close_page()
@@ -329,7 +335,7 @@ class Workspace(QObject):
                 if self.known.identity is not None and event.person == self.known.identity.person:
                     self.attention.show_kit_used()
             case DeviceRemoved():
-                self.attention.show_removed()
+                self.attention.show_removed(wiped=event.wiped)
                 self._refresh_soon()
             case CatchUpChanged():
                 self.attention.show_catch_up(event)
