@@ -2,9 +2,15 @@
 
 from __future__ import annotations
 
+import re
+from pathlib import Path
+
 import pytest
 from PySide6.QtGui import QColor
+from PySide6.QtWidgets import QApplication
 
+import lutra_app
+from lutra_app.shell import attention
 from lutra_app.theme import icons
 from lutra_app.theme.persons import initials, person_color
 from lutra_app.theme.stylesheet import stylesheet
@@ -98,3 +104,21 @@ def test_icon_font_is_found() -> None:
     family, glyphs = icons.font()
     assert family
     assert len(glyphs) > 1000
+
+
+def test_every_icon_named_is_in_the_family(qapp: QApplication) -> None:
+    known = icons.font()[1]
+    called = re.compile(
+        r'(?:IconLabel|IconButton)\(\s*[\w.]*theme,\s*"([\w-]+)"|Command\([^"]*"[^"]*"\),\s*"([\w-]+)"'
+        r'|Banner\(\s*text,\s*"([\w-]+)"|theme\.icon\("([\w-]+)"'
+    )
+    named = {
+        name
+        for path in Path(lutra_app.__file__).parent.rglob("*.py")
+        for found in called.findall(path.read_text(encoding="utf-8"))
+        for name in found
+        if name
+    }
+    assert len(named) > 20
+    assert named <= known.keys(), sorted(named - known.keys())
+    assert set(attention.ICONS.values()) <= known.keys()

@@ -13,7 +13,7 @@ from lutra_app.shell.banners import Banner, Banners
 from lutra_app.shell.known import Known
 from lutra_app.shell.standing import Why, standing
 
-_ICONS = {Why.EARLIER: "archive", Why.REMOVED: "prohibit", Why.LEFT: "sign-out", Why.READER: "eye"}
+ICONS = {Why.EARLIER: "archive", Why.REMOVED: "prohibit", Why.LEFT: "sign-out", Why.READER: "eye"}
 
 
 class Attention(QObject):
@@ -108,7 +108,7 @@ class Attention(QObject):
             return None
         reader = found.why is Why.READER
         run = (lambda: self.people_wanted.emit(group.id)) if reader else self.join_wanted.emit
-        return Banner(found.sentence, _ICONS[found.why], action=found.action, run=run)
+        return Banner(found.sentence, ICONS[found.why], action=found.action, run=run)
 
     def _requests(self, known: Known) -> Banner | None:
         requests = known.requests

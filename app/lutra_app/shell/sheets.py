@@ -220,7 +220,7 @@ class Sheets(QObject):
             Command(tr("New group"), "users-three", self.open_new_group),
             Command(tr("Join a group"), "sign-in", self.open_join),
             Command(tr("Invite somebody"), "user-plus", self.open_invite, "Ctrl+Shift+I"),
-            Command(tr("Let in who waits"), "user-check", self.open_requests),
+            Command(tr("Let in who waits"), "user-plus", self.open_requests),
             Command(tr("Group: name, history, leave"), "gear-six", self.open_group),
             Command(tr("Your devices: list, add, remove"), "desktop", self.open_devices),
             Command(tr("Recovery kits"), "lifebuoy", self.open_kits),
