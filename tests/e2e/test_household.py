@@ -155,6 +155,7 @@ def wait_for(condition: Callable[[], object], what: str) -> None:
         time.sleep(0.1)
 
 
+@pytest.mark.soak
 @pytest.mark.timeout(600)
 def test_somebody_is_removed_while_others_are_away_and_add_somebody(town: Town) -> None:
     ana, ben, cleo = town.person("ana"), town.person("ben"), town.person("cleo")
