@@ -34,11 +34,8 @@ else
 	@$(VENV)/lutra app
 endif
 
-# Tests with real sockets and processes can be late on a busy machine: what failed gets one more
-# try alone, and has to pass then.
 test: setup
-	QT_QPA_PLATFORM=offscreen $(VENV)/python -m pytest -n 2 --dist loadgroup tests || \
-	QT_QPA_PLATFORM=offscreen $(VENV)/python -m pytest --last-failed --last-failed-no-failures none tests
+	QT_QPA_PLATFORM=offscreen $(VENV)/python -m pytest -n 2 --dist loadgroup tests
 
 soak: setup
 	QT_QPA_PLATFORM=offscreen $(VENV)/python -m pytest --soak --timeout 7200 -m soak tests
