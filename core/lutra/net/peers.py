@@ -146,6 +146,7 @@ class PeerManager:
         self._connections: dict[bytes, Connection] = {}
         self._admissions: dict[bytes, Admission] = {}
         self._errands: set[Connection] = set()
+        self._undecided: set[Connection] = set()
         self._tasks: set[asyncio.Task[None]] = set()
         self._dials = 0
         self._wake = asyncio.Event()
@@ -165,7 +166,7 @@ class PeerManager:
         """End every connection and wait until the last bytes have left."""
         self._closing = True
         await self._listener.close()
-        open_connections = [*self._connections.values(), *self._errands]
+        open_connections = [*self._connections.values(), *self._errands, *self._undecided]
         for connection in open_connections:
             connection.close(CloseReason.GOING_AWAY)
         for task in list(self._tasks):
@@ -345,6 +346,7 @@ class PeerManager:
             connection.close(CloseReason.DUPLICATE)
 
     async def _await_choice(self, connection: Connection) -> None:
+        self._undecided.add(connection)
         try:
             async with asyncio.timeout(self._timing.handshake):
                 await connection.wait_chosen()
@@ -354,6 +356,8 @@ class PeerManager:
             return  # the other side has chosen another one, or is gone
         else:
             self._take(connection)
+        finally:
+            self._undecided.discard(connection)
 
     def _take(self, connection: Connection) -> None:
         """Make a chosen connection the one that is used."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import ipaddress
 import socket
 from collections import Counter
 from collections.abc import Callable
@@ -76,11 +77,16 @@ async def dial(
         )
         return Connection(channel, Role.INITIATOR, timing, settled)
 
+    # Only a name may stand for several addresses. The race between these can lose a socket when it
+    # is called off at the moment it is won (CPython's staggered_race), so it is not run in vain.
+    delay = None if _is_ip(address.host) else 0.25
+    connection: Connection | None = None
     try:
         async with asyncio.timeout(timing.connect):
             _, connection = await loop.create_connection(
-                factory, address.host, address.port, happy_eyeballs_delay=0.25
+                factory, address.host, address.port, happy_eyeballs_delay=delay
             )
+        return await outcome
     except TimeoutError:
         raise _dial_error(address, "timeout") from None
     except socket.gaierror:
@@ -89,11 +95,12 @@ async def dial(
         raise _dial_error(address, "refused") from None
     except OSError:
         raise _dial_error(address, "unreachable") from None
-    try:
-        return await outcome
     except BaseException:
-        connection.close()
+        if connection is not None:
+            connection.close()
         raise
+    finally:
+        outcome.cancel()  # whatever the connection still tells, nobody waits for it
 
 
 _DIAL_MESSAGES = {
@@ -102,6 +109,14 @@ _DIAL_MESSAGES = {
     "refused": "No Lutra is running at {}.",
     "unreachable": "There is no way to {} from this network.",
 }
+
+
+def _is_ip(host: str) -> bool:
+    try:
+        ipaddress.ip_address(host)
+    except ValueError:
+        return False
+    return True
 
 
 def _dial_error(address: Address, reason: str) -> DialError:
@@ -172,11 +187,13 @@ class Listener:
 
     async def close(self) -> None:
         """Stop listening and drop whoever is still greeting; connections stay."""
-        for connection in list(self._greeting):
-            connection.close()
         if self._server is not None:
             self._server.close()
             self._server = None
+        greeting = list(self._greeting)
+        for connection in greeting:
+            connection.close()
+        await asyncio.gather(*(one.wait_closed() for one in greeting))
 
     def _accept(self) -> asyncio.Protocol:
         channel = Channel(
@@ -191,6 +208,8 @@ class Listener:
 
     def _admit_host(self, connection: Connection, host: str) -> bool:
         """Count one more stranger from ``host``, or refuse it."""
+        if self._server is None:
+            return False  # it was on its way in when listening ended
         self.accepted += 1
         if (
             len(self._greeting) >= MAX_HANDSHAKES

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import functools
+import gc
 import socket
 from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass, field
@@ -58,9 +59,12 @@ async def serving(
     admit: Callable[[bytes], bool] = anyone,
     timing: Timing | None = None,
     host: str | None = "127.0.0.1",
+    errand_key: Callable[[], SigningKey | None] | None = None,
 ) -> AsyncIterator[Server]:
     arrived: asyncio.Queue[Connection] = asyncio.Queue()
-    listener = Listener(key, on_connection=arrived.put_nowait, admit=admit, timing=timing)
+    listener = Listener(
+        key, on_connection=arrived.put_nowait, admit=admit, errand_key=errand_key, timing=timing
+    )
     await listener.open(host)
     try:
         yield Server(listener, arrived)
@@ -319,6 +323,20 @@ async def test_listening_reports_what_is_wrong() -> None:
             )
 
 
+async def test_a_dial_called_off_at_any_moment_leaves_nothing_behind() -> None:
+    """After any number of turns of the event loop; a socket left over fails the test run."""
+    async with serving() as server:
+        for turns in range(60):
+            dialling = asyncio.ensure_future(dial(server.address, ALICE, admit=anyone))
+            for _ in range(turns):
+                await asyncio.sleep(0)
+            dialling.cancel()
+            with contextlib.suppress(asyncio.CancelledError):
+                (await dialling).close()
+        await until(lambda: not server.listener._greeting)
+        gc.collect()
+
+
 async def test_cancelling_a_dial_leaves_nothing_behind() -> None:
     async with _mute_server() as address:
         dialling = asyncio.ensure_future(dial(address, ALICE, admit=anyone))
@@ -358,9 +376,9 @@ async def test_errands_are_run_under_keys_of_their_own() -> None:
 
 
 async def test_errands_can_be_switched_off() -> None:
-    listener = Listener(BOB, on_connection=print, admit=anyone, errand_key=lambda: None)
-    await listener.open("127.0.0.1")
-    with pytest.raises(NotAdmittedError):
-        await transport.dial(listener.addresses[0], ALICE)
-    assert (await dial(listener.addresses[0], ALICE)).peer_device == BOB.public
-    await listener.close()
+    async with serving(errand_key=lambda: None) as server:
+        with pytest.raises(NotAdmittedError):
+            await transport.dial(server.address, ALICE)
+        here = await dial(server.address, ALICE)
+        assert here.peer_device == BOB.public
+        here.close()
