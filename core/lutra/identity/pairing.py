@@ -33,7 +33,7 @@ from lutra.identity.device_log import Consent, claim_of, sign_claim
 from lutra.identity.errors import PairingStateError
 from lutra.identity.pairing_checks import check_admission, check_agreement, check_card
 from lutra.identity.pairing_code import PairingSecret
-from lutra.identity.pairing_keys import Channel, Exchange, commit, same
+from lutra.identity.pairing_keys import Channel, Exchange, SessionKeys, commit, same
 from lutra.identity.pairing_memory import Memory, decode_memory, encode_memory
 from lutra.identity.pairing_messages import (
     Agreement,
@@ -217,10 +217,8 @@ class Pairing:
         if self._channel is not None:
             raise PairingStateError("This pairing is busy with another connection.")
         memory = self._memory
-        if memory.state is State.READY:
-            if memory.attempts >= MAX_ATTEMPTS:
-                return self._go(Event.EXHAUSTED, now)
-            self._memory = replace(memory, attempts=memory.attempts + 1)
+        if memory.state is State.READY and memory.attempts >= MAX_ATTEMPTS:
+            return self._go(Event.EXHAUSTED, now)
         self._go(Event.CONNECT, now)
         self._channel = channel
         self._proven = False
@@ -335,15 +333,13 @@ class Pairing:
         match self.state, kind:
             case State.CONNECTED, Frame.HELLO if shows:
                 exchange = Exchange(self._memory.secret, Side.SHOWS, channel, self._random)
-                self._memory = replace(self._memory, keys=exchange.finish(*fields))
-                self._go(Event.SHARE, now)
+                self._attempted(exchange.finish(*fields), now)
                 return Step((encode_frame(Frame.SHARE, exchange.share),))
             case State.CONNECTED, Frame.SHARE if not shows and self._exchange is not None:
                 commitment = commit(self._memory.card.encode(), self._memory.blinding)
                 keys = self._exchange.finish(fields[0], commitment)
                 self._exchange = None
-                self._memory = replace(self._memory, keys=keys)
-                self._go(Event.SHARE, now)
+                self._attempted(keys, now)
                 return Step((encode_frame(Frame.PROOF, keys.proof(Side.ENTERS)),))
             case State.CONFIRMING, Frame.PROOF if shows:
                 return self._prove(fields[0], now)
@@ -355,6 +351,12 @@ class Pairing:
                 return self._resume(fields[0], channel, now)
             case _:
                 raise PairingMessageError("A pairing message came out of its turn.")
+
+    def _attempted(self, keys: SessionKeys, now: float) -> None:
+        """An exchange took place: one guess was possible. Who only connects makes none."""
+        memory = self._memory
+        self._memory = replace(memory, keys=keys, attempts=memory.attempts + 1)
+        self._go(Event.SHARE, now)
 
     def _prove(self, proof: bytes, now: float) -> Step:
         memory = self._memory

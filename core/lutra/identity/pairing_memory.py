@@ -37,7 +37,7 @@ class Memory:
         state: where the pairing stands.
         deadline: when the state is left for lack of progress.
         sentence: what people should know about how it ended.
-        attempts: connections made before the code was confirmed.
+        attempts: exchanges made before the code was confirmed.
         strangers: connections that were not the other device's.
         keys: the latest exchange's result.
         peer: the other device's introduction.

@@ -25,6 +25,7 @@ from lutra.net.transport import Listener, dial
 from lutra.node.options import NodeOptions
 
 _RETRY_SECONDS = 0.5
+_DISTRUST_SECONDS = 10.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,6 +64,8 @@ class Meeting:
         self._typed = [_Place(address, None) for address in typed]
         self._on_connection = on_connection
         self._found: dict[str, list[_Place]] = {}
+        self._dialled: Address | None = None
+        self._distrusted: dict[Address, float] = {}
         self._door = Door()
         self._listener: Listener | None = None
         self._discovery: Discovery | None = None
@@ -128,6 +131,15 @@ class Meeting:
             return (Address(host, self.port),)
         return tuple(Address(one, self.port) for one in usable_hosts(self._options.interface))
 
+    def distrust(self) -> None:
+        """Dial where the present connection leads less often: nobody there knows the secret.
+
+        It costs an attempt each time, and somebody in between may offer itself for ever.
+        """
+        if self._dialled is not None:
+            until = asyncio.get_running_loop().time() + _DISTRUST_SECONDS
+            self._distrusted[self._dialled] = until
+
     def _came(self, connection: Connection) -> None:
         if not self._on_connection(connection):
             connection.close()
@@ -150,7 +162,10 @@ class Meeting:
             self._news.clear()
             found = [place for places in self._found.values() for place in places]
             for place in [*self._typed, *found]:
+                if self._distrusted.get(place.address, 0.0) > asyncio.get_running_loop().time():
+                    continue
                 connection = await self._try(place)
+                self._dialled = place.address
                 if connection is not None and self._on_connection(connection):
                     with contextlib.suppress(LutraError):
                         await connection.wait_closed()

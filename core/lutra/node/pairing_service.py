@@ -263,6 +263,7 @@ class PairingService:
         """Run the machine on a connection until either is over."""
         channel = Channel(connection.handshake_hash, connection.own_device, connection.peer_device)
         machine = run.machine
+        strangers = machine.strangers
         try:
             async with self._lock:
                 run.met_at = connection.address.host
@@ -277,6 +278,8 @@ class PairingService:
             pass
         finally:
             connection.close()
+            if machine.strangers > strangers:
+                run.meeting.distrust()
             await asyncio.shield(self._lose(run, connection))
 
     async def _lose(self, run: _Run, connection: Connection) -> None:

@@ -35,7 +35,11 @@ async def proxying(target: Address) -> AsyncIterator[Proxy]:
     tasks: set[asyncio.Task[None]] = set()
 
     async def accept(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        back, forth = await asyncio.open_connection(target.host, target.port)
+        try:
+            back, forth = await asyncio.open_connection(target.host, target.port)
+        except OSError:
+            writer.close()
+            return
         tasks.add(asyncio.ensure_future(proxy.carry(reader, forth)))
         tasks.add(asyncio.ensure_future(proxy.carry(back, writer)))
 

@@ -43,13 +43,15 @@ class Relay:
         self._tasks.add(asyncio.ensure_future(self._between(connection)))
 
     async def _between(self, victim: Connection) -> None:
-        other = await dial(self._target, self._key, admit=lambda _: True)
         try:
+            other = await dial(self._target, self._key, admit=lambda _: True)
             async with asyncio.TaskGroup() as both:
                 both.create_task(self._pass_on(victim, other))
                 both.create_task(self._pass_on(other, victim))
         except* LutraError:
             pass
+        finally:
+            victim.close()
 
     async def _pass_on(self, source: Connection, target: Connection) -> None:
         try:
