@@ -69,7 +69,7 @@ class Attackers(People):
         answers = self._do(device, lambda group: group.tend(device))
         answers += self._do(device, lambda group: group.tend(device))
         self._tell(device, answers)
-        self.judge.answers(device, len(made), max(0, before - epochs), answers)
+        self.judge.answers(device, made, max(0, before - epochs), answers)
 
     def _withhold(self, attacker: Device) -> None:
         accomplices = [

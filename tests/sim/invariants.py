@@ -13,6 +13,7 @@ from lutra.groups.commits import may_renew
 from lutra.groups.contents import (
     ACK,
     ADD,
+    NACK,
     AddPerson,
     Opinion,
     Profile,
@@ -146,17 +147,21 @@ class Judge:
         if not stale and group._keyring.group(head.id) is not None:
             self.require(9, group.current_epoch() is not None, f"{device} cannot send")
 
-    def answers(self, device: Device, flooded: int, epochs: int, made: Sequence[Operation]) -> None:
+    def answers(
+        self, device: Device, flood: Sequence[Operation], epochs: int, made: Sequence[Operation]
+    ) -> None:
         """An honest device answers a flood by a bounded number of operations.
 
         Args:
             device: who answers.
-            flooded: how many operations the flood had.
+            flood: what it was sent.
             epochs: how many epochs it began, each of which may be complained about once.
-            made: the answers.
+            made: the answers; for each epoch the flood complains of, one may say that it is fine.
         """
-        bound = 4 + 2 * epochs
-        self.require(9, len(made) <= bound, f"{device} answers {flooded} by {len(made)} operations")
+        disputed = {operation.body for operation in flood if operation.kind == NACK}
+        bound = 4 + 2 * epochs + len(disputed)
+        told = f"{device} answers {len(flood)} by {len(made)} operations"
+        self.require(9, len(made) <= bound, told)
 
     def same(self, now: dict[str, object], before: dict[str, object], after: str) -> None:
         """A device is what it would be without a crash."""
