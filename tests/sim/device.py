@@ -13,6 +13,7 @@ from lutra.groups.contents import CREATE, PERSON, Create, Cut, Offer, PersonEvid
 from lutra.groups.contents import decode_content as read_control
 from lutra.groups.data_keys import BodyCipher
 from lutra.groups.directory import ChainDirectory, evidence_of
+from lutra.groups.errors import UnreadableBodyError
 from lutra.groups.group import RANK_DELAY_MS, Group
 from lutra.groups.ids import group_id
 from lutra.groups.keys import Reception
@@ -27,7 +28,7 @@ SUITE = 3
 PAGE = b"\x01" * 32
 """The log id of the one document everybody writes."""
 
-__all__ = ["START", "Clock", "Device", "Store", "Stream", "settle", "synchronise"]
+__all__ = ["START", "Clock", "Device", "Store", "Stream", "open_text", "settle", "synchronise"]
 
 # A pure function of evidence, asked by every replica about the same: one memory serves all.
 directory = ChainDirectory()
@@ -55,15 +56,23 @@ class Store:
         private: the group's secrets.
         texts: data operations received.
         applied: those that were accepted, and so are part of the document for good.
+        read: in a `sealed` group, what those said whose keys were used.
     """
 
     operations: dict[bytes, Operation] = field(default_factory=dict)
     private: bytes = b""
     texts: dict[bytes, Operation] = field(default_factory=dict)
     applied: set[bytes] = field(default_factory=set)
+    read: dict[bytes, bytes] = field(default_factory=dict)
 
     def copy(self) -> Store:
-        return Store(dict(self.operations), self.private, dict(self.texts), set(self.applied))
+        return Store(
+            dict(self.operations),
+            self.private,
+            dict(self.texts),
+            set(self.applied),
+            dict(self.read),
+        )
 
 
 class Device:
@@ -318,9 +327,17 @@ class Device:
         )
         own = [item for item in self.store.texts.values() if item.author == self.id]
         last = max(own, key=lambda item: item.seq_num, default=None)
-        operation = self._sign(place, text, epoch.secret, last)
+        seq_num = 0 if last is None else last.seq_num + 1
+        backlink = None if last is None else last.id
+        body = self.group.bodies.seal(
+            text, author=self.id, seq_num=seq_num, backlink=backlink, extensions=place
+        )
+        operation = sign_operation(
+            self.key, seq_num=seq_num, backlink=backlink, body=body, extensions=place
+        )
         self.store.texts[operation.id] = operation
         self.store.applied.add(operation.id)
+        self._note_read({operation.id: text})
         return operation
 
     def hear(self, texts: Iterable[Operation] = ()) -> list[Operation]:
@@ -332,7 +349,24 @@ class Device:
             if item.id not in self.store.applied and self.accepts(item)
         ]
         self.store.applied.update(item.id for item in fresh)
+        if self.is_sealed:
+            unread = [
+                self.store.texts[item] for item in self.store.applied - self.store.read.keys()
+            ]
+            opened = {item.id: open_text(self.group, item) for item in sorted(unread, key=_place)}
+            self._note_read({item: said for item, said in opened.items() if said is not None})
         return fresh
+
+    def _note_read(self, said: dict[bytes, bytes]) -> None:
+        """Keep what was said together with the state that cannot open it again."""
+        if self.is_sealed and said:
+            self.store.read.update(said)
+            self.persist([])
+
+    @property
+    def is_sealed(self) -> bool:
+        """Whether message keys go on use in this group."""
+        return self.group.profile is Profile.SEALED
 
     def accepts(self, text: Operation) -> bool | None:
         extensions = text.header.extensions
@@ -345,11 +379,10 @@ class Device:
         )
 
     def read(self, text: Operation) -> bytes | None:
-        """Decrypt a text; None where its key is not held."""
-        secret = self.group.secret(text.header.extensions.epoch or b"")
-        if secret is None or text.body is None:
-            return None
-        return self._cipher.open(secret, text.header, text.body)
+        """Return what a text said or says; None where its key is not held."""
+        if not self.is_sealed:
+            return open_text(self.group, text)
+        return self.store.read.get(text.id) or open_text(self.twin(), text)
 
     def cuts(self, person: bytes, removal: bytes | None = None) -> list[Cut]:
         """Return how far a person's logs are applied here, as far as it did not know a removal."""
@@ -379,6 +412,20 @@ class Device:
                 made += extended
                 self.mute |= not extended
         return made
+
+
+def _place(text: Operation) -> tuple[bytes, int, bytes]:
+    return text.author, text.seq_num, text.id
+
+
+def open_text(group: Group, text: Operation) -> bytes | None:
+    """Decrypt a text; in a `sealed` group that uses its key up."""
+    if text.body is None or not group.bodies.can_open(text.header.extensions.epoch or b""):
+        return None
+    try:
+        return group.bodies.open(text.header, text.body)
+    except UnreadableBodyError:
+        return None
 
 
 def _chain_operation(evidence: bytes) -> Operation | None:

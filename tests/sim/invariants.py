@@ -25,7 +25,7 @@ from lutra.groups.epochs import EpochNode
 from lutra.groups.group import Group
 from lutra.groups.keys import Reception
 from lutra.operation import Operation
-from sim.device import Device, directory
+from sim.device import Device, directory, open_text
 
 INVARIANTS = {
     1: "who is in, the head and validity depend on the set of operations, not on their order",
@@ -39,7 +39,7 @@ INVARIANTS = {
     9: "sends never wait for others, and answers to a flood are bounded",
     10: "a crash at any point equals no crash",
     11: "one epoch, one data secret",
-    # 12, "sealed: no parent state after a child is processed", belongs to the sealed profile.
+    12: "sealed: no parent state after a child is processed, no message key after its use",
     "votes": "only an ACK of the head its author knew is a vote (GROUPS §2.4.1)",
     "ties": "which of its possible commits an author publishes does not decide the head (§2.4.5)",
     "kills": "what the removed did meanwhile adds nobody (§2.2.2)",
@@ -119,6 +119,14 @@ class Judge:
             held = self._secrets.setdefault(epoch, secret)
             if held is not secret:
                 self.require(11, held == secret, "an epoch has two secrets")
+
+    def deletion(self, device: Device) -> None:
+        """In a `sealed` group the keys of one epoch are held at most."""
+        if not device.is_sealed or device.group.control.head() is None:
+            return
+        group = device.group
+        held = {node.id for node in group.control.tree if group.bodies.can_open(node.id)}
+        self.require(12, len(held) <= 1, f"{device} holds the keys of {len(held)} epochs")
 
     def admin(self, device: Device) -> None:
         roles = auth_of(device).roles
@@ -324,6 +332,23 @@ class Judge:
             for device in (item.removed - readmitted - final.leaves) & by_id.keys():
                 opened = by_id[device].read(item.text)
                 self.require(4, opened is None, f"{by_id[device]} reads though removed")
+
+    def used(self, honest: list[Device]) -> None:
+        """What was read in a `sealed` group cannot be read again from what is stored."""
+        for device in honest:
+            if device.is_sealed:
+                twin = device.twin()
+                for text in device.store.read:
+                    opened = open_text(twin, device.store.texts[text])
+                    self.require(12, opened is None, f"{device} still holds the key of a message")
+
+    def last_words(self, honest: list[Device], said: Mapping[bytes, Operation]) -> None:
+        """What members write once all are connected and quiet is read by all of them."""
+        readers = [item for item in honest if item.id in auth_of(item).leaves]
+        for device in readers:
+            for author, text in said.items():
+                readable = text.id in device.store.applied and device.read(text) is not None
+                self.require(5, readable, f"{device} cannot read the last words of {author.hex()}")
 
     def texts(self, honest: list[Device], sends: list[Send]) -> None:
         """What members hold in the end; see invariant 5."""

@@ -14,6 +14,7 @@ import pytest
 
 from lutra.groups import (
     authorisation,
+    bodies,
     commits,
     control_state,
     cuts,
@@ -22,6 +23,7 @@ from lutra.groups import (
     group,
     keyring,
     planning,
+    sealing,
 )
 from lutra.groups import head as head_module
 from lutra.groups.authorisation import Authorisation
@@ -223,6 +225,20 @@ def _keys_are_not_stored(patch: Patch) -> None:
     patch.setattr(group.Group, "private_state", state)
 
 
+# Deletion in `sealed` groups (§2.9)
+
+
+def _parents_are_kept_in_sealed_groups(patch: Patch) -> None:
+    patch.setattr(keyring.Keyring, "forget", lambda *_: None)
+
+
+def _keys_of_messages_are_kept(patch: Patch) -> None:
+    def opened(group: Any, author: bytes, body: bytes, context: bytes) -> tuple[bytes, Any]:
+        return sealing.unseal(group, author, body, context)[0], group
+
+    patch.setattr(bodies, "unseal", opened)
+
+
 # Texts (§2.6.4, §2.11)
 
 
@@ -252,6 +268,8 @@ MUTATIONS = [
     Mutation(_keys_are_linked_from_a_shut_epoch, (23, 6)),
     Mutation(_lost_renewals_are_forgotten, (2, 6)),
     Mutation(_keys_are_not_stored, (0, 1)),
+    Mutation(_parents_are_kept_in_sealed_groups, (3, 9)),
+    Mutation(_keys_of_messages_are_kept, (3, 9)),
     Mutation(_cuts_are_ignored, (1, 4)),
     Mutation(_cuts_are_never_extended, (22, 30)),
 ]

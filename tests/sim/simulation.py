@@ -6,17 +6,21 @@ Every random choice comes from the seed, so that a failure replays exactly. What
 
 from __future__ import annotations
 
+import random
 from collections.abc import Callable
 
-from lutra.groups.contents import Profile
+from lutra.groups.contents import Profile, Role
 from lutra.groups.group import RANK_DELAY_MS
+from lutra.operation import Operation
 from sim.attackers import Attackers
 from sim.clocks import DAY, ERRORS, MINUTE
+from sim.device import Device
 from sim.invariants import Violation, is_settled, view
 from sim.memo import shared_judgements
 from sim.world import Size
 
 HEAL_MINUTES = 60
+SEALED_SHARE = 0.15
 STEPS = 60
 """How long a life is in the ordinary test run."""
 
@@ -53,6 +57,19 @@ class Simulation(Attackers):
         self.judge.renewals(honest)
         self.judge.coalitions(honest, self.inside, self.sends)
         self.judge.texts(honest, self.sends)
+        self.judge.used(honest)
+        self._say_last_words(honest)
+
+    def _say_last_words(self, honest: list[Device]) -> None:
+        said: dict[bytes, Operation] = {}
+        for device in honest:
+            role = device.group.control.auth().role_of(device.id)
+            text = device.write(b"the end") if role is not None and role >= Role.WRITER else None
+            if text is not None:
+                said[device.id] = text
+        for device in honest:
+            device.hear(said.values())
+        self.judge.last_words(honest, said)
 
     def step(self) -> None:
         """Do one thing somewhere."""
@@ -101,6 +118,8 @@ class Simulation(Attackers):
                 self._share_chain(first)
         founder = self.devices[0]
         profile = self.random.choice((Profile.ARCHIVE,) * 4 + (Profile.JOIN_ON,))
+        if random.Random(f"sealed {self.seed}").random() < SEALED_SHARE:
+            profile = Profile.SEALED
         founder.found(profile)
         self._say(f"{founder} founds the group ({profile.name.lower()})")
         for person in persons[1 : 1 + self.random.randint(2, 4)]:

@@ -213,6 +213,7 @@ class World:
 
     def _observe(self, device: Device) -> None:
         self.judge.secrets(device)
+        self.judge.deletion(device)
         self.judge.admin(device)
 
     def _is_connected(self, one: Device, other: Device) -> bool:
