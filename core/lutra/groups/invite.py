@@ -35,15 +35,14 @@ from lutra.groups.foreign_names import foreign_name
 from lutra.groups.invite_keys import (
     LOCATOR_BYTES,
     NUMBER_BYTES,
-    SHARE_BYTES,
     Channel,
     Exchange,
     JoinKeys,
     Side,
-    commit,
     locator,
 )
 from lutra.groups.invite_secret import InviteSecret
+from lutra.identity.key_agreement import SHARE_BYTES, commit
 
 MAX_FRAME_BYTES = 256 * 1024
 MAX_OPENING_BYTES = 512
@@ -409,7 +408,7 @@ def _read_card(keys: JoinKeys, sealed: bytes) -> tuple[JoinRequest, str]:
     if len(parts) != 3:
         raise RemoteError("A message of the joining exchange has not its form.")
     card, blinding = _some_bytes(parts[0]), _bytes(parts[1], _BLINDING_BYTES)
-    if commit(card, blinding) != keys.commitment:
+    if not keys.commits_to(card, blinding):
         raise RemoteError("A joining device is another one than it had committed to.")
     content = decode(card, max_bytes=MAX_FRAME_BYTES)
     fields = cast("list[Any]", content) if type(content) is list else []

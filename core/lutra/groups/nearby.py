@@ -30,7 +30,8 @@ from lutra.crypto.random import Random
 from lutra.errors import RemoteError
 from lutra.groups.errors import JoinRefusedError
 from lutra.groups.foreign_names import foreign_name
-from lutra.groups.invite_keys import Channel, commit, digits
+from lutra.groups.invite_keys import Channel
+from lutra.identity.key_agreement import commit, digits
 
 RENDEZVOUS = blake3_derive("lutra nearby rendezvous v1", b"")
 """The same for everybody: it says that some Lutra is looking for company, and not whose."""
@@ -166,7 +167,7 @@ class Visible:
 
 def _digits(channel: Channel, card: bytes, nonce: bytes, blinding: bytes) -> str:
     said = encode([channel.binding(), card, nonce, blinding])
-    return digits(blake3_derive("lutra nearby comparison v1", said))
+    return digits("lutra nearby comparison v1", said)
 
 
 def _frame(frame: bytes) -> tuple[str, list[Any]]:

@@ -26,14 +26,16 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any, cast
 
+from lutra.crypto.hashing import equal_constant_time
 from lutra.crypto.random import Random, system_random
 from lutra.crypto.signing import SigningKey
 from lutra.errors import RemoteError
 from lutra.identity.device_log import Consent, claim_of, sign_claim
 from lutra.identity.errors import PairingStateError
+from lutra.identity.key_agreement import commit
 from lutra.identity.pairing_checks import check_admission, check_agreement, check_card
 from lutra.identity.pairing_code import PairingSecret
-from lutra.identity.pairing_keys import Channel, Exchange, SessionKeys, commit, same
+from lutra.identity.pairing_keys import Channel, Exchange, SessionKeys
 from lutra.identity.pairing_memory import Memory, decode_memory, encode_memory
 from lutra.identity.pairing_messages import (
     Agreement,
@@ -361,7 +363,7 @@ class Pairing:
     def _prove(self, proof: bytes, now: float) -> Step:
         memory = self._memory
         assert memory.keys is not None
-        if not same(proof, memory.keys.proof(_other(memory.side))):
+        if not memory.keys.is_proven(_other(memory.side), proof):
             return self._wrong(now)
         self._proven = True
         self._go(Event.PROOF, now)
@@ -375,7 +377,7 @@ class Pairing:
         if memory.keys is None:
             raise PairingMessageError("There is nothing to take up again.")
         own, other = memory.side, _other(memory.side)
-        if not same(proof, memory.keys.resumption(other, own, channel)):
+        if not equal_constant_time(proof, memory.keys.resumption(other, own, channel)):
             return self._wrong(now)
         self._proven = True
         self._go(Event.PROOF if memory.state is State.CONFIRMING else Event.RESUME, now)

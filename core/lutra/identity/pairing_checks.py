@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from lutra.crypto.signing import is_signature
 from lutra.identity.device_log import Consent
-from lutra.identity.pairing_keys import SessionKeys, commit, same
+from lutra.identity.pairing_keys import SessionKeys
 from lutra.identity.pairing_messages import Agreement, Card, Choice, PairingMessageError, sized
 from lutra.identity.pairing_table import Role, Side
 from lutra.identity.person import Person
@@ -25,7 +25,7 @@ def check_card(
         raise PairingMessageError("The other device did not prove its key.")
     if len(blinding) != (32 if sender is Side.ENTERS else 0):
         raise PairingMessageError("A pairing message has not its form.")
-    if sender is Side.ENTERS and not same(commit(encoded, blinding), keys.commitment):
+    if sender is Side.ENTERS and not keys.commits_to(encoded, blinding):
         raise PairingMessageError("The other device is not the one it was when it began.")
     return card, blinding
 

@@ -1,21 +1,19 @@
 """The key exchange of pairing, what is derived from it, and the comparison code.
 
-A short code is the password of SPAKE2; a link's 128-bit secret is the key itself and shares are
-nonces. Either way the keys depend on everything both sides said and on the channel: its handshake
-hash and both keys it proved. A relay between two victims has two channels and so gets nowhere.
+See `lutra.identity.key_agreement`. What names the channel is its handshake hash and both keys that
+were proved on it.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, ClassVar
 
 from lutra.codec import decode, encode
 from lutra.crypto.aead import seal, unseal
-from lutra.crypto.hashing import blake3_derive, blake3_keyed, equal_constant_time
-from lutra.crypto.kdf import hkdf
-from lutra.crypto.pake import Spake2
+from lutra.crypto.hashing import blake3_keyed
 from lutra.crypto.random import Random
+from lutra.identity.key_agreement import AgreedKeys, KeyAgreement, digits
 from lutra.identity.pairing_code import PairingSecret
 from lutra.identity.pairing_messages import MAX_FRAME_BYTES, VERSION
 from lutra.identity.pairing_table import Side
@@ -45,69 +43,42 @@ class Exchange:
     """One attempt at agreeing on a key over one channel."""
 
     def __init__(self, secret: PairingSecret, side: Side, channel: Channel, random: Random) -> None:
-        self._secret = secret
-        self._side = side
-        self._binding = channel.binding(side)
-        self._spake: Spake2 | None = None
-        if secret.is_short:
-            # The commitment is bound below, with everything else that was said.
-            self._spake = Spake2(
-                first=side is Side.ENTERS,
-                password=encode([secret.number, secret.secret]),
-                context=encode(["lutra pairing v1", *self._binding]),
-                seed=random(32),
-            )
-            self.share = self._spake.share
-        else:
-            self.share = random(32)
+        self._agreement = KeyAgreement(
+            SessionKeys.label,
+            secret=secret.secret,
+            number=secret.number,
+            first=side is Side.ENTERS,
+            channel=tuple(channel.binding(side)),
+            random=random,
+        )
+        self.share = self._agreement.share
 
     def finish(self, peer_share: bytes, commitment: bytes) -> SessionKeys:
         """Return the keys; raises `MalformedError` for a share that is not sound."""
-        if self._spake is not None:
-            shared = self._spake.finish(peer_share)
-        else:
-            shared = blake3_derive("lutra pairing link key v1", self._secret.secret)
-        shares = [self.share, peer_share]
-        if self._side is Side.SHOWS:
-            shares.reverse()
-        said = [VERSION, self._secret.is_short, *self._binding, *shares, commitment]
-        transcript = blake3_derive("lutra pairing transcript v1", encode(said))
-        return SessionKeys(hkdf(shared, transcript), transcript, commitment)
+        return SessionKeys(*self._agreement.finish(peer_share, commitment), commitment)
 
 
-@dataclass(frozen=True, slots=True)
-class SessionKeys:
-    """What both sides share if their secrets are the same.
+@dataclass(frozen=True, slots=True, repr=False)
+class SessionKeys(AgreedKeys):
+    """What both sides share; the entering side is bound by the commitment."""
 
-    Attributes:
-        master: 32 secret bytes.
-        transcript: hash of everything said, and of the channel it was said on.
-        commitment: what the entering side is bound to introduce itself with.
-    """
-
-    master: bytes
-    transcript: bytes
-    commitment: bytes
-
-    def proof(self, side: Side) -> bytes:
-        """Return the proof that ``side`` knows the secret."""
-        return blake3_keyed(self._key(f"proof {side.name}"), self.transcript)
+    label: ClassVar[str] = f"lutra pairing v{VERSION}"
 
     def resumption(self, side: Side, own_side: Side, channel: Channel) -> bytes:
         """Return the proof of ``side`` that it takes part again, on another channel."""
-        return blake3_keyed(self._key(f"resume {side.name}"), encode(channel.binding(own_side)))
+        return blake3_keyed(self.key(f"resume {side.name}"), encode(channel.binding(own_side)))
 
     def seal(
         self, side: Side, own_side: Side, channel: Channel, fields: list[Any], random: Random
     ) -> bytes:
         """Encrypt a message of ``side`` on one channel."""
-        key = self._key(f"seal {side.name}")
+        key = self.key(f"seal {side.name}")
         return seal(key, encode(fields), encode(channel.binding(own_side)), random)
 
     def unseal(self, side: Side, own_side: Side, channel: Channel, sealed: bytes) -> Any:
         """Decrypt a message of ``side``; raises `DecryptionError` or `MalformedError`."""
         context = encode(channel.binding(own_side))
-        plaintext = unseal(self._key(f"seal {side.name}"), sealed, context)
+        plaintext = unseal(self.key(f"seal {side.name}"), sealed, context)
         return decode(plaintext, max_bytes=MAX_FRAME_BYTES, max_depth=4)
 
     def signed(self, side: Side, card: bytes) -> bytes:
@@ -121,22 +92,4 @@ class SessionKeys:
         reveals it last: nobody between the two can choose what makes two codes alike.
         """
         said = encode([self.transcript, enters, blinding, shows])
-        number = int.from_bytes(blake3_derive("lutra pairing comparison v1", said)[:8], "big")
-        digits = f"{number % 10**6:06}"
-        return f"{digits[:3]} {digits[3:]}"
-
-    def _key(self, purpose: str) -> bytes:
-        return hkdf(self.master, b"lutra pairing v1 " + purpose.encode())
-
-    def __repr__(self) -> str:
-        return "SessionKeys(…)"
-
-
-def commit(card: bytes, blinding: bytes) -> bytes:
-    """Return a commitment to a card that tells nothing about it."""
-    return blake3_keyed(blinding, card)
-
-
-def same(left: bytes, right: bytes) -> bool:
-    """Compare proofs in constant time."""
-    return equal_constant_time(left, right)
+        return digits("lutra pairing comparison v1", said)

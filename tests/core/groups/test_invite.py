@@ -27,8 +27,9 @@ from lutra.groups.invite import (
     Refusal,
     Verdict,
 )
-from lutra.groups.invite_keys import NUMBER_BYTES, Channel, Exchange, Side, commit, locator
+from lutra.groups.invite_keys import NUMBER_BYTES, Channel, Exchange, Side, locator
 from lutra.groups.invite_secret import InviteSecret
+from lutra.identity.key_agreement import commit
 
 RANDOM = random.Random(7).randbytes
 KEY = SigningKey(b"j" * 32)

@@ -12,8 +12,9 @@ from hypothesis import strategies as st
 from lutra.codec import decode, encode
 from lutra.errors import RemoteError
 from lutra.groups.errors import JoinRefusedError
-from lutra.groups.invite_keys import Channel, commit
+from lutra.groups.invite_keys import Channel
 from lutra.groups.nearby import Looking, Names, Offer, Visible
+from lutra.identity.key_agreement import commit
 
 RANDOM = random.Random(9).randbytes
 ANA, BEN = Names("Ana Otter", "Ana's laptop"), Names("Ben Beaver", "Ben's phone")
