@@ -10,6 +10,7 @@ import shutil
 import signal
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -340,6 +341,15 @@ def test_watching_begins_with_the_call(node: subprocess.Popen[bytes], lutra: Lut
     client.close()
 
 
+@pytest.fixture
+def _children_hear_interrupts() -> Iterator[None]:
+    """A shell that runs the tests in the background makes all their children ignore Ctrl-C."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
+@pytest.mark.usefixtures("_children_hear_interrupts")
 @pytest.mark.parametrize("ending", ["the node ends", "Ctrl-C"])
 def test_watch_prints_events_until_the_end(
     node: subprocess.Popen[bytes], lutra: Lutra, ending: str
@@ -350,14 +360,17 @@ def test_watch_prints_events_until_the_end(
     )
     assert watcher.stdout is not None
     with watcher, watcher.stdout:
-        while not select.select([watcher.stdout], [], [], 0.2)[0]:
-            lutra.value("group", "create", "Choir")
-        assert json.loads(watcher.stdout.readline())["event"] == "GroupsChanged"
-        if ending == "Ctrl-C":
-            watcher.send_signal(signal.SIGINT)
-        else:
-            node.terminate()
-        assert watcher.wait(20) == 0
+        try:
+            while not select.select([watcher.stdout], [], [], 0.2)[0]:
+                lutra.value("group", "create", "Choir")
+            assert json.loads(watcher.stdout.readline())["event"] == "GroupsChanged"
+            if ending == "Ctrl-C":
+                watcher.send_signal(signal.SIGINT)
+            else:
+                node.terminate()
+            assert watcher.wait(20) == 0
+        finally:
+            watcher.kill()
 
 
 def test_app_without_a_display_says_so(lutra: Lutra, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from PySide6.QtCore import QSize, Qt, QTimer, Signal
 from PySide6.QtGui import QGuiApplication
 from PySide6.QtWidgets import (
+    QAbstractButton,
     QButtonGroup,
     QHBoxLayout,
     QLabel,
@@ -114,8 +115,8 @@ def _wide_policy() -> QSizePolicy:
     return policy
 
 
-class Choices(QWidget):
-    """One of a few options, each with a sentence; arrow keys move between them.
+class _OneOf(QWidget):
+    """One of a few options.
 
     Signals:
         chosen: the key of the option.
@@ -123,20 +124,13 @@ class Choices(QWidget):
 
     chosen = Signal(str)
 
-    def __init__(self, name: str, options: Sequence[Option], chosen: str) -> None:
+    def __init__(self, options: Sequence[Option]) -> None:
         super().__init__()
         self._options = tuple(options)
         self._group = QButtonGroup(self)
-        layout = QVBoxLayout(self)
-        layout.setContentsMargins(0, 0, 0, 0)
-        layout.setSpacing(Space.XS)
-        for index, option in enumerate(self._options):
-            row = RowButton(option.text, option.detail, role="choice")
-            row.setCheckable(True)
-            row.setChecked(option.key == chosen)
-            row.setAccessibleName(f"{name}: {option.text}. {option.detail}")
-            self._group.addButton(row, index)
-            layout.addWidget(row)
+        self._layout = QVBoxLayout(self)
+        self._layout.setContentsMargins(0, 0, 0, 0)
+        self._layout.setSpacing(Space.XS)
         self._group.idClicked.connect(lambda index: self.chosen.emit(self._options[index].key))
 
     @property
@@ -146,37 +140,42 @@ class Choices(QWidget):
 
     def choose(self, key: str) -> None:
         """Choose an option as a click would."""
+        self._button(key).click()
+
+    def _button(self, key: str) -> QAbstractButton:
         index = next(i for i, option in enumerate(self._options) if option.key == key)
-        self._group.button(index).click()
+        return self._group.button(index)
+
+
+class Choices(_OneOf):
+    """Options each with a sentence, below each other; arrow keys move between them."""
+
+    def __init__(self, name: str, options: Sequence[Option], chosen: str) -> None:
+        super().__init__(options)
+        for index, option in enumerate(options):
+            row = RowButton(option.text, option.detail, role="choice")
+            row.setCheckable(True)
+            row.setChecked(option.key == chosen)
+            row.setAccessibleName(f"{name}: {option.text}. {option.detail}")
+            self._group.addButton(row, index)
+            self._layout.addWidget(row)
 
     def row(self, key: str) -> RowButton:
         """Return the row of an option."""
-        index = next(i for i, option in enumerate(self._options) if option.key == key)
-        found = self._group.button(index)
+        found = self._button(key)
         assert isinstance(found, RowButton)
         return found
 
 
-class Segments(QWidget):
-    """One of a few short options in a row, under a caption.
-
-    Signals:
-        chosen: the key of the option.
-    """
-
-    chosen = Signal(str)
+class Segments(_OneOf):
+    """Short options in a row, under a caption."""
 
     def __init__(self, name: str, options: Sequence[Option], chosen: str) -> None:
-        super().__init__()
-        self._options = tuple(options)
-        self._group = QButtonGroup(self)
-        layout = QVBoxLayout(self)
-        layout.setContentsMargins(0, 0, 0, 0)
-        layout.setSpacing(Space.XS)
-        layout.addWidget(label(name, "section"))
+        super().__init__(options)
+        self._layout.addWidget(label(name, "section"))
         row = QHBoxLayout()
         row.setSpacing(Space.XS)
-        for index, option in enumerate(self._options):
+        for index, option in enumerate(options):
             item = QToolButton()
             item.setProperty("role", "segment")
             item.setText(option.text)
@@ -187,18 +186,7 @@ class Segments(QWidget):
             item.setSizePolicy(QSizePolicy.Policy.Expanding, QSizePolicy.Policy.Fixed)
             self._group.addButton(item, index)
             row.addWidget(item)
-        layout.addLayout(row)
-        self._group.idClicked.connect(lambda index: self.chosen.emit(self._options[index].key))
-
-    @property
-    def key(self) -> str:
-        """The key of what is chosen."""
-        return self._options[self._group.checkedId()].key
-
-    def choose(self, key: str) -> None:
-        """Choose an option as a click would."""
-        index = next(i for i, option in enumerate(self._options) if option.key == key)
-        self._group.button(index).click()
+        self._layout.addLayout(row)
 
 
 def code_label(text: str, name: str, size: int = Type.UI) -> QLabel:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+from abc import ABC, abstractmethod
 from collections.abc import Callable
 from typing import TYPE_CHECKING, TypeVar
 
@@ -48,27 +49,28 @@ class NotRunningError(LocalError):
     code = "node.not-running"
 
 
-class InviteApi:
+class InviteApi(ABC):
     """Inviting and joining; `lutra.node.node.Node` is one."""
 
     _network: Network | None
     _admissions: dict[bytes, bytes]
 
     @property
+    @abstractmethod
     def identity(self) -> Identity:
         """This device and its person."""
-        raise NotImplementedError
 
+    @abstractmethod
     def events(self) -> Subscription:
         """Return an asynchronous iterator of the events from now on."""
-        raise NotImplementedError
 
+    @abstractmethod
     async def group(self, group: bytes) -> GroupView:
         """Return one group."""
-        raise NotImplementedError
 
+    @abstractmethod
     async def _call(self, function: Callable[[Engine], Result]) -> Result:
-        raise NotImplementedError
+        """Run a function on the engine, in one transaction."""
 
     # Invites
 
