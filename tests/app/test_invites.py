@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import pytest
+from PySide6.QtWidgets import QWidget
 from pytestqt.qtbot import QtBot
 
 from app.conftest import WAIT_MS, MakeDesktop, ask, buttons, press, says, write_in
+from lutra.node.node import Node
 from lutra.node.views import InviteView
 from lutra_app.main import Desktop
 from lutra_app.sidebar.rows import RowKind
+from lutra_app.theme.parts import RowButton
 
 
 def make_invite(desktop: Desktop, qtbot: QtBot, *, by_hand: bool, role: str) -> InviteView:
@@ -131,3 +135,57 @@ def test_a_new_group_has_a_history_profile(make_desktop: MakeDesktop, qtbot: QtB
     qtbot.waitUntil(lambda: len(ana.window.workspace.groups) == 2, timeout=WAIT_MS)
     made = next(one for one in ana.window.workspace.groups if one.name == "River people")
     assert made.profile == "join-on"
+
+
+def row(sheet: QWidget, text: str) -> RowButton | None:
+    found = [one for one in sheet.findChildren(RowButton) if one.isVisible()]
+    return next((one for one in found if one.title.text() == text), None)
+
+
+def row_of(sheet: QWidget, qtbot: QtBot, text: str) -> RowButton:
+    """Wait for the row that begins with a text."""
+    qtbot.waitUntil(lambda: row(sheet, text) is not None, timeout=WAIT_MS)
+    found = row(sheet, text)
+    assert found is not None
+    return found
+
+
+@pytest.mark.xdist_group("mdns")
+def test_people_nearby(make_desktop: MakeDesktop, qtbot: QtBot) -> None:
+    ana, ben = make_desktop("ana", discovery=True), make_desktop("ben", discovery=True)
+    write_in(ana, qtbot, "Ana Lima")
+    write_in(ben, qtbot, "Ben Okafor")
+    qtbot.waitUntil(lambda: ana.window.workspace.group is not None, timeout=WAIT_MS)
+    ana.window.sheets.open_invite()
+    press(ana.window.sheets.invite, "People nearby")
+    qtbot.waitUntil(lambda: "Nobody is seen yet" in says(ana.window.sheets.invite), timeout=WAIT_MS)
+
+    ben.window.sheets.open_join()
+    press(ben.window.sheets.join, "Be invited by somebody nearby")
+    row_of(ana.window.sheets.invite, qtbot, "Ben Okafor").click()
+    invited = row_of(ben.window.sheets.join, qtbot, "Ana Lima invites you")
+    invited.click()
+    qtbot.waitUntil(lambda: "They are the same" in buttons(ben.window.sheets.join), timeout=WAIT_MS)
+    asked = row_of(ana.window.sheets.invite, qtbot, "Ben Okafor")
+    assert not asked.isEnabled()
+    digits = ask(ana, qtbot, _digits)
+    assert digits in says(ana.window.sheets.invite)
+    assert digits in says(ben.window.sheets.join)
+
+    press(ben.window.sheets.join, "They are the same")
+    banners = ana.window.area.banners
+    qtbot.waitUntil(lambda: "Ben Okafor waits" in banners.text("requests"), timeout=WAIT_MS)
+    banners.button("requests").click()
+    requests = ana.window.sheets.requests
+    qtbot.waitUntil(lambda: "Ben Okafor" in says(requests), timeout=WAIT_MS)
+    assert digits in says(requests)
+    press(requests, "The digits are the same: let in")
+    group = ana.window.workspace.group
+    assert group is not None
+    qtbot.waitUntil(
+        lambda: ben.window.workspace.known.group(group.id) is not None, timeout=2 * WAIT_MS
+    )
+
+
+async def _digits(node: Node) -> str:
+    return next(person.comparison for person in node.nearby().people)

@@ -6,6 +6,7 @@ from pytestqt.qtbot import QtBot
 
 from app.conftest import WAIT_MS, MakeDesktop, ask, buttons, press, says, write_in
 from app.test_desktop import share
+from app.test_recovery import make_kit
 from lutra_app.main import Desktop
 from lutra_app.people.person_sheet import PersonSheet
 
@@ -59,6 +60,32 @@ def test_safety_numbers_are_compared(make_desktop: MakeDesktop, qtbot: QtBot) ->
     press(other, "They differ")
     assert "Do not verify" in says(other)
     press(other, "Back")
+
+
+def test_changed_keys_are_said_loudly(make_desktop: MakeDesktop, qtbot: QtBot) -> None:
+    ana, ben = pair_up(make_desktop, qtbot)
+    sheet = open_person(ana, qtbot, "Ben Okafor")
+    press(sheet, "Compare safety numbers")
+    qtbot.waitUntil(lambda: "They are the same" in buttons(sheet), timeout=WAIT_MS)
+    press(sheet, "They are the same")
+    qtbot.waitUntil(lambda: "Verified" in says(sheet), timeout=WAIT_MS)
+    sheet.close_sheet()
+    banners = ana.window.area.banners
+    assert not banners.text("keys")
+
+    # A recovery kit is one more key that can act for its person.
+    make_kit(ben, qtbot)
+    told = "The keys of Ben Okafor have changed"
+    qtbot.waitUntil(lambda: told in banners.text("keys"), timeout=WAIT_MS)
+    ana.close()
+    again = make_desktop("ana")
+    banners = again.window.area.banners
+    qtbot.waitUntil(lambda: told in banners.text("keys"), timeout=WAIT_MS)
+    banners.button("keys").click()
+    sheet = again.window.sheets.person
+    qtbot.waitUntil(lambda: "They are the same" in buttons(sheet), timeout=WAIT_MS)
+    press(sheet, "They are the same")
+    qtbot.waitUntil(lambda: not banners.text("keys"), timeout=WAIT_MS)
 
 
 def test_roles_are_changed(make_desktop: MakeDesktop, qtbot: QtBot) -> None:

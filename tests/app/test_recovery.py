@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import pytest
+from PySide6.QtPrintSupport import QPrintDialog
+from PySide6.QtWidgets import QFileDialog
 from pytestqt.qtbot import QtBot
 
 from app.conftest import WAIT_MS, MakeDesktop, ask, buttons, press, says, write_in
@@ -81,6 +84,57 @@ def test_the_sheet_becomes_a_pdf(make_desktop: MakeDesktop, qtbot: QtBot, tmp_pa
     assert written.count(b"/Type /Page\n") == 1
     sheet.save_pdf(tmp_path / "no" / "such" / "folder.pdf")
     assert "cannot be written" in says(sheet)
+
+
+def test_the_sheet_is_printed_or_saved_where_the_dialogs_say(
+    make_desktop: MakeDesktop, qtbot: QtBot, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ana = make_desktop("ana")
+    write_in(ana, qtbot, "Ana Lima")
+    sheet = ana.window.sheets.kits
+    ana.window.sheets.open_kits()
+    qtbot.waitUntil(lambda: "You have none" in says(sheet), timeout=WAIT_MS)
+    press(sheet, "Make a kit")
+    qtbot.waitUntil(lambda: "Your new recovery kit" in says(sheet), timeout=WAIT_MS)
+    printed, saved = tmp_path / "printed.pdf", tmp_path / "saved.pdf"
+
+    def confirm(dialog: QPrintDialog) -> int:
+        dialog.printer().setOutputFileName(str(printed))
+        return 1
+
+    monkeypatch.setattr(QPrintDialog, "exec", lambda _: 0)
+    press(sheet, "Print …")
+    assert not printed.exists()
+    monkeypatch.setattr(QPrintDialog, "exec", confirm)
+    press(sheet, "Print …")
+    assert printed.read_bytes().startswith(b"%PDF")
+    monkeypatch.setattr(QFileDialog, "getSaveFileName", lambda *_: ("", ""))
+    press(sheet, "Save as PDF …")
+    assert not saved.exists()
+    monkeypatch.setattr(QFileDialog, "getSaveFileName", lambda *_: (str(saved), ""))
+    press(sheet, "Save as PDF …")
+    assert saved.read_bytes().startswith(b"%PDF")
+
+
+def test_a_bundle_goes_where_the_dialogs_say(
+    make_desktop: MakeDesktop, qtbot: QtBot, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ana = make_desktop("ana")
+    write_in(ana, qtbot, "Ana Lima")
+    path = str(tmp_path / "all.lutra")
+    monkeypatch.setattr(QFileDialog, "getSaveFileName", lambda *_: (path, ""))
+    monkeypatch.setattr(QFileDialog, "getOpenFileName", lambda *_: (path, ""))
+    sheet = ana.window.sheets.bundles
+    ana.window.sheets.open_bundles()
+    qtbot.waitUntil(lambda: "Write a file …" in buttons(sheet), timeout=WAIT_MS)
+    press(sheet, "Write a file …")
+    qtbot.waitUntil(lambda: "The file is written" in says(sheet), timeout=WAIT_MS)
+    assert path in says(sheet)
+    press(sheet, "Done")
+    ana.window.sheets.open_bundles()
+    qtbot.waitUntil(lambda: "Take a file in …" in buttons(sheet), timeout=WAIT_MS)
+    press(sheet, "Take a file in …")
+    qtbot.waitUntil(lambda: "Nothing new in this file" in says(sheet), timeout=WAIT_MS)
 
 
 def write_bundle(desktop: Desktop, qtbot: QtBot, path: Path, scope: str) -> None:
