@@ -219,7 +219,7 @@ class Ingest:
     ) -> RefusalReason | None:
         if placement is Placement.PRUNE or operation.body is None:
             return RefusalReason.INVALID
-        reception = batch.group.receive(operation)
+        reception = batch.group.take(operation)
         if reception is Reception.WAITING:
             self._wait(batch, operation)
         if reception in (Reception.FOREIGN, Reception.WAITING):
@@ -234,7 +234,7 @@ class Ingest:
             return RefusalReason.INVALID
         if not self._branches.has_room(operation.log_key):
             return RefusalReason.FROZEN
-        reception = batch.group.receive(operation)
+        reception = batch.group.take(operation)
         if reception is Reception.WAITING:
             self._wait(batch, operation)
         if reception in (Reception.FOREIGN, Reception.WAITING):
