@@ -228,7 +228,7 @@ def test_every_byte_of_an_operation_matters() -> None:
 
 
 def test_a_peer_cannot_send_more_than_its_credit() -> None:
-    window = 512 * 1024
+    window = bounds.Limits().window_bytes
     attack = Attack().to_data()
     operations = [
         operation_by(MALLORY, document_id(n), body=bytes(40_000))
