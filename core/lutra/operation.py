@@ -36,6 +36,7 @@ _BEFORE_SIGNATURE = 1 + 1 + 2 + 32
 _AFTER_SIGNATURE = _BEFORE_SIGNATURE + 2 + 64
 _VERSION_1 = bytes((VERSION,))
 _BYTES_32 = b"\x58\x20"
+_ARRAY_OF_1 = b"\x81"
 _ARRAY, _ARRAY_OF_6, _MAP_OF_3 = 0x80, 0x86, 0xA3
 _SHORT_TEXT = 1 + 23  # a text of at most 23 bytes has a head of one
 
@@ -318,6 +319,8 @@ def _decode_header(data: bytes) -> Header:
 def _ids(array: bytes, items: bytes) -> tuple[bytes, ...]:
     """Return the ids of a list that `_FORM` has matched, given its head and its items."""
     size = len(_BYTES_32) + _ID_BYTES
+    if len(items) == size and array == _ARRAY_OF_1:
+        return (items[-_ID_BYTES:],)
     ids = tuple([items[at - _ID_BYTES : at] for at in range(size, len(items) + 1, size)])
     count = array[0] - _ARRAY if len(array) == 1 else int.from_bytes(array[1:], "big")
     if count != len(ids):

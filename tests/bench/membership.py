@@ -1,8 +1,14 @@
-"""A newcomer in a group of 100 devices until it can read, and new keys after a removal."""
+"""A newcomer in a group of 100 devices until it can read, and new keys after a removal.
+
+The member that lets it in is a process of its own, as it would be in life. Suites may be named:
+``python -m tests.bench.membership 0xF04D``.
+"""
 
 from __future__ import annotations
 
 import asyncio
+import json
+import sys
 import time
 from pathlib import Path
 
@@ -57,22 +63,30 @@ async def measure(folder: Path, suite: int) -> list[Row]:
     engine.run(engine.finish)
     engine.close()
     await new_profile(folder / "ben", "Ben")
-    async with running(folder / "ana") as ana, running(folder / "ben") as ben:
-        await ana.group(group)
-        invite = await ana.invite(group)
+    ana = await asyncio.create_subprocess_exec(
+        *(sys.executable, "-m", "tests.bench.membership"),
+        *("serve", str(folder / "ana"), group.hex()),
+        stdin=asyncio.subprocess.PIPE,
+        stdout=asyncio.subprocess.PIPE,
+    )
+    assert ana.stdin is not None
+    assert ana.stdout is not None
+    shown = json.loads(await ana.stdout.readline())
+    async with running(folder / "ben") as ben:
         began = time.perf_counter()
-        await ben.join(invite.code, (await ana.status()).listening[0])
+        await ben.join(shown["code"], shown["listening"])
         joined = time.perf_counter() - began
         await readable(ben, page)
         read = time.perf_counter() - began
-        other = next(one for one in (await ana.group(group)).members if not one.me and not one.name)
         before = await epoch(ben, group)
         began = time.perf_counter()
-        await ana.remove_person(group, other.person)
-        made = time.perf_counter() - began
+        ana.stdin.write(b"remove\n")
         while await epoch(ben, group) in (None, before):
             await asyncio.sleep(0.002)
         healed = time.perf_counter() - began
+        made: float = json.loads(await ana.stdout.readline())["made"]
+    ana.stdin.close()
+    await ana.wait()
     name = SUITES[suite]
     count = f"group of {DEVICES} devices, {name}"
     return [
@@ -81,6 +95,23 @@ async def measure(folder: Path, suite: int) -> list[Row]:
         Row(f"removal until new keys are made, {count}", made * 1000, "ms", goal=1000.0),
         Row(f"removal until another member has them, {count}", healed * 1000, "ms", goal=1000.0),
     ]
+
+
+async def serve(folder: Path, group: bytes) -> None:
+    """Be the member that lets the newcomer in, and removes somebody when told to."""
+    loop = asyncio.get_running_loop()
+    reader = asyncio.StreamReader()
+    await loop.connect_read_pipe(lambda: asyncio.StreamReaderProtocol(reader), sys.stdin)
+    async with running(folder) as node:
+        members = (await node.group(group)).members
+        invite = await node.invite(group)
+        listening = (await node.status()).listening[0]
+        print(json.dumps({"code": invite.code, "listening": listening}), flush=True)
+        other = next(one for one in members if not one.me and not one.name)
+        while await reader.readline():
+            began = time.perf_counter()
+            await node.remove_person(group, other.person)
+            print(json.dumps({"made": time.perf_counter() - began}), flush=True)
 
 
 async def readable(node: Node, page: bytes) -> None:
@@ -95,14 +126,17 @@ async def epoch(node: Node, group: bytes) -> bytes | None:
     return None if found is None else found.id
 
 
-def main() -> None:
+def main(suites: list[int]) -> None:
     """Measure and report."""
     rows: list[Row] = []
-    for suite in SUITES:
+    for suite in suites or SUITES:
         with scratch() as folder:
             rows += asyncio.run(asyncio.wait_for(measure(folder, suite), _SECONDS))
     report(rows)
 
 
 if __name__ == "__main__":
-    main()
+    if sys.argv[1:2] == ["serve"]:
+        asyncio.run(serve(Path(sys.argv[2]), bytes.fromhex(sys.argv[3])))
+    else:
+        main([int(suite, 0) for suite in sys.argv[1:]])

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from nacl import bindings
-from nacl.exceptions import CryptoError
 
 from lutra.crypto.random import Random, system_random
+from lutra.crypto.sodium import xchacha20poly1305_open
 from lutra.errors import DecryptionError
 
 KEY_BYTES = 32
@@ -30,9 +30,7 @@ def unseal(key: bytes, sealed: bytes, context: bytes) -> bytes:
     """
     if len(sealed) < OVERHEAD_BYTES:
         raise DecryptionError("An encrypted text is too short to be whole.")
-    try:
-        return bindings.crypto_aead_xchacha20poly1305_ietf_decrypt(
-            sealed[NONCE_BYTES:], context, sealed[:NONCE_BYTES], key
-        )
-    except CryptoError:
-        raise DecryptionError("An encrypted text does not open with the key at hand.") from None
+    text = xchacha20poly1305_open(key, sealed[:NONCE_BYTES], sealed[NONCE_BYTES:], context)
+    if text is None:
+        raise DecryptionError("An encrypted text does not open with the key at hand.")
+    return text

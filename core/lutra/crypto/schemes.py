@@ -13,9 +13,9 @@ from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec, ed448
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 from nacl import bindings
-from nacl.exceptions import CryptoError
 
 from lutra.crypto.random import Random, system_random
+from lutra.crypto.sodium import is_ed25519_signature
 from lutra.errors import UsageError
 
 
@@ -61,13 +61,7 @@ class Ed25519:
 
     def is_valid(self, public_key: bytes, message: bytes, signature: bytes) -> bool:
         """See `SignatureScheme.is_valid`."""
-        if len(signature) != 64 or len(public_key) != 32:
-            return False
-        try:
-            bindings.crypto_sign_open(signature + message, public_key)
-        except CryptoError:
-            return False
-        return True
+        return is_ed25519_signature(public_key, message, signature)
 
 
 _P448 = 2**448 - 2**224 - 1

@@ -19,6 +19,13 @@ from lutra.errors import MalformedError
 
 _MLKEM_PUBLIC_BYTES = 1184
 _MLKEM_CIPHERTEXT_BYTES = 1088
+_MLKEM_MODULUS = 3329
+_MLKEM_NUMBER_BYTES = 1152
+"""Where the numbers of 12 bits in a public key end and the seed of its matrix begins."""
+_EACH_24_BITS = sum(1 << place for place in range(0, _MLKEM_NUMBER_BYTES * 8, 24))
+_EVEN = _EACH_24_BITS * 0xFFF
+_UP_TO_CARRY = _EACH_24_BITS * (0x1000 - _MLKEM_MODULUS)
+_CARRIES = _EACH_24_BITS << 12
 _COMBINER_LABEL = b"\\.//^\\"
 
 
@@ -63,8 +70,17 @@ class XWing:
         )
 
     def check_public_key(self, public_key: bytes) -> None:
-        """Raise `MalformedError` unless the bytes are a public key (FIPS 203 modulus check)."""
-        self._parse(public_key)
+        """Raise `MalformedError` unless the bytes are a public key.
+
+        This is all that FIPS 203 (§7.2) asks of one: its length, and that its numbers are below
+        the modulus. The library tells the same, but expands the key to its matrix first.
+        """
+        if len(public_key) != self.public_bytes:
+            raise MalformedError("A public key does not have the length of an X-Wing key.")
+        numbers = int.from_bytes(public_key[:_MLKEM_NUMBER_BYTES], "little")
+        # Every other number, and then the others, so that there is room for each one's carry.
+        if ((numbers & _EVEN) + _UP_TO_CARRY | (numbers >> 12 & _EVEN) + _UP_TO_CARRY) & _CARRIES:
+            raise MalformedError("A public key is not a valid ML-KEM-768 key.")
 
     def encapsulate(self, public_key: bytes, random: Random) -> tuple[bytes, bytes]:
         """Return (shared secret, encapsulation).

@@ -8,7 +8,7 @@ outside as a pure function of the evidence that the group's operations carry.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from lutra.groups.contents import (
@@ -127,6 +127,9 @@ class _Standing:
 
     @property
     def role(self) -> Role:
+        first = self.ranks[0].role
+        if len(self.ranks) == 1 and first is not None:
+            return first
         demotions = [item.role for item in self.ranks if item.is_removal and item.role]
         return min(demotions) if demotions else max(item.role for item in self.ranks if item.role)
 
@@ -138,6 +141,9 @@ class Authorisation:
         self._history = history
         self._directory = directory
         self._actions: list[_Action] = []
+        self._removals: list[_Action] = []
+        self._grants: dict[bytes, list[_Action]] = {}
+        self._alone: dict[bytes, _Standing | None] = {}
         self._evidence: list[tuple[int, tuple[bytes, ...]]] = []
         self._places: dict[tuple[bytes, int], list[int]] = {}
         self._authors: dict[int, tuple[bytes, int]] = {}
@@ -267,7 +273,8 @@ class Authorisation:
         person = auth.devices.get(device)
         if person is None or not _is_permitted(auth, person, content):
             return False
-        standing = self._standing(past, self._live(past, self._devices_of(past))).get(person)
+        live = self._live(past, self._devices_of(past))
+        standing = self._standing_of(self._grants.get(person, ()), past, live)
         grounds = () if standing is None else (standing.adds, standing.ranks)
         self._keep(_action(index, device, person, content, auth=auth, grounds=grounds))
         return True
@@ -318,6 +325,13 @@ class Authorisation:
 
     def _keep(self, action: _Action) -> None:
         self._actions.append(action)
+        if action.is_removal:
+            self._removals.append(action)
+        if action.person is not None and action.role is not None:
+            grants = self._grants.setdefault(action.person, [])
+            grants.append(action)
+            if len(grants) == 1:
+                self._alone[action.person] = self._standing_of(grants, 1 << action.index, [])
         self._relevant |= 1 << action.index
 
     # Judging
@@ -353,7 +367,14 @@ class Authorisation:
             roles[self._eldest(standing)] = Role.ADMIN
         forked = {device for device, pair in self._forks if known & pair == pair}
         devices: dict[bytes, bytes] = {}
-        for device in directory.owner.keys() - forked:
+        revoked, others = directory.revoked, directory.others
+        for device, owner in directory.owner.items():
+            if device in forked:
+                continue
+            if device not in others:
+                if owner in roles and device not in revoked:
+                    devices[device] = owner
+                continue
             # The list is sorted: of equals the one with the least id stays.
             members = [person for person in directory.persons_of(device) if person in roles]
             if members:
@@ -376,27 +397,37 @@ class Authorisation:
 
     def _standing(self, known: int, live: list[_Action]) -> dict[bytes, _Standing]:
         """Return each member's grants that count where exactly the removals ``live`` do."""
-        grants: dict[bytes, list[_Action]] = {}
-        for item in self._actions:
-            if not known >> item.index & 1 or item.person is None or item.role is None:
-                continue
-            if not any(self._ends(removal, item) for removal in live):
-                grants.setdefault(item.person, []).append(item)
         standing: dict[bytes, _Standing] = {}
-        for person, items in grants.items():
-            adds = tuple(item for item in items if item.is_add)
-            # A role counts only for somebody who is in by an addition that counts.
-            based = [
-                item
-                for item in items
-                if item.is_add or any(self._before(add, item) for add in adds)
-            ]
-            ranks = tuple(
-                item for item in based if not any(self._before(item, other) for other in based)
-            )
-            if adds:
-                standing[person] = _Standing(adds, ranks)
+        for person, grants in self._grants.items():
+            if not live and len(grants) == 1:
+                # Most members were added once, and nothing has happened to them since.
+                found = self._alone[person] if known >> grants[0].index & 1 else None
+            else:
+                found = self._standing_of(grants, known, live)
+            if found is not None:
+                standing[person] = found
         return standing
+
+    def _standing_of(
+        self, grants: Sequence[_Action], known: int, live: list[_Action]
+    ) -> _Standing | None:
+        """Return which of one person's grants count, or None where none makes it a member."""
+        items = [
+            item
+            for item in grants
+            if known >> item.index & 1 and not any(self._ends(removal, item) for removal in live)
+        ]
+        adds = tuple(item for item in items if item.is_add)
+        if not adds:
+            return None
+        # A role counts only for somebody who is in by an addition that counts.
+        based = [
+            item for item in items if item.is_add or any(self._before(add, item) for add in adds)
+        ]
+        ranks = tuple(
+            item for item in based if not any(self._before(item, other) for other in based)
+        )
+        return _Standing(adds, ranks)
 
     def _ends(self, removal: _Action, grant: _Action) -> bool:
         undone = (
@@ -409,12 +440,13 @@ class Authorisation:
 
     def _live(self, known: int, directory: Devices) -> list[_Action]:
         """Return the removals that count: not killed by one that counts and is no equal."""
+        if not self._removals:
+            return []
         revocations = directory.revocations
         removals = [
             item
-            for item in self._actions
-            if item.is_removal
-            and known >> item.index & 1
+            for item in self._removals
+            if known >> item.index & 1
             # A revocation is judged by its person's own chain, never by the group.
             and (not item.revoked or item.revoked & revocations)
         ]

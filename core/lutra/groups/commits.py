@@ -101,7 +101,7 @@ def check_commit(operation: Operation, content: EpochCommit, around: Circumstanc
         raise ControlError("A commit does not follow the group's head.")
     if author not in around.auth.leaves:
         raise ControlError("A commit comes from a device that is not in the group.")
-    received = parent.public.process(content.message)
+    received = parent.public.process(content.message, checked=around.offers)
     if not isinstance(received, ReceivedCommit) or not received.has_path:
         raise ControlError("A commit does not renew its author's keys.")
     public = received.group

@@ -41,14 +41,15 @@ class DataRules:
         ``heads`` is unknown.
         """
         key = (author, epoch, heads)
-        if key not in self._standings:
+        try:
+            standing = self._standings[key]
+        except KeyError:
             known = self._control.history.closure(heads)
             if known is None:
                 return None
             if len(self._standings) >= _MAX_CACHED:
                 self._standings.clear()
-            self._standings[key] = self._judge(author, epoch, known)
-        standing = self._standings[key]
+            standing = self._standings[key] = self._judge(author, epoch, known)
         return standing is not None and not self._is_cut_off(standing, author, log, seq_num)
 
     def is_cut_off(
@@ -63,12 +64,13 @@ class DataRules:
         return self._standings[author, epoch, heads] is not None
 
     def _is_cut_off(self, standing: _Standing, author: bytes, log: bytes, seq_num: int) -> bool:
-        return not all(
+        removals = self._removals_of(standing.person)
+        return bool(removals) and not all(
             # Whoever leaves knows its own work: leaving cuts nothing off.
             bool(standing.known >> index & 1)
             or cuts is None
             or seq_num <= cuts.get((author, log), -1)
-            for index, cuts in self._removals_of(standing.person)
+            for index, cuts in removals
         )
 
     def _judge(self, author: bytes, epoch: bytes, known: int) -> _Standing | None:

@@ -7,6 +7,7 @@ it does not matter who brought it into the group.
 from __future__ import annotations
 
 from collections.abc import Iterable
+from dataclasses import dataclass
 from typing import Any, cast
 
 from lutra.codec import decode, encode
@@ -19,6 +20,15 @@ from lutra.operation import Operation, decode_operation
 
 _MAX_OPERATIONS = 16_384
 _MAX_PERSONS = 4_096
+_Chains = dict[bytes, frozenset[bytes]]
+"""Person → the evidence about it."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Answer:
+    evidence: frozenset[bytes]
+    chains: _Chains
+    devices: Devices
 
 
 def evidence_of(operations: Iterable[Operation]) -> tuple[bytes, ...]:
@@ -29,14 +39,15 @@ def evidence_of(operations: Iterable[Operation]) -> tuple[bytes, ...]:
 class ChainDirectory:
     """Reads device chains; a `lutra.groups.authorisation.Directory`.
 
-    It is asked about ever growing sets of the same evidence, so it remembers what each piece says
-    and what each person's pieces amount to. Groups may share one. A device may let several persons
-    add it, as when two identities of one human become one.
+    It is asked about ever growing sets of the same evidence, so it remembers what each piece says,
+    what each person's pieces amount to, and its last answer. Groups may share one. A device may let
+    several persons add it, as when two identities of one human become one.
     """
 
     def __init__(self) -> None:
         self._operations: dict[bytes, Operation | None] = {}
         self._persons: dict[tuple[bytes, frozenset[bytes]], PersonState] = {}
+        self._last: _Answer | None = None
 
     def __call__(self, evidence: frozenset[bytes]) -> Devices:
         """Return which devices belong to whom.
@@ -44,17 +55,47 @@ class ChainDirectory:
         What is no valid operation of a device log counts for nothing, for everyone alike. A device
         that let two persons add it belongs to the one with the lesser id.
         """
-        chains: dict[bytes, set[bytes]] = {}
+        before = self._last
+        if before is not None and before.evidence <= evidence:
+            chains = self._chains_of(evidence - before.evidence)
+            if before.chains.keys().isdisjoint(chains):
+                devices = self._extended(before.devices, chains)
+                if devices is not None:
+                    self._last = _Answer(evidence, {**before.chains, **chains}, devices)
+                    return devices
+        chains = self._chains_of(evidence)
+        devices = self._judge(chains)
+        self._last = _Answer(evidence, chains, devices)
+        return devices
+
+    def _chains_of(self, evidence: frozenset[bytes]) -> _Chains:
+        """Sort evidence by the person it is about; what is no valid statement is left out."""
+        chains: dict[bytes, list[bytes]] = {}
         for item in evidence:
             operation = self.statement(item)
             if operation is not None:
-                chains.setdefault(operation.log, set()).add(item)
+                chains.setdefault(operation.log, []).append(item)
+        return {person: frozenset(items) for person, items in chains.items()}
+
+    def _extended(self, devices: Devices, chains: _Chains) -> Devices | None:
+        """Add persons of whom nothing was known; None where they list devices that were."""
+        more = self._judge(chains)
+        if not devices.owner.keys().isdisjoint(more.owner):
+            return None
+        return Devices(
+            {**devices.owner, **more.owner},
+            devices.revoked | more.revoked,
+            {**devices.others, **more.others},
+            devices.revoked_elsewhere | more.revoked_elsewhere,
+        )
+
+    def _judge(self, chains: _Chains) -> Devices:
         owner: dict[bytes, bytes] = {}
         revoked: set[bytes] = set()
         others: dict[bytes, set[bytes]] = {}
         elsewhere: set[tuple[bytes, bytes]] = set()
         for person in sorted(chains):
-            state = self._person(person, frozenset(chains[person]))
+            state = self._person(person, chains[person])
             for device in state.devices:
                 if device.recovery:
                     continue

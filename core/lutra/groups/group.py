@@ -138,7 +138,7 @@ class Group:
             # What was stored after the private state was not processed yet.
             if node.index >= self._keyring.processed:
                 self._enter(node)
-        self._settle()
+        self.settle()
         return self
 
     def private_state(self) -> bytes:
@@ -338,6 +338,16 @@ class Group:
 
     def receive(self, operation: Operation) -> Reception:
         """Take in a verified control operation, own ones included; see `tend` for answers."""
+        reception = self.take(operation)
+        if reception is Reception.ACCEPTED:
+            self.settle()
+        return reception
+
+    def take(self, operation: Operation) -> Reception:
+        """Do as `receive` with one of many: call `settle` after the last.
+
+        Until then keys and names are as they were, what is authorised is not.
+        """
         history = self.control.history
         if operation.id in history:
             return Reception.KNOWN
@@ -350,7 +360,6 @@ class Group:
             return Reception.REFUSED
         if accepted.epoch is not None:
             self._enter(accepted.epoch)
-        self._settle()
         return Reception.ACCEPTED
 
     def _take(self, operation: Operation) -> Accepted | None:
@@ -393,8 +402,8 @@ class Group:
         except Unenterable:
             self._keyring.failed.add(node.id)
 
-    def _settle(self) -> None:
-        """Draw the consequences of what was received."""
+    def settle(self) -> None:
+        """Draw the consequences of what was taken in."""
         keyring, control = self._keyring, self.control
         control.links.follow(self.id, keyring.secrets, control.tree.kid)
         self._names.read(keyring.secrets)
@@ -609,7 +618,7 @@ class Group:
         }
         if news:
             self._keyring.secrets.update(news)
-            self._settle()
+            self.settle()
         return len(news)
 
     def tend(self, signer: ControlSigner) -> list[Operation]:
@@ -621,7 +630,7 @@ class Group:
         if self.control.head() is None or self._device not in self.control.auth().leaves:
             return []
         # Times count from now on where the clock was set back since.
-        self._settle()
+        self.settle()
         operations = self._words(signer)
         # What was just said may have moved the head.
         head = self.control.head()

@@ -115,10 +115,16 @@ class OfferBook:
 
     def __init__(self) -> None:
         self._known: dict[bytes, list[_Known]] = {}
+        self._packages: set[KeyPackage] = set()
 
     def add(self, index: int, device: bytes, package: KeyPackage) -> None:
         """Note an offer carried by the operation at ``index``."""
         self._known.setdefault(device, []).append(_Known(index, package))
+        self._packages.add(package)
+
+    def __contains__(self, package: object) -> bool:
+        """Tell whether a key package was offered by anybody, and so passed `check_offer`."""
+        return package in self._packages
 
     def holds(self, device: bytes, encoded: bytes, known: int) -> bool:
         """Tell whether an operation in the bit set ``known`` offers exactly this key package."""

@@ -133,7 +133,17 @@ class Reader:
 
     def vector(self) -> bytes:
         """Read ``opaque data<V>``."""
-        return self.take(self.length())
+        start = self.position
+        if start < self.end and (length := self.data[start]) < 64:
+            start += 1
+        else:
+            length = self.length()
+            start = self.position
+        stop = start + length
+        if stop > self.end:
+            raise MlsMalformedError("A message ends too early.", "2.1")
+        self.position = stop
+        return self.data[start:stop]
 
     def inner(self) -> Reader:
         """Read a vector's header and return a reader confined to its contents."""

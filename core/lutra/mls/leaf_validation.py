@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Container, Iterable
 from dataclasses import dataclass
 
 from lutra.mls.codec import decode_whole
@@ -70,16 +70,29 @@ def check_total_lifetime(lifetime: Lifetime | None, services: Services) -> None:
 
 
 def check_key_package(
-    key_package: KeyPackage, suite: CipherSuite, services: Services, *, is_sending: bool
+    key_package: KeyPackage,
+    suite: CipherSuite,
+    services: Services,
+    *,
+    is_sending: bool,
+    checked: Container[KeyPackage] = frozenset(),
 ) -> None:
     """Check a key package before its owner is added (§10.1).
 
     Its extensions outside the leaf may be of any type: unknown ones are ignored (§10).
 
+    Args:
+        key_package: what was offered.
+        suite: the group's.
+        services: for the credential, the time and limits.
+        is_sending: whether we add it ourselves.
+        checked: those that `KeyPackage.check` has passed for this suite.
+
     Raises:
         InvalidKeyPackageError: a rule is broken.
     """
-    key_package.check(suite)
+    if key_package not in checked:
+        key_package.check(suite)
     check_lifetime(key_package.leaf.lifetime, services, is_sending=is_sending)
     leaf = key_package.leaf
     if not services.authenticate(leaf.credential, leaf.signature_key):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Container, Sequence
 from dataclasses import dataclass
 
 from lutra.mls.errors import InvalidLeafError, InvalidProposalError, MlsMalformedError
@@ -100,6 +100,7 @@ def plan_proposals(
     is_sending: bool = False,
     usage: int = USAGE_APPLICATION,
     known: set[object] | None = None,
+    checked: Container[KeyPackage] = frozenset(),
 ) -> ProposalPlan:
     """Check a list of proposals (§12.2) and sort it by effect.
 
@@ -114,6 +115,7 @@ def plan_proposals(
             is being branched or re-initialised.
         known: key packages and leaves found valid before, which are not verified again; what is
             found valid is added. For lists tried in turn within one call.
+        checked: key packages that `KeyPackage.check` has passed for this suite.
 
     Raises:
         InvalidProposalError: the list, or one proposal, is invalid.
@@ -128,6 +130,7 @@ def plan_proposals(
         is_sending=is_sending,
         usage=usage,
         known=set() if known is None else known,
+        checked=checked,
     )
     for sent in proposals:
         check_proposal_sender(sent.sender, sent.proposal)
@@ -148,6 +151,7 @@ class _Checker:
         is_sending: bool,
         usage: int,
         known: set[object],
+        checked: Container[KeyPackage],
     ) -> None:
         self._context = context
         self._tree = tree
@@ -156,6 +160,7 @@ class _Checker:
         self._is_sending = is_sending
         self._usage = usage
         self._known = known
+        self._checked = checked
         self._adds: list[KeyPackage] = []
         self._updates: dict[int, LeafNode] = {}
         self._removes: dict[int, None] = {}
@@ -179,6 +184,7 @@ class _Checker:
                         self._tree.suite,
                         self._services,
                         is_sending=self._is_sending,
+                        checked=self._checked,
                     )
                     self._known.add(key_package)
                 self._adds.append(key_package)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
 from lutra.mls.codec import Reader, optional, u16, u32, u64, vector
 from lutra.mls.errors import MlsMalformedError, UnsupportedError
@@ -257,8 +258,7 @@ def _decode_proposal_or_ref(reader: Reader) -> ProposalOrRef:
     raise MlsMalformedError("A commit names a proposal in an unknown way.", "12.4")
 
 
-@dataclass(frozen=True, slots=True)
-class HpkeCiphertext:
+class HpkeCiphertext(NamedTuple):
     """A secret sealed to a public key (§7.6)."""
 
     kem_output: bytes

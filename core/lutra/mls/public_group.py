@@ -7,12 +7,15 @@ update path encrypts; a commit it accepts may still be one that no member can en
 
 from __future__ import annotations
 
+from collections.abc import Container
+
 from lutra.mls.codec import decode_stored
 from lutra.mls.epoch_view import EpochView
 from lutra.mls.errors import InvalidCommitError, MlsMalformedError
 from lutra.mls.framing import ContentType, PublicMessage
 from lutra.mls.group import Group
 from lutra.mls.joining import public_state_from_info
+from lutra.mls.key_package import KeyPackage
 from lutra.mls.messages import GroupInfo, decode_message
 from lutra.mls.persistence import decode_public, encode_public
 from lutra.mls.processing import keep_proposal
@@ -59,9 +62,14 @@ class PublicGroup(EpochView):
         return cls(group.public_state, group.services)
 
     def process(
-        self, message: bytes
+        self, message: bytes, *, checked: Container[KeyPackage] = frozenset()
     ) -> ReceivedProposal[PublicGroup] | ReceivedCommit[PublicGroup]:
         """Check and apply a proposal or commit sent as PublicMessage.
+
+        Args:
+            message: an encoded MLSMessage.
+            checked: key packages that `KeyPackage.check` has passed for this group's suite; what
+                they show by themselves is not verified again.
 
         Returns:
             the proposal or commit, with the observer's next state.
@@ -90,7 +98,7 @@ class PublicGroup(EpochView):
             )
         if not isinstance(framed.body, Commit) or content.confirmation_tag is None:
             raise InvalidCommitError("A message holds no commit.", "12.4")
-        transition = advance(state, framed.body, framed.sender, services)
+        transition = advance(state, framed.body, framed.sender, services, checked)
         context = confirmed_context(state, transition.context, content)
         entered = PublicState.create(
             state.suite, context, transition.tree, content.confirmation_tag

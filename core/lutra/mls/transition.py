@@ -6,7 +6,7 @@ Members and outside observers run the same code (RFC 9420 §12.4.2).
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Container, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 from lutra.mls.codec import u16, vector
@@ -24,6 +24,7 @@ from lutra.mls.framing import (
     Sender,
     SenderType,
 )
+from lutra.mls.key_package import KeyPackage
 from lutra.mls.key_schedule import (
     GroupContext,
     confirmed_transcript_hash,
@@ -251,8 +252,21 @@ def check_new_members(
         check_members(tree, state.context.extensions, (*changed, *plan.updates))
 
 
-def advance(state: PublicState, commit: Commit, sender: Sender, services: Services) -> Transition:
+def advance(
+    state: PublicState,
+    commit: Commit,
+    sender: Sender,
+    services: Services,
+    checked: Container[KeyPackage] = frozenset(),
+) -> Transition:
     """Apply a received commit's proposals and path (§12.4.2).
+
+    Args:
+        state: the epoch before.
+        commit: what was received.
+        sender: who sent it.
+        services: the group's.
+        checked: key packages that `KeyPackage.check` has passed for the group's suite.
 
     Raises:
         MlsRemoteError: some rule is broken; the subclass and its section say which.
@@ -270,6 +284,7 @@ def advance(state: PublicState, commit: Commit, sender: Sender, services: Servic
         proposals,
         services,
         committer=None if is_external else sender.index,
+        checked=checked,
     )
     if commit.path is None and (plan.needs_path or is_external):
         raise InvalidCommitError("A commit lacks its update path.", "12.4")

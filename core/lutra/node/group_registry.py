@@ -13,7 +13,7 @@ from lutra.groups.directory import ChainDirectory
 from lutra.groups.errors import NotAMemberError, ReadOnlyGroupError
 from lutra.groups.group import Group
 from lutra.groups.ids import group_id
-from lutra.groups.keys import ControlSigner, Reception
+from lutra.groups.keys import ControlSigner
 from lutra.groups.setup import Setup
 from lutra.mls.suites import HYBRID_SUITE
 from lutra.node.branches import Branches
@@ -229,20 +229,18 @@ class GroupRegistry:
         """Give a device its keys without waiting for one's turn: this device let it in."""
         self._sponsored.add(device)
 
-    def receive(self, group: bytes, operation: Operation) -> Reception:
-        """Take in a verified control operation; call `settle` after the last of a batch."""
-        return self.get(group).receive(operation)
-
     def settle(self, group: bytes) -> bool:
-        """Draw the consequences of new control operations, and write the group to the store.
+        """Draw the consequences of control operations taken in, and write the group to the store.
 
         Returns:
             True if keys of epochs are new here.
         """
         replica = self.get(group)
-        if replica.evidence != self._learned.get(group):
-            self._learned[group] = replica.evidence
-            self._persons.learn(replica.evidence)
+        replica.settle()
+        evidence = replica.evidence
+        if fresh := evidence - self._learned.get(group, frozenset()):
+            self._learned[group] = evidence
+            self._persons.learn(fresh)
         self._take_handed_over(replica)
         self._attend(replica)
         before = self._readable.get(group, 0)

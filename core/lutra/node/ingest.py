@@ -219,7 +219,7 @@ class Ingest:
     ) -> RefusalReason | None:
         if placement is Placement.PRUNE or operation.body is None:
             return RefusalReason.INVALID
-        reception = batch.group.receive(operation)
+        reception = batch.group.take(operation)
         if reception is Reception.WAITING:
             self._wait(batch, operation)
         if reception in (Reception.FOREIGN, Reception.WAITING):
@@ -234,7 +234,7 @@ class Ingest:
             return RefusalReason.INVALID
         if not self._branches.has_room(operation.log_key):
             return RefusalReason.FROZEN
-        reception = batch.group.receive(operation)
+        reception = batch.group.take(operation)
         if reception is Reception.WAITING:
             self._wait(batch, operation)
         if reception in (Reception.FOREIGN, Reception.WAITING):
@@ -352,8 +352,12 @@ class Ingest:
         by_document: dict[bytes, list[tuple[Operation, bytes]]] = {}
         blocked = self._blocked_logs(group_id)
         bodies = group.bodies
+        epochs = {item.header.extensions.epoch or b"" for item in operations}
+        closed = {epoch for epoch in epochs if not bodies.can_open(epoch)}
         keyless = [
-            item for item in operations if not bodies.can_open(item.header.extensions.epoch or b"")
+            item
+            for item in operations
+            if closed and (item.header.extensions.epoch or b"") in closed
         ]
         covered = self._states.cover(group_id, keyless) if keyless else frozenset[bytes]()
         clouded = {key.log for key in blocked}
@@ -366,8 +370,8 @@ class Ingest:
             if operation.id in covered:
                 states[operation.id] = OperationState.APPLIED
                 continue
-            if not bodies.can_open(header.extensions.epoch or b"") or (
-                operation.log in clouded and self._states.is_unborn(operation)
+            if (header.extensions.epoch or b"") in closed or (
+                key.log in clouded and self._states.is_unborn(operation)
             ):
                 blocked.add(key)
             if key in blocked:

@@ -28,11 +28,11 @@ class _Arrived:
 
     group: GroupSync
     live: bool
-    number: int
+    numbers: Sequence[int]
     operations: Sequence[WireOperation]
     places: Sequence[Place]
     cost: int
-    large: bool = False
+    huge: bool = False
 
 
 @dataclass(slots=True)
@@ -50,7 +50,10 @@ class _Assembly:
     group: GroupSync
     header: bytes
     place: Place
+    huge: bool
     body: bytearray = field(default_factory=bytearray)
+    numbers: list[int] = field(default_factory=list[int])
+    cost: int = 0
 
 
 class Receiver:
@@ -86,7 +89,7 @@ class Receiver:
         self._inbox: deque[_Arrived | _Finished] = deque()
         self._waiting_keys: Counter[LogKey] = Counter()
         self._assembly: _Assembly | None = None
-        self._large_waits = 0
+        self._huge_waits = 0
         self._held_parts: list[int] = []
 
     @property
@@ -103,7 +106,7 @@ class Receiver:
         cost = sum(map(operation_cost, frame.operations))
         number = self.inflow.admit(frame.live, cost)
         places = [self._place(group, operation) for operation in frame.operations]
-        arrived = _Arrived(group, frame.live, number, frame.operations, places, cost)
+        arrived = _Arrived(group, frame.live, [number], frame.operations, places, cost)
         early = group.stage in _EARLY and group.control.heard_done
         if frame.live and not early and not any(p.key in self._waiting_keys for p in places):
             self._ingest([arrived])
@@ -112,6 +115,9 @@ class Receiver:
 
     def part(self, group: GroupSync, frame: Part) -> None:
         """Take a piece of a large operation.
+
+        Credit for its parts comes back when it is worked off, as with others; where it could take
+        up the window, already while it is put together.
 
         Raises:
             SyncViolationError: as for `operations`, or parts do not fit together.
@@ -124,24 +130,41 @@ class Receiver:
             place = self._place(group, WireOperation(frame.header, None))
             if not bounds.PART_BYTES < place.body_bytes <= MAX_BODY_BYTES:
                 raise malformed("A peer sent an operation in parts whose size does not need any.")
-            self._assembly = _Assembly(group, frame.header, place)
+            huge = place.body_bytes > self._limits.window_bytes // 4
+            self._assembly = _Assembly(group, frame.header, place, huge)
         assembly = self._assembly
         if assembly is None or assembly.group is not group:
             raise out_of_state("a part of no operation")
         assembly.body += frame.chunk
+        assembly.cost += cost
         missing = assembly.place.body_bytes - len(assembly.body)
         if missing < 0 or (missing and len(frame.chunk) < bounds.PART_BYTES):
             raise malformed("A peer sent parts of an operation that do not add up.")
         if not missing:
             self._assembly = None
-            operation = WireOperation(assembly.header, bytes(assembly.body))
-            places = [assembly.place]
-            self._queue(_Arrived(group, False, number, [operation], places, cost, large=True))
-        elif self._large_waits:
-            # One whole large operation may wait; credit for the next one comes afterwards.
+            self._put_together(assembly, number)
+        elif not assembly.huge:
+            assembly.numbers.append(number)
+        elif self._huge_waits:
+            # One whole huge operation may wait; credit for the next one comes afterwards.
             self._held_parts.append(number)
         else:
             self.inflow.settle(False, number, (), self._clock())
+
+    def _put_together(self, assembly: _Assembly, last: int) -> None:
+        operation = WireOperation(assembly.header, bytes(assembly.body))
+        numbers, places = [*assembly.numbers, last], [assembly.place]
+        self._queue(
+            _Arrived(
+                assembly.group,
+                live=False,
+                numbers=numbers,
+                operations=[operation],
+                places=places,
+                cost=assembly.cost,
+                huge=assembly.huge,
+            )
+        )
 
     def done(self, group: GroupSync, control: bool) -> None:
         """Note that the peer has sent everything; it takes effect after what came before.
@@ -216,6 +239,8 @@ class Receiver:
                 self._settle(item, range(len(item.operations)))
         self._inbox = kept
         if self._assembly is not None and self._assembly.group is group:
+            for number in self._assembly.numbers:
+                self.inflow.settle(False, number, (), self._clock())
             self._assembly = None
 
     def _place(self, group: GroupSync, operation: WireOperation) -> Place:
@@ -231,7 +256,7 @@ class Receiver:
     def _queue(self, arrived: _Arrived) -> None:
         self._inbox.append(arrived)
         self._waiting_keys.update(place.key for place in arrived.places)
-        self._large_waits += arrived.large
+        self._huge_waits += arrived.huge
 
     def _forget(self, arrived: _Arrived) -> None:
         for place in arrived.places:
@@ -270,9 +295,11 @@ class Receiver:
 
     def _settle(self, item: _Arrived, refused: Sequence[int]) -> None:
         now = self._clock()
-        self.inflow.settle(item.live, item.number, refused, now)
-        if item.large:
-            self._large_waits -= 1
+        for number in item.numbers[:-1]:
+            self.inflow.settle(item.live, number, (), now)
+        self.inflow.settle(item.live, item.numbers[-1], refused, now)
+        if item.huge:
+            self._huge_waits -= 1
             for number in self._held_parts:
                 self.inflow.settle(False, number, (), now)
             self._held_parts = []

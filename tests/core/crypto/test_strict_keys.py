@@ -56,6 +56,30 @@ def test_points_off_their_curve_are_refused(kem_id: int) -> None:
             kem.encapsulate(wrong, lambda length: b"\x07" * length)
 
 
+def test_hybrid_keys_with_numbers_beyond_the_modulus_are_refused() -> None:
+    kem = HYBRID.kem
+    _, public = kem.derive_key_pair(bytes(kem.private_bytes))
+    kem.check_public_key(public)
+    numbers = int.from_bytes(public[:1152], "little")
+    for place in range(768):
+        others = numbers & ~(0xFFF << 12 * place)
+        for value in (0, 3328, 3329, 4095):
+            bent = (others | value << 12 * place).to_bytes(1152, "little") + public[1152:]
+            try:
+                # The library judges by itself.
+                kem.encapsulate(bent, lambda length: b"\x07" * length)
+            except MalformedError:
+                assert value >= 3329
+                with pytest.raises(MalformedError):
+                    kem.check_public_key(bent)
+            else:
+                assert value < 3329
+                kem.check_public_key(bent)
+    for wrong in (b"", public[:-1], public + b"\x00"):
+        with pytest.raises(MalformedError):
+            kem.check_public_key(wrong)
+
+
 def test_signing_needs_whole_keys() -> None:
     private, public = schemes.ED25519.generate()
     for wrong in ((private[:-1], public), (private, public[:-1]), (b"", b""), (private, b"")):

@@ -7,7 +7,7 @@ import pytest
 from lutra.crypto.signing import SigningKey
 from lutra.groups.authorisation import Auth, Authorisation
 from lutra.groups.contents import AddPerson, Create, Profile, Role
-from lutra.groups.directory import ChainDirectory, evidence_of
+from lutra.groups.directory import ChainDirectory, devices_by_chains, evidence_of
 from lutra.groups.history import ControlHistory
 from lutra.identity.device_log import consent
 from lutra.identity.person import Person
@@ -51,6 +51,25 @@ def two_persons_of_one_device() -> tuple[SigningKey, Person, Person, Stream]:
     other.add(phone, consent(laptop, other.id, random), b"l", 2)
     first, second = sorted((one, other), key=lambda person: person.id)
     return laptop, first, second, random
+
+
+def test_what_was_asked_before_makes_no_difference() -> None:
+    laptop, first, second, random = two_persons_of_one_device()
+    pieces = list(evidence_of([*first.operations(), *second.operations()]))
+    for number in range(4):
+        key, tablet = SigningKey.generate(random), SigningKey.generate(random)
+        person = Person.create(key, person_name=b"C", device_name=b"l", time=1, random=random)
+        person.add(key, consent(tablet, person.id, random), b"t", 2)
+        person.remove(key, tablet.public, 3)
+        if number % 2:
+            person.add(key, consent(laptop, person.id, random), b"l", 4)
+        pieces += evidence_of(person.operations())
+    for step in (1, 2, 3, 5, 7):
+        order = [pieces[place * step % len(pieces)] for place in range(len(pieces))]
+        remembers = ChainDirectory()
+        for size in (*range(len(order) + 1), 3, 9, 2):
+            evidence = frozenset(order[:size])
+            assert remembers(evidence) == devices_by_chains(evidence)
 
 
 def test_a_device_may_be_listed_by_two_persons() -> None:

@@ -189,7 +189,7 @@ def test_live_operations_without_credit_wait_in_bounded_memory_and_arrive() -> N
         left.write(GROUP, document_id(number % 40), b"x" * 500)
         link.collect(0)
     in_flight = sum(map(len, link.queues[0]))
-    assert in_flight <= 512 * 1024 * 1.1
+    assert in_flight <= bounds.Limits().window_bytes * 1.1
     run([link], clock)
     assert left.replica.contents(GROUP) == right.replica.contents(GROUP)
     assert_truthful(left.replica, right.replica)

@@ -228,7 +228,7 @@ def test_every_byte_of_an_operation_matters() -> None:
 
 
 def test_a_peer_cannot_send_more_than_its_credit() -> None:
-    window = 512 * 1024
+    window = bounds.Limits().window_bytes
     attack = Attack().to_data()
     operations = [
         operation_by(MALLORY, document_id(n), body=bytes(40_000))
@@ -240,6 +240,38 @@ def test_a_peer_cannot_send_more_than_its_credit() -> None:
     attack.take()
     attack.assert_ended(CloseReason.LIMIT)
     assert attack.session.statistics.bytes_received < window * 1.2
+
+
+def test_large_operations_are_worked_off_together_as_far_as_the_window_reaches() -> None:
+    attack = Attack().to_data()
+    large = [
+        wire(operation_by(MALLORY, document_id(number), body=bytes(60_000))) for number in range(4)
+    ]
+    for operation in large:
+        body = operation.body or b""
+        attack.say(f.Part(HANDLE, operation.header, body[: bounds.PART_BYTES]))
+        attack.say(f.Part(HANDLE, None, body[bounds.PART_BYTES :]))
+    assert attack.replica.contents(GROUP) == attack.before
+    attack.session.work()
+    attack.take()
+    assert attack.closed is None
+    assert len(attack.replica.contents(GROUP)) == len(large)
+
+
+def test_parts_keep_their_credit_until_the_operation_is_worked_off() -> None:
+    # Small enough to wait beside others: its parts count against the window like anything else.
+    attack = Attack().to_data()
+    for number in range(bounds.Limits().window_bytes // 60_000 + 1):
+        operation = wire(operation_by(MALLORY, document_id(number), body=bytes(60_000)))
+        body = operation.body or b""
+        parts = (
+            f.Part(HANDLE, operation.header, body[: bounds.PART_BYTES]),
+            f.Part(HANDLE, None, body[bounds.PART_BYTES :]),
+        )
+        for part in parts:
+            attack.session.receive(encode_frame(part))
+    attack.take()
+    attack.assert_ended(CloseReason.LIMIT)
 
 
 def test_parts_must_add_up() -> None:
