@@ -277,6 +277,7 @@ class Engine:
         except BaseException:
             self._forget()
             raise
+        self._ingest.keep()
         return result, self._effects()
 
     def after_failure(self) -> Effects:
