@@ -95,6 +95,22 @@ class Device:
             return ""
         return self.ask("document", document=page)["text"]
 
+    def account(self) -> str:
+        """Say in few words what this device has and whom it sees, for tests that fail."""
+        status, peers = self.ask("status"), self.ask("peers")
+        lines = [
+            f"{self.name} {status['identity']['device'][:6]}: {status['operations']} operations, "
+            f"{status['drafts']} drafts, {status['waiting_for_keys']} wait for keys, "
+            f"{status['connected']} connections, shares groups with "
+            f"{sorted(one['device'][:6] for one in peers if one['connected'])}"
+        ]
+        for group in (self.ask("group", group=item["id"]) for item in self.ask("groups")):
+            roster = sorted(device[:6] for device in self.roster(group["id"]))
+            facts = {key: group[key] for key in ("member", "ready", "role")}
+            lines.append(f"  {group['name']!r}: {facts}, roster {roster}")
+        lines += [f"  page: {self.text(item['id'])!r}" for item in self.ask("documents")]
+        return "\n".join(lines)
+
     def roster(self, group: str) -> set[str]:
         members = self.ask("group", group=group)["members"]
         return {member["device"] for member in members if member["present"]}
@@ -106,6 +122,7 @@ class Town:
     def __init__(self, folder: Path, computers: list[Computer]) -> None:
         self._folder = folder
         self._computers = computers
+        self._running: list[Device] = []
 
     def device(self, name: str) -> Device:
         computer = self._computers.pop() if self._computers else None
@@ -115,12 +132,23 @@ class Town:
     def together(self, *devices: Device) -> Iterator[None]:
         """Let devices run at the same time, reachable for each other and nobody else."""
         try:
-            for place, device in enumerate(devices):
-                device.run([other.address for other in devices[:place]])
+            for device in devices:
+                device.run([other.address for other in self._running])
+                self._running.append(device)
             yield
         finally:
+            self._running.clear()
             for device in devices:
                 device.stop()
+
+    def wait_for(self, condition: Callable[[], object], what: str) -> None:
+        """Wait until something has come about; tell how things stand if it does not."""
+        deadline = time.monotonic() + PATIENCE_SECONDS
+        while not condition():
+            if time.monotonic() > deadline:
+                accounts = "\n".join(device.account() for device in self._running)
+                pytest.fail(f"waited in vain until {what}:\n{accounts}")
+            time.sleep(0.1)
 
     def person(self, name: str) -> tuple[Device, Device]:
         """Make a person with a laptop and a phone, paired by code."""
@@ -147,14 +175,6 @@ def town() -> Iterator[Town]:
         yield Town(folder, computers)
 
 
-def wait_for(condition: Callable[[], object], what: str) -> None:
-    deadline = time.monotonic() + PATIENCE_SECONDS
-    while not condition():
-        if time.monotonic() > deadline:
-            pytest.fail(f"waited in vain until {what}")
-        time.sleep(0.1)
-
-
 @pytest.mark.soak
 @pytest.mark.timeout(600)
 def test_somebody_is_removed_while_others_are_away_and_add_somebody(town: Town) -> None:
@@ -170,40 +190,48 @@ def test_somebody_is_removed_while_others_are_away_and_add_somebody(town: Town) 
             invite = ana[0].do("group", "invite", group, "--role", role)
             joined = person[0].do("group", "join", invite["code"], "--address", ana[0].address)
             assert joined["state"] == "admitted"
-        wait_for(lambda: all(one.text(page) == "start" for one in everybody), "all have the page")
-        wait_for(lambda: all(len(one.roster(group)) == 6 for one in everybody), "all know all")
+        town.wait_for(
+            lambda: all(one.text(page) == "start" for one in everybody), "all have the page"
+        )
+        town.wait_for(lambda: all(len(one.roster(group)) == 6 for one in everybody), "all know all")
 
     with town.together(*ana):
         ana[0].do("group", "remove", group, "Cleo", "--yes")
         ana[1].ask("append", document=page, text=" ana")
-        wait_for(lambda: ana[0].text(page).endswith(" ana"), "Ana's laptop has her phone's text")
+        town.wait_for(
+            lambda: ana[0].text(page).endswith(" ana"), "Ana's laptop has her phone's text"
+        )
 
     with town.together(*ben, *cleo, dora):
         invite = ben[0].do("group", "invite", group)
         joined = dora.do("group", "join", invite["code"], "--address", ben[0].address)
         assert joined["state"] == "admitted"
         cleo[1].ask("append", document=page, text=" cleo")
-        wait_for(lambda: " cleo" in ben[1].text(page), "Ben's phone has Cleo's text")
+        town.wait_for(lambda: " cleo" in ben[1].text(page), "Ben's phone has Cleo's text")
         ben[1].ask("append", document=page, text=" ben")
-        wait_for(lambda: " ben" in dora.text(page), "Dora has Ben's text")
+        town.wait_for(lambda: " ben" in dora.text(page), "Dora has Ben's text")
         dora.ask("append", document=page, text=" dora")
-        wait_for(lambda: " dora" in ben[0].text(page), "Ben's laptop has Dora's text")
+        town.wait_for(lambda: " dora" in ben[0].text(page), "Ben's laptop has Dora's text")
 
     staying = (*ana, *ben, dora)
     with town.together(*staying, *cleo):
-        wait_for(
+        town.wait_for(
             lambda: all({" ana", " ben", " dora"} <= words(one.text(page)) for one in staying),
             "nothing of those who stay is missing",
         )
-        wait_for(lambda: len({one.text(page) for one in staying}) == 1, "all have the same text")
-        wait_for(lambda: all(len(one.roster(group)) == 5 for one in staying), "rosters are right")
+        town.wait_for(
+            lambda: len({one.text(page) for one in staying}) == 1, "all have the same text"
+        )
+        town.wait_for(
+            lambda: all(len(one.roster(group)) == 5 for one in staying), "rosters are right"
+        )
         assert len({frozenset(one.roster(group)) for one in staying}) == 1
-        wait_for(
+        town.wait_for(
             lambda: all(not one.ask("group", group=group)["member"] for one in cleo),
             "Cleo's devices know that they are out",
         )
         ana[0].ask("append", document=page, text=" secret")
-        wait_for(lambda: all(" secret" in one.text(page) for one in staying), "all go on")
+        town.wait_for(lambda: all(" secret" in one.text(page) for one in staying), "all go on")
         assert all(" secret" not in one.text(page) for one in cleo)
 
 

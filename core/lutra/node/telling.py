@@ -41,6 +41,11 @@ class Telling:
         place = (group, device)
         self._told[place] = self._told.get(place, 0) + 1
 
+    def has_heard(self, group: bytes, device: bytes) -> bool:
+        """Tell whether a device that is out has confirmed to know that."""
+        replica = self._groups.find(group)
+        return replica is not None and self.knows(replica, device)
+
     def knows(self, replica: Group, device: bytes) -> bool:
         """Tell whether a device has confirmed to hold every removal that keeps it out."""
         exclusions = tuple(replica.exclusions(device))

@@ -105,8 +105,8 @@ class SyncReplica(Protocol):
     def may_introduce(self, group: bytes, device: bytes) -> bool:
         """Tell whether ``device``, not in the roster, may prove that it belongs there.
 
-        False for devices known to have been removed. Asked only about a device that has proven
-        to know the group's discovery secret; see `lutra.sync.sharing`.
+        False for devices that were removed and may not have heard of it. Asked only about a device
+        that has proven to know the group's discovery secret; see `lutra.sync.sharing`.
         """
         ...
 

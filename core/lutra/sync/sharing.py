@@ -5,11 +5,12 @@ A device announces a tag for each of its groups whose roster includes the peer (
 
 **Introduction.** A newcomer whose adding this device has not heard of yet announces the group,
 but is not in the roster here. Since its tag proves that it knows the group's secret, it may
-introduce itself, unless it is known to have been removed: it sends the group's control
-operations, which are checked like all others, and gets nothing. If they make it a member, the
-group is announced to it then. So members that never met can sync although whoever invited one of
-them is away. Every request to do so gets one answer, which may be empty: the newcomer itself may
-know little yet. When it knows more it announces itself anew, and is asked again.
+introduce itself, unless it was removed and may not have heard of that (see below): it sends the
+group's control operations, which are checked like all others, and gets nothing. If they make it a
+member, the group is announced to it then. So members that never met can sync although whoever
+invited one of them is away; and so can one that was added again. Every request gets one answer,
+which may be empty: the newcomer itself may know little yet. When it knows more it announces itself
+anew, and is asked again.
 
 **Newcomers** see the roster grow while the control operations come in. Whom they began to exchange
 these with they judge when that is done, not by the part of the history they have so far.
@@ -87,6 +88,7 @@ class Sharing:
         self._handles: dict[bytes, GroupSync | None] = {}
         self._peer_tags: frozenset[bytes] = frozenset()
         self._ended: set[bytes] = set()
+        self._back: set[bytes] = set()
         self._met: set[bytes] = set()
         self._introductions: dict[bytes, int] = {}
         self._offered: set[bytes] = set()
@@ -161,6 +163,11 @@ class Sharing:
     def hear(self, tags: Iterable[bytes]) -> bool:
         """Take the peer's tags, which replace those before; tell whether one is to be answered."""
         before, self._peer_tags = self._peer_tags, frozenset(tags)
+        self._back = {
+            group
+            for group in self._ended & self._secrets.keys()
+            if self._tag(self._secrets[group], self._role.other) in self._peer_tags - before
+        }
         # What was told is over once the peer announces the group anew: a removal was undone.
         self._told = {
             group
@@ -212,6 +219,9 @@ class Sharing:
                 changes.restart = True
             else:
                 changes.begun.append(self._begin(group_id, shared[group_id], Stage.CONTROL))
+        back, self._back = self._back & self._secrets.keys() - self._announced.keys(), set()
+        # Somebody may have added the peer again; it can introduce itself in a new session.
+        changes.restart |= any(self._replica.may_introduce(one, self._peer) for one in back)
         unknown = self._secrets.keys() - self._announced.keys() - self._met - self._ended
         for group_id in sorted(unknown - self.groups.keys()):
             tag = self._tag(self._secrets[group_id], self._role.other)

@@ -111,3 +111,30 @@ def test_a_newcomer_is_asked_who_it_is_while_it_does_not_know_who_asks(
     dora.run(lambda e: e.ingest(choir.group, operations))
     world.settle()
     choir.write_for(dora, cleo)
+
+
+@pytest.mark.parametrize("turned", [False, True])
+@pytest.mark.parametrize("stay", [False, True])
+def test_who_is_in_again_shows_it_to_those_that_have_heard_of_the_removal_only(
+    choir: Choir, turned: bool, stay: bool
+) -> None:
+    world, ana, ben, cleo = choir.world, choir.ana, choir.ben, choir.cleo
+    person = cleo.engine.persons.id
+    pair = (ben, cleo) if turned else (cleo, ben)
+    world.connect(*pair)
+    for one in (ben, cleo):
+        world.connect(ana, one)
+    ana.run(lambda e: e.membership.remove(choir.group, person))
+    world.settle()
+    assert cleo.device not in ben.roster(choir.group) | cleo.roster(choir.group)
+    for one in (ben, cleo):
+        world.cut(ana, one)
+    if not stay:
+        world.cut(*pair)
+    ana.run(lambda e: e.membership.add_again(choir.group, person))
+    world.connect(ana, cleo)
+    world.settle()
+    world.cut(ana, cleo)
+    world.connect(*pair)
+    world.settle()
+    choir.write_for(ben, cleo)
