@@ -62,9 +62,12 @@ class Telling:
         return True
 
     def may_hear(self, group: bytes, device: bytes) -> bool:
-        """Tell whether a member that announces a group this device is out of deserves a hearing.
+        """Tell whether somebody that announces a group this device is out of deserves a hearing.
 
-        It may have been added again, even if it had left by itself.
+        This device may have been added again, even if it had left by itself. And where the other
+        one is out as well, as after two have removed each other, this may be how it learns that.
         """
         replica = self._groups.find(group)
-        return replica is not None and self._groups.row(group).left and replica.is_member(device)
+        if replica is None or not self._groups.row(group).left:
+            return False
+        return replica.is_member(device) or replica.was_removed(device)

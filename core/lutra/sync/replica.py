@@ -96,9 +96,10 @@ class SyncReplica(Protocol):
         ...
 
     def may_hear(self, group: bytes, device: bytes) -> bool:
-        """Tell whether this device, which is out, should listen to ``device``, which is in.
+        """Tell whether this device, which is out, should listen to ``device``.
 
-        It is asked where ``device`` announces the group: it may know that this device is in again.
+        It is asked where ``device`` announces the group: it may know that this device is in again,
+        or not know that it is out itself.
         """
         ...
 

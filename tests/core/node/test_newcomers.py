@@ -138,3 +138,26 @@ def test_who_is_in_again_shows_it_to_those_that_have_heard_of_the_removal_only(
     world.connect(*pair)
     world.settle()
     choir.write_for(ben, cleo)
+
+
+@pytest.mark.parametrize("turned", [False, True])
+def test_who_is_out_tells_an_own_device_that_it_is_out_too(choir: Choir, turned: bool) -> None:
+    """Ana and Ben have removed each other; only their laptops have met since."""
+    world, ana, ben = choir.world, choir.ana, choir.ben
+    phone = world.add("Ben-phone", sibling=ben)
+    world.connect_all()
+    world.settle()
+    world.cut_all()
+    ana.run(lambda e: e.membership.remove(choir.group, ben.engine.persons.id))
+    world.connect(ben, phone)
+    ben.run(lambda e: e.membership.remove(choir.group, ana.engine.persons.id))
+    world.settle()
+    world.cut_all()
+    world.connect(ana, ben)
+    world.settle()
+    world.cut_all()
+    assert ben.device not in ben.roster(choir.group) | ana.roster(choir.group)
+    assert phone.device in phone.roster(choir.group)
+    world.connect(*((phone, ben) if turned else (ben, phone)))
+    world.settle()
+    assert phone.device not in phone.roster(choir.group)
