@@ -14,7 +14,10 @@ MAX_TELLINGS = 16
 class Telling:
     """Decides about sessions with those whose membership has ended, theirs or this device's."""
 
-    def __init__(self, groups: GroupRegistry, acknowledgements: Acknowledgements) -> None:
+    def __init__(
+        self, device: bytes, groups: GroupRegistry, acknowledgements: Acknowledgements
+    ) -> None:
+        self._device = device
         self._groups = groups
         self._acknowledgements = acknowledgements
         self._heard: set[tuple[bytes, bytes, tuple[tuple[bytes, int], ...]]] = set()
@@ -60,6 +63,28 @@ class Telling:
                 return False
             self._heard.add(place)
         return True
+
+    def is_news(self, group: bytes) -> bool:
+        """Tell whether no member is known to have heard that this device is out.
+
+        So it is while somebody who left is away, and after two have removed each other: those who
+        know of both are out, and would leave the others with a member that is none.
+        """
+        replica = self._groups.find(group)
+        if replica is None:
+            return False
+        exclusions = replica.exclusions(self._device)
+        members = [one.device for one in replica.members() if one.present]
+        if not exclusions or not members:
+            return False
+        return not any(
+            all(
+                author == member
+                or self._acknowledgements.holds(member, LogKey(author, group), seq_num)
+                for author, seq_num in exclusions
+            )
+            for member in members
+        )
 
     def may_hear(self, group: bytes, device: bytes) -> bool:
         """Tell whether somebody that announces a group this device is out of deserves a hearing.

@@ -9,6 +9,7 @@ import pytest
 
 from core.node.world import Device, World
 from lutra.groups.contents import Role
+from lutra.node.engine import Engine
 from lutra.sync.peek import place_of
 from lutra.sync.replica import WireOperation
 
@@ -161,3 +162,24 @@ def test_who_is_out_tells_an_own_device_that_it_is_out_too(choir: Choir, turned:
     world.connect(*((phone, ben) if turned else (ben, phone)))
     world.settle()
     assert phone.device not in phone.roster(choir.group)
+
+
+def test_who_is_out_can_be_found_until_a_member_knows_it(choir: Choir) -> None:
+    """Ana and Ben have removed each other, and met; Cleo has not heard of the one by Ana."""
+    world, ana, ben, cleo = choir.world, choir.ana, choir.ben, choir.cleo
+    world.connect(ben, cleo)
+    world.settle()
+    ben.run(lambda e: e.membership.remove(choir.group, ana.engine.persons.id))
+    ana.run(lambda e: e.membership.remove(choir.group, ben.engine.persons.id))
+    world.settle()
+    world.cut_all()
+    world.connect(ana, ben)
+    world.settle()
+    world.cut_all()
+    assert ben.device not in ben.roster(choir.group) | ana.roster(choir.group)
+    assert ben.device in cleo.roster(choir.group)
+    assert choir.group in ben.run(Engine.reach).secrets
+    world.connect(ben, cleo)
+    world.settle()
+    assert cleo.roster(choir.group) == {cleo.device}
+    assert choir.group not in ben.run(Engine.reach).secrets
