@@ -1,210 +1,174 @@
-"""People with two devices each, apart and together again: real processes, real sockets.
-
-As root on Linux every device is a computer of its own on a LAN (network namespaces, mDNS);
-otherwise all run on the loopback interface and are told each other's addresses.
-"""
+"""People with two devices each, apart and together again: real processes, real sockets."""
 
 from __future__ import annotations
 
-import contextlib
-import json
-import os
-import subprocess
-import sys
-import time
-from collections.abc import Callable, Iterator
-from pathlib import Path
-from tempfile import TemporaryDirectory
-from typing import Any
+from collections.abc import Iterator, Sequence
 
 import pytest
 
-from lutra.cli.client import ControlClient
-from net.namespaces import Computer, lan, unavailable
-
-PATIENCE_SECONDS = 90.0
-_ENVIRONMENT = {**os.environ, "PYTHON_KEYRING_BACKEND": "keyring.backends.fail.Keyring"}
-
-
-class Device:
-    """One device: a profile, and a node that runs on it while the device is with others."""
-
-    def __init__(self, profile: Path, computer: Computer | None) -> None:
-        self.profile = profile
-        self._computer = computer
-        self._node: subprocess.Popen[str] | None = None
-        self.address = ""
-
-    @property
-    def name(self) -> str:
-        return self.profile.name
-
-    def start(self, *arguments: str, answers: str = "") -> subprocess.Popen[str]:
-        command = [sys.executable, "-m", "lutra.cli", *arguments, "--json"]
-        command += ["--profile", str(self.profile)]
-        options: dict[str, Any] = {
-            "stdin": subprocess.PIPE,
-            "stdout": subprocess.PIPE,
-            "text": True,
-            "env": _ENVIRONMENT,
-        }
-        if self._computer is not None:
-            process = self._computer.start(command, **options)
-        else:
-            process = subprocess.Popen(command, **options)
-        assert process.stdin is not None
-        process.stdin.write(answers)
-        process.stdin.flush()
-        return process
-
-    def do(self, *arguments: str, answers: str = "") -> Any:
-        """Run a command to its end; returns its last line of JSON."""
-        process = self.start(*arguments)
-        out, _ = process.communicate(answers, timeout=PATIENCE_SECONDS)
-        assert process.returncode == 0, (self.name, arguments, out)
-        return json.loads(out.splitlines()[-1])
-
-    def network(self) -> tuple[str, ...]:
-        return () if self._computer is not None else ("--no-discovery", "--listen", "127.0.0.1:0")
-
-    def run(self, peers: list[str]) -> None:
-        told = (
-            ()
-            if self._computer is not None
-            else [item for one in peers for item in ("--peer", one)]
-        )
-        self._node = self.start("run", *self.network(), *told)
-        assert self._node.stdout is not None
-        self.address = json.loads(self._node.stdout.readline())["listening"][0]
-
-    def stop(self) -> None:
-        node, self._node = self._node, None
-        if node is not None:
-            node.terminate()
-            node.communicate(timeout=30)
-
-    def ask(self, verb: str, **arguments: object) -> Any:
-        """Ask the running node."""
-        client = ControlClient.connect(self.profile)
-        assert client is not None
-        with contextlib.closing(client):
-            return client.call(verb, **arguments)
-
-    def text(self, page: str) -> str:
-        if page not in {item["id"] for item in self.ask("documents")}:
-            return ""
-        return self.ask("document", document=page)["text"]
-
-    def roster(self, group: str) -> set[str]:
-        members = self.ask("group", group=group)["members"]
-        return {member["device"] for member in members if member["present"]}
-
-
-class Town:
-    """All devices, and who is with whom."""
-
-    def __init__(self, folder: Path, computers: list[Computer]) -> None:
-        self._folder = folder
-        self._computers = computers
-
-    def device(self, name: str) -> Device:
-        computer = self._computers.pop() if self._computers else None
-        return Device(self._folder / name, computer)
-
-    @contextlib.contextmanager
-    def together(self, *devices: Device) -> Iterator[None]:
-        """Let devices run at the same time, reachable for each other and nobody else."""
-        try:
-            for place, device in enumerate(devices):
-                device.run([other.address for other in devices[:place]])
-            yield
-        finally:
-            for device in devices:
-                device.stop()
-
-    def person(self, name: str) -> tuple[Device, Device]:
-        """Make a person with a laptop and a phone, paired by code."""
-        laptop, phone = self.device(f"{name}-laptop"), self.device(f"{name}-phone")
-        laptop.do("init", "--name", name.title(), "--device", "laptop")
-        pair = laptop.start("device", "pair", "--yes-same", *laptop.network())
-        assert pair.stdout is not None
-        shown = json.loads(pair.stdout.readline())
-        where = ("--address", shown["addresses"][0]) if laptop.network() else ()
-        entered = (shown["code"], *where, "--device", "phone", "--yes-same")
-        assert phone.do("device", "link", *entered, *phone.network())["complete"]
-        pair.communicate(timeout=PATIENCE_SECONDS)
-        assert pair.returncode == 0
-        return laptop, phone
+from e2e import town as towns
+from e2e.town import Device, Town
 
 
 @pytest.fixture
 def town() -> Iterator[Town]:
-    with contextlib.ExitStack() as stack:
-        folder = Path(stack.enter_context(TemporaryDirectory(prefix="lutra-")))
-        computers: list[Computer] = []
-        if unavailable() is None:
-            computers = list(stack.enter_context(lan(7)).computers)
-        yield Town(folder, computers)
-
-
-def wait_for(condition: Callable[[], object], what: str) -> None:
-    deadline = time.monotonic() + PATIENCE_SECONDS
-    while not condition():
-        if time.monotonic() > deadline:
-            pytest.fail(f"waited in vain until {what}")
-        time.sleep(0.1)
+    with towns.town() as town:
+        yield town
 
 
 @pytest.mark.soak
 @pytest.mark.timeout(600)
 def test_somebody_is_removed_while_others_are_away_and_add_somebody(town: Town) -> None:
     ana, ben, cleo = town.person("ana"), town.person("ben"), town.person("cleo")
-    dora = town.device("dora-laptop")
-    dora.do("init", "--name", "Dora", "--device", "laptop")
+    dora = town.single("dora")
     everybody = (*ana, *ben, *cleo)
-
     with town.together(*everybody):
-        group = ana[0].do("group", "create", "Choir")["id"]
-        page = ana[0].ask("create_document", group=group, title="Notes", text="start")["id"]
-        for person, role in ((ben, "admin"), (cleo, "writer")):
-            invite = ana[0].do("group", "invite", group, "--role", role)
-            joined = person[0].do("group", "join", invite["code"], "--address", ana[0].address)
-            assert joined["state"] == "admitted"
-        wait_for(lambda: all(one.text(page) == "start" for one in everybody), "all have the page")
-        wait_for(lambda: all(len(one.roster(group)) == 6 for one in everybody), "all know all")
+        group, page = found(town, ana[0], {ben[0]: "admin", cleo[0]: "writer"}, everybody)
 
     with town.together(*ana):
         ana[0].do("group", "remove", group, "Cleo", "--yes")
         ana[1].ask("append", document=page, text=" ana")
-        wait_for(lambda: ana[0].text(page).endswith(" ana"), "Ana's laptop has her phone's text")
+        town.wait_for(
+            lambda: ana[0].text(page).endswith(" ana"), "Ana's laptop has her phone's text"
+        )
 
     with town.together(*ben, *cleo, dora):
         invite = ben[0].do("group", "invite", group)
         joined = dora.do("group", "join", invite["code"], "--address", ben[0].address)
         assert joined["state"] == "admitted"
         cleo[1].ask("append", document=page, text=" cleo")
-        wait_for(lambda: " cleo" in ben[1].text(page), "Ben's phone has Cleo's text")
+        town.wait_for(lambda: " cleo" in ben[1].text(page), "Ben's phone has Cleo's text")
         ben[1].ask("append", document=page, text=" ben")
-        wait_for(lambda: " ben" in dora.text(page), "Dora has Ben's text")
+        town.wait_for(lambda: " ben" in dora.text(page), "Dora has Ben's text")
         dora.ask("append", document=page, text=" dora")
-        wait_for(lambda: " dora" in ben[0].text(page), "Ben's laptop has Dora's text")
+        town.wait_for(lambda: " dora" in ben[0].text(page), "Ben's laptop has Dora's text")
 
     staying = (*ana, *ben, dora)
     with town.together(*staying, *cleo):
-        wait_for(
+        town.wait_for(
             lambda: all({" ana", " ben", " dora"} <= words(one.text(page)) for one in staying),
             "nothing of those who stay is missing",
         )
-        wait_for(lambda: len({one.text(page) for one in staying}) == 1, "all have the same text")
-        wait_for(lambda: all(len(one.roster(group)) == 5 for one in staying), "rosters are right")
-        assert len({frozenset(one.roster(group)) for one in staying}) == 1
-        wait_for(
-            lambda: all(not one.ask("group", group=group)["member"] for one in cleo),
+        agree(town, group, page, staying)
+        town.wait_for(
+            lambda: all(not is_member(one, group) for one in cleo),
             "Cleo's devices know that they are out",
         )
-        ana[0].ask("append", document=page, text=" secret")
-        wait_for(lambda: all(" secret" in one.text(page) for one in staying), "all go on")
-        assert all(" secret" not in one.text(page) for one in cleo)
+        go_on(town, ana[0], page, staying, gone=cleo)
+
+
+@pytest.mark.soak
+@pytest.mark.timeout(600)
+def test_two_admins_remove_each_other_while_apart(town: Town) -> None:
+    ana, ben, cleo = town.person("ana"), town.person("ben"), town.person("cleo")
+    everybody = (*ana, *ben, *cleo)
+    with town.together(*everybody):
+        group, page = found(town, ana[0], {ben[0]: "admin", cleo[0]: "writer"}, everybody)
+
+    with town.together(*ana):
+        ana[0].do("group", "remove", group, "Ben", "--yes")
+    with town.together(*ben, *cleo):
+        cleo[1].ask("append", document=page, text=" before")
+        town.wait_for(lambda: " before" in ben[0].text(page), "Ben's laptop has Cleo's text")
+        ben[0].do("group", "remove", group, "Ana", "--yes")
+        town.wait_for(lambda: len(cleo[0].roster(group)) == 4, "Cleo's laptop knows Ana is out")
+        cleo[0].ask("append", document=page, text=" after")
+        town.wait_for(lambda: " after" in cleo[1].text(page), "Cleo's phone has her laptop's text")
+
+    gone = (*ana, *ben)
+    with town.together(*everybody):
+        town.wait_for(
+            lambda: all(not is_member(one, group) for one in gone), "both know that they are out"
+        )
+        agree(town, group, page, cleo)
+        assert {" before", " after"} <= words(cleo[0].text(page))
+        # Somebody has to be the admin: the eldest of those who are left.
+        assert all(one.ask("group", group=group)["role"] == "admin" for one in cleo)
+        for one in cleo:
+            go_on(town, one, page, cleo, gone=gone)
+
+
+@pytest.mark.soak
+@pytest.mark.timeout(600)
+def test_phones_are_replaced_while_their_owners_are_apart(town: Town) -> None:
+    ana, ben, cleo = town.person("ana"), town.person("ben"), town.single("cleo")
+    everybody = (*ana, *ben, cleo)
+    with town.together(*everybody):
+        group, page = found(town, ana[0], {ben[0]: "admin", cleo: "writer"}, everybody)
+
+    with town.together(cleo):
+        cleo.ask("append", document=page, text=" cleo")
+    tablets: list[Device] = []
+    for name, laptop, phone in (("ana", *ana), ("ben", *ben)):
+        with town.together(laptop, phone):
+            phone.ask("append", document=page, text=f" {name}-old")
+            exchange(town, page, f" {name}-old", (laptop,))
+        tablet = town.device(f"{name}-tablet")
+        town.pair(laptop, tablet)
+        tablets.append(tablet)
+        with town.together(laptop, tablet):
+            laptop.do("device", "remove", phone.own_id(), "--yes")
+            exchange(town, page, f" {name}-old", (tablet,))
+            tablet.ask("append", document=page, text=f" {name}-new")
+            exchange(town, page, f" {name}-new", (laptop,))
+
+    staying, gone = (ana[0], ben[0], cleo, *tablets), (ana[1], ben[1])
+    with town.together(*staying, *gone):
+        kept = {" cleo", " ana-old", " ana-new", " ben-old", " ben-new"}
+        town.wait_for(
+            lambda: all(kept <= words(one.text(page)) for one in staying), "nothing is missing"
+        )
+        agree(town, group, page, staying)
+        town.wait_for(
+            lambda: all(not is_member(one, group) for one in gone),
+            "the old phones know that they are out",
+        )
+        for one in tablets:
+            go_on(town, one, page, staying, gone=gone)
+
+
+def found(
+    town: Town, founder: Device, others: dict[Device, str], everybody: Sequence[Device]
+) -> tuple[str, str]:
+    """Let a device make a group with one page, and invite others in these roles."""
+    group = founder.do("group", "create", "Choir")["id"]
+    page = founder.ask("create_document", group=group, title="Notes", text="start")["id"]
+    for device, role in others.items():
+        invite = founder.do("group", "invite", group, "--role", role)
+        joined = device.do("group", "join", invite["code"], "--address", founder.address)
+        assert joined["state"] == "admitted"
+    exchange(town, page, "start", everybody)
+    agree(town, group, page, everybody)
+    return group, page
+
+
+def exchange(town: Town, page: str, text: str, readers: Sequence[Device]) -> None:
+    names = ", ".join(one.name for one in readers)
+    town.wait_for(lambda: all(text in one.text(page) for one in readers), f"{text} is at {names}")
+
+
+def agree(town: Town, group: str, page: str, staying: Sequence[Device]) -> None:
+    """See that these devices, and no others, are in, and have the same text."""
+    town.wait_for(lambda: len({one.text(page) for one in staying}) == 1, "all have the same text")
+    town.wait_for(
+        lambda: all(len(one.roster(group)) == len(staying) for one in staying), "rosters are right"
+    )
+    own = {one.own_id() for one in staying}
+    assert all(one.roster(group) == own for one in staying)
+
+
+def go_on(
+    town: Town, writer: Device, page: str, staying: Sequence[Device], *, gone: Sequence[Device]
+) -> None:
+    """See that text reaches all who stay and nobody else."""
+    text = f" by-{writer.name}"
+    writer.ask("append", document=page, text=text)
+    exchange(town, page, text, staying)
+    assert all(text not in one.text(page) for one in gone)
+
+
+def is_member(device: Device, group: str) -> bool:
+    return device.ask("group", group=group)["member"]
 
 
 def words(text: str) -> set[str]:

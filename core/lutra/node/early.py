@@ -21,12 +21,17 @@ class EarlyOperations:
         self._operations: OrderedDict[bytes, tuple[bytes, Operation]] = OrderedDict()
         self._logs: dict[LogKey, int] = {}
         self._bytes = 0
+        self._taken: list[tuple[bytes, Operation]] = []
 
-    def clear(self) -> None:
-        """Forget all."""
-        self._operations.clear()
-        self._logs.clear()
-        self._bytes = 0
+    def keep(self) -> None:
+        """Note that the transaction has committed: what was taken in it has found its place."""
+        self._taken.clear()
+
+    def undo(self) -> None:
+        """Bring back what was taken in a transaction that was undone."""
+        for group, operation in self._taken:
+            self.put(group, operation)
+        self._taken.clear()
 
     def __len__(self) -> int:
         return len(self._operations)
@@ -50,6 +55,7 @@ class EarlyOperations:
         found = [item for owner, item in self._operations.values() if owner == group]
         for operation in found:
             self._drop(operation.id)
+            self._taken.append((group, operation))
         return sorted(found, key=lambda item: (item.log_key, item.seq_num))
 
     def _drop(self, operation_id: bytes) -> None:

@@ -213,7 +213,7 @@ class Engine:
             documents=self._documents,
         )
         self._acknowledgements = Acknowledgements(context, self._logs)
-        self._telling = Telling(self._groups, self._acknowledgements)
+        self._telling = Telling(context.device, self._groups, self._acknowledgements)
         self._replica = StoredReplica(
             context,
             self._logs,
@@ -247,7 +247,12 @@ class Engine:
             online=self.sessions,
         )
         self.queries = Queries(
-            context, self._groups, self._documents, self._acknowledgements, self.sessions
+            context,
+            self._groups,
+            self._documents,
+            acknowledgements=self._acknowledgements,
+            telling=self._telling,
+            online=self.sessions,
         )
 
     @property
@@ -277,6 +282,7 @@ class Engine:
         except BaseException:
             self._forget()
             raise
+        self._ingest.keep()
         return result, self._effects()
 
     def after_failure(self) -> Effects:

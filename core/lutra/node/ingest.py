@@ -42,6 +42,7 @@ class _Batch:
     branches: list[Operation] = field(default_factory=list[Operation])
     missing: dict[bytes, None] = field(default_factory=dict[bytes, None])
     data: list[Placed] = field(default_factory=list[Placed])
+    waited: set[bytes] = field(default_factory=set[bytes])
 
 
 class Ingest:
@@ -71,8 +72,12 @@ class Ingest:
 
     def forget(self) -> None:
         """Drop what is in memory, after a transaction was undone."""
-        self._early.clear()
+        self._early.undo()
         self._blocked.clear()
+
+    def keep(self) -> None:
+        """Note that the transaction has committed."""
+        self._early.keep()
 
     def close(self) -> None:
         """End the threads that check signatures."""
@@ -104,15 +109,16 @@ class Ingest:
                 batch.refused.append(Refusal(index, reason))
         self._retry_early(batch, group_id)
         # Keys first: what waited for them comes before what has just arrived.
-        self._append(group_id, batch.control, source)
+        self._append(batch, batch.control, source)
         for operation in batch.branches:
-            self._context.outbox.branches.append((group_id, operation.id, source))
+            sender = None if operation.id in batch.waited else source
+            self._context.outbox.branches.append((group_id, operation.id, sender))
         if batch.control or batch.branches:
             self._after_control(group_id)
             self._want_vouched(batch)
         told = [item for item in batch.data if item.operation.kind == STATE]
         self._append(
-            group_id,
+            batch,
             [item._replace(state=self._states.receive(group, item.operation)) for item in told],
             source,
         )
@@ -122,7 +128,7 @@ class Ingest:
             Placed(operation, placement, head, states[operation.id])
             for operation, placement, head, _ in data
         ]
-        self._append(group_id, placed, source)
+        self._append(batch, placed, source)
         self._states.note(group, (item.operation for item in data))
         if told:
             self._retry_waiting(group_id)
@@ -289,6 +295,7 @@ class Ingest:
         while len(batch.control) + len(batch.branches) > seen and len(self._early):
             seen = len(batch.control) + len(batch.branches)
             for operation in self._early.take(group_id):
+                batch.waited.add(operation.id)
                 self._take(batch, group_id, operation)
 
     def _is_cut_off(self, group: Group, operation: Operation) -> bool:
@@ -331,10 +338,22 @@ class Ingest:
 
     # A whole batch
 
-    def _append(self, group_id: bytes, placed: Sequence[Placed], source: bytes | None) -> None:
-        if placed:
-            self._logs.append(group_id, placed)
-            self._context.outbox.publish(group_id, [item.operation for item in placed], source)
+    def _append(self, batch: _Batch, placed: Sequence[Placed], source: bytes | None) -> None:
+        """Store operations and offer them to others.
+
+        Who sent an operation that had to wait was told that it was not taken, and who sent what it
+        waited for may not have it: it is offered to both.
+        """
+        if not placed:
+            return
+        group_id = batch.group.id
+        self._logs.append(group_id, placed)
+        operations = [item.operation for item in placed]
+        arrived = [item for item in operations if item.id not in batch.waited]
+        waited = [item for item in operations if item.id in batch.waited]
+        for some, sender in ((arrived, source), (waited, None)):
+            if some:
+                self._context.outbox.publish(group_id, some, sender)
 
     def _apply(
         self, group_id: bytes, group: Group, operations: Sequence[Operation]

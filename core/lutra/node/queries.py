@@ -15,6 +15,7 @@ from lutra.node.departures import departure_of
 from lutra.node.document_registry import DocumentRegistry
 from lutra.node.group_registry import GroupRegistry
 from lutra.node.history_profiles import profile_name
+from lutra.node.telling import Telling
 from lutra.node.views import (
     ChangeView,
     DepartureView,
@@ -45,12 +46,15 @@ class Queries:
         context: Context,
         groups: GroupRegistry,
         documents: DocumentRegistry,
+        *,
         acknowledgements: Acknowledgements,
+        telling: Telling,
         online: Online,
     ) -> None:
         self._context = context
         self._groups = groups
         self._documents = documents
+        self._telling = telling
         self._acknowledgements = acknowledgements
         self._online = online
 
@@ -181,11 +185,14 @@ class Queries:
         return "" if row is None else row.person_name
 
     def discovery_secrets(self) -> dict[bytes, bytes]:
-        """Return group id → secret by which members find each other's devices on the network."""
+        """Return group id → secret by which members find each other's devices on the network.
+
+        Groups that this device is out of are among them until a member has heard of that.
+        """
         return {
             row.id: row.discovery_secret
             for row in self._context.store.groups.list()
-            if row.discovery_secret and not row.left
+            if row.discovery_secret and (not row.left or self._telling.is_news(row.id))
         }
 
     def known_devices(self) -> frozenset[bytes]:

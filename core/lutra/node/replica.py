@@ -64,9 +64,15 @@ class StoredReplica:
         return not members.list(group)
 
     def may_introduce(self, group: bytes, device: bytes) -> bool:
-        """Tell whether ``device`` could be a newcomer not heard of here: it was never removed."""
+        """Tell whether ``device`` could be a member without this device having heard of it.
+
+        It was never removed; or it has confirmed to know its removal and announces the group all
+        the same, so somebody may have added it again.
+        """
+        if self._context.store.groups.is_out(group):
+            return False
         known = self._context.store.members.get(group, device)
-        return (known is None or not known.removed) and not self._context.store.groups.is_out(group)
+        return known is None or not known.removed or self._telling.has_heard(group, device)
 
     def may_tell(self, group: bytes, device: bytes) -> bool:
         """Tell whether ``device`` was removed and is not known to have heard of it."""

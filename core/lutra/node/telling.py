@@ -14,7 +14,10 @@ MAX_TELLINGS = 16
 class Telling:
     """Decides about sessions with those whose membership has ended, theirs or this device's."""
 
-    def __init__(self, groups: GroupRegistry, acknowledgements: Acknowledgements) -> None:
+    def __init__(
+        self, device: bytes, groups: GroupRegistry, acknowledgements: Acknowledgements
+    ) -> None:
+        self._device = device
         self._groups = groups
         self._acknowledgements = acknowledgements
         self._heard: set[tuple[bytes, bytes, tuple[tuple[bytes, int], ...]]] = set()
@@ -41,6 +44,11 @@ class Telling:
         place = (group, device)
         self._told[place] = self._told.get(place, 0) + 1
 
+    def has_heard(self, group: bytes, device: bytes) -> bool:
+        """Tell whether a device that is out has confirmed to know that."""
+        replica = self._groups.find(group)
+        return replica is not None and self.knows(replica, device)
+
     def knows(self, replica: Group, device: bytes) -> bool:
         """Tell whether a device has confirmed to hold every removal that keeps it out."""
         exclusions = tuple(replica.exclusions(device))
@@ -56,10 +64,35 @@ class Telling:
             self._heard.add(place)
         return True
 
-    def may_hear(self, group: bytes, device: bytes) -> bool:
-        """Tell whether a member that announces a group this device is out of deserves a hearing.
+    def is_news(self, group: bytes) -> bool:
+        """Tell whether no member is known to have heard that this device is out.
 
-        It may have been added again, even if it had left by itself.
+        So it is while somebody who left is away, and after two have removed each other: those who
+        know of both are out, and would leave the others with a member that is none.
         """
         replica = self._groups.find(group)
-        return replica is not None and self._groups.row(group).left and replica.is_member(device)
+        if replica is None:
+            return False
+        exclusions = replica.exclusions(self._device)
+        members = [one.device for one in replica.members() if one.present]
+        if not exclusions or not members:
+            return False
+        return not any(
+            all(
+                author == member
+                or self._acknowledgements.holds(member, LogKey(author, group), seq_num)
+                for author, seq_num in exclusions
+            )
+            for member in members
+        )
+
+    def may_hear(self, group: bytes, device: bytes) -> bool:
+        """Tell whether somebody that announces a group this device is out of deserves a hearing.
+
+        This device may have been added again, even if it had left by itself. And where the other
+        one is out as well, as after two have removed each other, this may be how it learns that.
+        """
+        replica = self._groups.find(group)
+        if replica is None or not self._groups.row(group).left:
+            return False
+        return replica.is_member(device) or replica.was_removed(device)

@@ -96,17 +96,18 @@ class SyncReplica(Protocol):
         ...
 
     def may_hear(self, group: bytes, device: bytes) -> bool:
-        """Tell whether this device, which is out, should listen to ``device``, which is in.
+        """Tell whether this device, which is out, should listen to ``device``.
 
-        It is asked where ``device`` announces the group: it may know that this device is in again.
+        It is asked where ``device`` announces the group: it may know that this device is in again,
+        or not know that it is out itself.
         """
         ...
 
     def may_introduce(self, group: bytes, device: bytes) -> bool:
         """Tell whether ``device``, not in the roster, may prove that it belongs there.
 
-        False for devices known to have been removed. Asked only about a device that has proven
-        to know the group's discovery secret; see `lutra.sync.sharing`.
+        False for devices that were removed and may not have heard of it. Asked only about a device
+        that has proven to know the group's discovery secret; see `lutra.sync.sharing`.
         """
         ...
 

@@ -292,7 +292,7 @@ class Session:
         self._groups_dirty = False
         if self._sharing.refresh():
             self._emit(f.Announce(self._sharing.tags()))
-            self._update_groups()
+        self._update_groups()
 
     def _update_groups(self) -> None:
         changes = self._sharing.update()
@@ -349,6 +349,8 @@ class Session:
             if not logs.sent_done and not logs.waiting:
                 logs.sent_done = True
                 self._emit(f.Done(group.handle, True))
+                # More may have come meanwhile, to be shown in another introduction.
+                self._groups_dirty = True
         elif logs.got_done:
             self._sharing.end_introduction(group)
             self._groups_dirty = True
