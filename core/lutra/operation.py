@@ -257,11 +257,25 @@ def signature_claim(operation: Operation) -> tuple[bytes, bytes, bytes]:
 
     The signed bytes are cut out of the header's: the signature element has a fixed place.
     """
-    encoded = operation.header_bytes
-    signed = b"".join(
-        (bytes((encoded[0] - 1,)), encoded[1:_BEFORE_SIGNATURE], encoded[_AFTER_SIGNATURE:])
-    )
-    return operation.header.public_key, signed, operation.header.signature
+    header = operation.header
+    return header.public_key, _signed_bytes(operation.header_bytes), header.signature
+
+
+def header_claim(header: bytes) -> tuple[bytes, bytes, bytes] | None:
+    """Return the same for the bytes of a header that may be none; it says nothing if it is none.
+
+    Returns:
+        None for what is too short to be a header.
+    """
+    if len(header) < _AFTER_SIGNATURE:
+        return None
+    public_key = header[_BEFORE_SIGNATURE - 32 : _BEFORE_SIGNATURE]
+    return public_key, _signed_bytes(header), header[_AFTER_SIGNATURE - 64 : _AFTER_SIGNATURE]
+
+
+def _signed_bytes(header: bytes) -> bytes:
+    head = bytes(((header[0] - 1) & 0xFF,))
+    return b"".join((head, header[1:_BEFORE_SIGNATURE], header[_AFTER_SIGNATURE:]))
 
 
 def _decode_header(data: bytes) -> Header:

@@ -3,14 +3,30 @@
 from __future__ import annotations
 
 import time
+from functools import partial
+from itertools import pairwise
 
 from tests.bench.harness import Row, new_engine, report, scratch, share, type_apart
 
 from lutra.crypto.signing import is_signature
+from lutra.node.engine import Engine
 from lutra.operation import decode_operation
+from lutra.sync.replica import WireOperation
 
 OPERATIONS = 20_000
 SLICE = 256
+
+
+def batched(operations: list[WireOperation]) -> list[list[WireOperation]]:
+    return [operations[start : start + SLICE] for start in range(0, len(operations), SLICE)]
+
+
+def _take_in(
+    ben: Engine, group: bytes, part: list[WireOperation], following: list[WireOperation]
+) -> None:
+    """Take in a slice as sessions do, which know what waits behind it."""
+    ben.expect(following)
+    ben.ingest(group, part)
 
 
 def main() -> None:
@@ -23,9 +39,8 @@ def main() -> None:
         type_apart(ana, document, OPERATIONS)
         operations = ana.operations_of(group, document)
         began = time.perf_counter()
-        for start in range(0, len(operations), SLICE):
-            part = operations[start : start + SLICE]
-            ben.run(lambda part=part: ben.ingest(group, part))
+        for part, following in pairwise([*batched(operations), []]):
+            ben.run(partial(_take_in, ben, group, part, following))
         seconds = time.perf_counter() - began
         decoded = [decode_operation(item.header, None) for item in operations]
         messages = [

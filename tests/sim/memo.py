@@ -22,11 +22,11 @@ def shared_judgements() -> Iterator[None]:
     honest = PublicGroup.process
     known: dict[tuple[bytes, bytes, bytes], Any] = {}
 
-    def process(self: PublicGroup, message: bytes) -> Any:
+    def process(self: PublicGroup, message: bytes, **options: Any) -> Any:
         key = (self.context.encoded, self.confirmation_tag, message)
         found = known.get(key)
         if found is None:
-            found = known[key] = honest(self, message)
+            found = known[key] = honest(self, message, **options)
         return found
 
     check = bindings.crypto_sign_open

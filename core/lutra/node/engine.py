@@ -395,6 +395,10 @@ class Engine:
         """Take in operations that did not come through a session, for example from a file."""
         return self._ingest.ingest(group, operations, None)
 
+    def expect(self, operations: Sequence[WireOperation]) -> None:
+        """Prepare for operations that `ingest` will get next."""
+        self._ingest.expect(operations)
+
     def operations_of(self, group: bytes, log: bytes) -> list[WireOperation]:
         """Return all operations of all devices' logs with one id, each log in order."""
         return [

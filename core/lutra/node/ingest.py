@@ -24,6 +24,7 @@ from lutra.node.group_registry import GroupRegistry
 from lutra.node.log_keeper import LogKeeper, Placed
 from lutra.node.own_devices import KIND as BULLETIN
 from lutra.node.own_devices import OwnDevices, bulletin_log
+from lutra.node.verifying_ahead import VerifyingAhead, verifying_command
 from lutra.operation import LogKey, Operation, decode_operation, signature_claim
 from lutra.store.operations import OperationState
 from lutra.sync.replica import ForkEvidence, IngestReport, Refusal, RefusalReason, WireOperation
@@ -67,6 +68,7 @@ class Ingest:
         self._branches = branches
         self._own_devices = own_devices
         self._verifier = BatchVerifier()
+        self._ahead = VerifyingAhead(verifying_command())
         self._early = EarlyOperations()
         self._blocked: dict[bytes, set[LogKey]] = {}
 
@@ -80,8 +82,13 @@ class Ingest:
         self._early.keep()
 
     def close(self) -> None:
-        """End the threads that check signatures."""
+        """End the threads and the process that check signatures."""
         self._verifier.close()
+        self._ahead.close()
+
+    def expect(self, operations: Sequence[WireOperation]) -> None:
+        """Let signatures of operations that come next be checked meanwhile."""
+        self._ahead.expect([item.header for item in operations])
 
     def ingest(
         self, group_id: bytes, operations: Sequence[WireOperation], source: bytes | None
@@ -169,15 +176,17 @@ class Ingest:
 
     def _verified(self, operations: Sequence[WireOperation]) -> list[Operation | None]:
         """Decode operations and check their signatures; None in the place of invalid ones."""
+        known = self._ahead.answers([item.header for item in operations])
         decoded: list[Operation | None] = []
         for wire in operations:
             try:
                 decoded.append(decode_operation(wire.header, wire.body, check_signature=False))
             except RemoteError:
                 decoded.append(None)
-        claims = [signature_claim(item) for item in decoded if item is not None]
-        fits = iter(self._verifier.check(claims))
-        return [item if item is not None and next(fits) else None for item in decoded]
+        unknown = [one for one in decoded if one is not None and one.header_bytes not in known]
+        fits = self._verifier.check([signature_claim(item) for item in unknown])
+        known.update((one.header_bytes, is_fit) for one, is_fit in zip(unknown, fits, strict=True))
+        return [item if item is not None and known[item.header_bytes] else None for item in decoded]
 
     def _take(self, batch: _Batch, group_id: bytes, operation: Operation) -> RefusalReason | None:
         """Place one operation; returns why it was refused, or None."""

@@ -102,6 +102,10 @@ class StoredReplica:
         stored = self._context.store.operations.of_log(key, after, max_bytes)
         return [WireOperation(item.header, item.body) for item in stored]
 
+    def expect(self, operations: Sequence[WireOperation]) -> None:
+        """Prepare for operations that come next."""
+        self._ingest.expect(operations)
+
     def ingest(
         self, group: bytes, operations: Sequence[WireOperation], source: bytes
     ) -> IngestReport:

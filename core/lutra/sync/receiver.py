@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter, deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from itertools import islice
 
 from lutra.errors import MalformedError
 from lutra.operation import MAX_BODY_BYTES, LogKey
@@ -212,7 +213,16 @@ class Receiver:
             self._inbox.popleft()
         for item in batch:
             self._forget(item)
+        self._expect_more()
         self._ingest(batch)
+
+    def _expect_more(self) -> None:
+        """Let the replica prepare for what will be the next slice, or part of it."""
+        most = self._limits.slice_operations
+        following = [item for item in islice(self._inbox, most) if type(item) is _Arrived]
+        operations = [operation for item in following for operation in item.operations]
+        if operations:
+            self._replica.expect(operations[:most])
 
     def discard(self, frame: Operations | Part) -> None:
         """Count a frame for a group that is no longer shared, and drop it.

@@ -132,6 +132,10 @@ class SyncReplica(Protocol):
         """
         ...
 
+    def expect(self, operations: Sequence[WireOperation]) -> None:
+        """Note what `ingest` will get next, though perhaps in other portions, to prepare for it."""
+        ...
+
     def ingest(
         self, group: bytes, operations: Sequence[WireOperation], source: bytes
     ) -> IngestReport:

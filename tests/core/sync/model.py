@@ -199,6 +199,9 @@ class ModelReplica:
             size += len(operation.header_bytes) + len(operation.body or b"")
         return found
 
+    def expect(self, operations: Sequence[WireOperation]) -> None:
+        pass
+
     def ingest(
         self, group: bytes, operations: Sequence[WireOperation], source: bytes
     ) -> IngestReport:

@@ -101,6 +101,9 @@ class PlainReplica:
                 break
         return found
 
+    def expect(self, operations: Sequence[WireOperation]) -> None:
+        pass
+
     def ingest(
         self, group: bytes, operations: Sequence[WireOperation], source: bytes
     ) -> IngestReport:
