@@ -106,8 +106,12 @@ class RemovalSteps:
         self._flow.ask(
             lambda node: node.removal_status(group, person),
             self._show_status,
-            failed=lambda _: self._leave(),
+            failed=self._nothing_to_follow,
         )
+
+    def _nothing_to_follow(self, _reason: str) -> None:
+        if self._following:
+            self._leave()
 
     def _show_status(self, status: RemovalStatus) -> None:
         if not self._following:
@@ -154,15 +158,20 @@ class RemovalSteps:
         )
 
     def _undo(self) -> None:
-        group, person = self._group, self._person
+        group, person, self._following = self._group, self._person, False
+
+        def failed(reason: str) -> None:
+            self._following = True
+            self._flow.fail(reason)
+
         self._flow.ask(
             lambda node: node.add_again(group, person),
             lambda _: self._show_undone(),
             busy=tr("Adding again …"),
+            failed=failed,
         )
 
     def _show_undone(self) -> None:
-        self._following = False
         self._flow.show_step(
             label(tr("Added again, with the role from before."), "lead", wrap=True),
             label(

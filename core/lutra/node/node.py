@@ -291,6 +291,10 @@ class Node(InviteApi):
         """Return one group."""
         return await self._call(lambda engine: engine.queries.group(group))
 
+    async def is_exchanged(self, group: bytes) -> bool:
+        """Tell whether everything of a group was exchanged with a device connected now."""
+        return await self._call(lambda engine: engine.sessions.settled(group))
+
     async def create_group(
         self, name: str, profile: HistoryProfile = HistoryProfile.ARCHIVE
     ) -> GroupView:

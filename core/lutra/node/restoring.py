@@ -39,6 +39,7 @@ from lutra.store.store import Store
 SEARCH_SECONDS = 30.0
 _MORE_SECONDS = 4.0
 """How long to wait for further devices after one has answered."""
+_LOOK_SECONDS = 0.1
 _STEP_SECONDS = 10.0
 
 
@@ -319,16 +320,28 @@ class _Search:
         return given
 
 
+async def _is_back(node: Node) -> bool:
+    for group in await node.groups():
+        if not group.ready or not await node.is_exchanged(group.id):
+            return False
+    return True
+
+
 async def settle(node: Node, seconds: float) -> RestoreOutcome:
-    """Wait until all groups of a restored node can be written in, for a while at most.
+    """Wait until a restored node has its groups, for a while at most.
+
+    They can be written in then, and all that somebody reachable has of them is here.
 
     Returns:
         what has come back by then.
     """
     with node.events() as events, contextlib.suppress(TimeoutError):
         async with asyncio.timeout(seconds):
-            while not all(group.ready for group in await node.groups()):
-                await anext(events)
+            while not await _is_back(node):
+                # Not everything that counts is an event.
+                with contextlib.suppress(TimeoutError):
+                    async with asyncio.timeout(_LOOK_SECONDS):
+                        await anext(events)
     groups = await node.groups()
     waiting = sum(not group.ready for group in groups)
     return RestoreOutcome(len(groups), sum(group.documents for group in groups), waiting)
