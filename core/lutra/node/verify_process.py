@@ -35,9 +35,11 @@ def serve(requests: Requests, answers: BinaryIO) -> None:
     while len(count := requests.read(_NUMBER.size)) == _NUMBER.size:
         (number,) = _NUMBER.unpack(count)
         sizes = struct.unpack(f"<{number}I", requests.read(number * _NUMBER.size))
-        fits = bytearray()
+        headers = requests.read(sum(sizes))
+        fits, at = bytearray(), 0
         for size in sizes:
-            claim = header_claim(requests.read(size))
+            claim = header_claim(headers[at : at + size])
+            at += size
             fits.append(claim is not None and is_signature(*claim))
         answers.write(fits)
         answers.flush()

@@ -20,6 +20,8 @@ from dataclasses import dataclass
 _WORTH_SHARING = 32
 _WORTH_STARTING = 1024
 _PATIENCE_SECONDS = 1.0
+_SHARE_STEP = 0.02
+_LEAST_SHARE = 0.5
 _NO_WINDOW = 0x08000000
 """Windows: the process gets no console window."""
 
@@ -51,9 +53,13 @@ class VerifyingAhead:
         self._is_warm = False
         self._requests: deque[_Request] = deque(maxlen=2)
         self._seen = 0
+        self._share = 1.0
 
     def expect(self, headers: Sequence[bytes]) -> None:
-        """Begin to check the signatures of operations that will be taken in soon."""
+        """Begin to check the signatures of operations that will be taken in soon.
+
+        The process gets as many of them as it has lately been able to check in the meantime.
+        """
         if self._command is None or len(headers) < _WORTH_SHARING:
             return
         self._seen += len(headers)
@@ -61,8 +67,9 @@ class VerifyingAhead:
             return
         if self._thread is None:
             self._thread = ThreadPoolExecutor(1, "lutra-verify-ahead")
-        places = {header: place for place, header in enumerate(headers)}
-        answer = self._thread.submit(self._ask, self._command, tuple(headers))
+        shared = tuple(headers[: round(len(headers) * self._share)])
+        places = {header: place for place, header in enumerate(shared)}
+        answer = self._thread.submit(self._ask, self._command, shared)
         self._requests.append(_Request(places, answer))
 
     def answers(self, headers: Sequence[bytes]) -> dict[bytes, bool]:
@@ -76,8 +83,11 @@ class VerifyingAhead:
             if not asked:
                 continue
             self._requests.remove(request)
-            if not self._is_warm and not request.answer.done():
+            in_time = request.answer.done()
+            if not self._is_warm and not in_time:
                 continue
+            step = _SHARE_STEP if in_time else -_SHARE_STEP
+            self._share = min(1.0, max(_LEAST_SHARE, self._share + step))
             try:
                 fits = request.answer.result(_PATIENCE_SECONDS)
             except (OSError, TimeoutError):

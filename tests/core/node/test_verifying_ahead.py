@@ -66,6 +66,23 @@ def test_exactly_the_wrong_ones_are_told(ahead: VerifyingAhead) -> None:
     assert ahead.answers(two) == {}
 
 
+def test_the_process_gets_what_it_can_check_in_time(ahead: VerifyingAhead) -> None:
+    warm_up(ahead)
+    some = headers(100)
+    before = 1.0
+    for _ in range(5):
+        ahead.expect(some)
+        # It is asked at once: it cannot have checked a hundred.
+        ahead.answers(some)
+        assert ahead._share < before
+        before = ahead._share
+    ahead.expect(some)
+    assert len(ahead._requests[0].places) == 90
+    ahead._requests[0].answer.result(60)
+    assert len(ahead.answers(some)) == 90
+    assert ahead._share > before
+
+
 def test_a_process_that_is_starting_is_not_waited_for(ahead: VerifyingAhead) -> None:
     some = headers(40)
     ahead.expect(some)
