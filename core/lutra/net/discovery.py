@@ -27,6 +27,7 @@ from lutra.net.tags import (
     rendezvous_tag_key,
     services,
 )
+from lutra.net.tasks import Tasks
 
 POLL_SECONDS = 2.0
 _LABEL_BYTES = 10
@@ -145,21 +146,20 @@ class Discovery:
         self._reported: dict[tuple[str, str], Found] = {}
         self._changed = asyncio.Event()
         self._restart = False
-        self._task: asyncio.Task[None] | None = None
+        self._tasks = Tasks("discovery stopped")
+        self._is_running = False
         self._renew(*ServiceKind)
 
     async def start(self) -> None:
         """Begin; returns at once, whatever the network is like."""
         self._on_event(Announced(self._answerable()))
-        self._task = asyncio.ensure_future(self._run())
-        self._task.add_done_callback(_report_crash)
+        self._is_running = True
+        self._tasks.spawn(self._run())
 
     async def close(self) -> None:
         """Say goodbye on every interface."""
-        if self._task is not None:
-            self._task.cancel()
-            await asyncio.gather(self._task, return_exceptions=True)
-            self._task = None
+        await self._tasks.close()
+        self._is_running = False
         await asyncio.gather(*(one.close() for one in self._responders.values()))
         self._responders.clear()
 
@@ -205,7 +205,7 @@ class Discovery:
             groups = kind is ServiceKind.GROUPS
             keys = list(self._groups.values()) if groups else self._offered
             self._own[kind] = self._announcements(kind, keys) if keys else []
-        if self._task is not None:
+        if self._is_running:
             self._on_event(Announced(self._answerable()))
         for key in list(self._sightings):
             self._report(key)
@@ -319,10 +319,3 @@ class Discovery:
 
 def _reason(error: Exception) -> str:
     return getattr(error, "strerror", None) or str(error) or type(error).__name__
-
-
-def _report_crash(task: asyncio.Task[None]) -> None:
-    """Hand a defect of ours to the event loop's handler instead of losing it with the task."""
-    if not task.cancelled() and (error := task.exception()) is not None:
-        context = {"message": "discovery stopped", "exception": error}
-        task.get_loop().call_exception_handler(context)

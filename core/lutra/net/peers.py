@@ -6,7 +6,7 @@ import asyncio
 import contextlib
 import random as _random
 import time
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable
 from dataclasses import dataclass
 from enum import Enum
 
@@ -18,6 +18,7 @@ from lutra.net.discovery import Announced, DiscoveryEvent, Found, Gone
 from lutra.net.errors import NotAdmittedError
 from lutra.net.frames import CloseReason, Purpose
 from lutra.net.knock import Door, Knock
+from lutra.net.tasks import Tasks
 from lutra.net.transport import Listener, dial
 
 MAX_CONNECTIONS = 256
@@ -147,7 +148,7 @@ class PeerManager:
         self._admissions: dict[bytes, Admission] = {}
         self._errands: set[Connection] = set()
         self._undecided: set[Connection] = set()
-        self._tasks: set[asyncio.Task[None]] = set()
+        self._tasks = Tasks("a peer task failed")
         self._dials = 0
         self._wake = asyncio.Event()
         self._closing = False
@@ -159,8 +160,8 @@ class PeerManager:
             ListenError: the address cannot be listened at.
         """
         await self._listener.open(host, port)
-        self._spawn(self._dial_due())
-        self._spawn(self._watch_for_suspend())
+        self._tasks.spawn(self._dial_due())
+        self._tasks.spawn(self._watch_for_suspend())
 
     async def close(self) -> None:
         """End every connection and wait until the last bytes have left."""
@@ -169,9 +170,7 @@ class PeerManager:
         open_connections = [*self._connections.values(), *self._errands, *self._undecided]
         for connection in open_connections:
             connection.close(CloseReason.GOING_AWAY)
-        for task in list(self._tasks):
-            task.cancel()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
+        await self._tasks.close()
         await asyncio.gather(*(one.wait_closed() for one in open_connections))
         for connection in open_connections:
             self._remove(connection)
@@ -272,7 +271,7 @@ class PeerManager:
                     break
                 self._plan.begin(address)
                 self._dials += 1
-                self._spawn(self._dial(address))
+                self._tasks.spawn(self._dial(address))
             next_due = self._plan.next_due(self._connections)
             if next_due is None or self._dials >= MAX_DIALS:
                 await self._wake.wait()
@@ -333,10 +332,10 @@ class PeerManager:
             connection.close(CloseReason.BUSY)
         elif errand:
             self._errands.add(connection)
-            self._spawn(self._watch(connection))
+            self._tasks.spawn(self._watch(connection))
             self._on_event(PeerConnected(connection, Admission.GUEST))
         elif device < self._key.public:
-            self._spawn(self._await_choice(connection))
+            self._tasks.spawn(self._await_choice(connection))
         elif existing is None or existing.ending is not None or self._is_stale(existing):
             connection.choose()
             self._take(connection)
@@ -368,7 +367,7 @@ class PeerManager:
             self._remove(existing, replaced=True)
         self._connections[device] = connection
         admission = self._admissions[device] = self._admit(device)
-        self._spawn(self._watch(connection))
+        self._tasks.spawn(self._watch(connection))
         self._on_event(PeerConnected(connection, admission))
 
     def _is_stale(self, connection: Connection) -> bool:
@@ -407,15 +406,3 @@ class PeerManager:
 
     def _now(self) -> float:
         return asyncio.get_running_loop().time()
-
-    def _spawn(self, work: Coroutine[None, None, None]) -> None:
-        task = asyncio.ensure_future(work)
-        self._tasks.add(task)
-        task.add_done_callback(self._done)
-
-    def _done(self, task: asyncio.Task[None]) -> None:
-        """Hand a defect of ours to the event loop's handler instead of losing it with the task."""
-        self._tasks.discard(task)
-        if not task.cancelled() and (error := task.exception()) is not None:
-            context = {"message": "a peer task failed", "exception": error}
-            task.get_loop().call_exception_handler(context)

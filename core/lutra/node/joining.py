@@ -21,6 +21,7 @@ from lutra.net.connection import Address, Connection, Timing
 from lutra.net.discovery import Found
 from lutra.net.errors import NotAdmittedError
 from lutra.net.knock import Knock
+from lutra.net.tasks import Tasks
 from lutra.net.transport import dial
 from lutra.node.addresses import parse_address
 from lutra.node.errands import JOIN, EngineCalls
@@ -81,6 +82,7 @@ class Joining:
         self._means = means
         self._attempts: dict[bytes, _Attempt] = {}
         self._found: dict[str, Found] = {}
+        self._tasks = Tasks("an attempt to join failed")
         self._ending: set[asyncio.Task[None]] = set()
 
     def set_attempts(self, rows: Sequence[JoinRow]) -> None:
@@ -93,8 +95,7 @@ class Joining:
                 fresh = self._means.now() - row.time < FRESH_SECONDS * 1000
                 attempt = _Attempt(self._means, join, is_fresh=fresh)
                 self._attempts[join] = attempt
-                attempt.task = asyncio.ensure_future(attempt.run())
-                attempt.task.add_done_callback(_report_crash)
+                attempt.task = self._tasks.spawn(attempt.run())
             self._attempts[join].update(row, self._found.values())
 
     def sought(self) -> list[bytes]:
@@ -316,10 +317,3 @@ class _Attempt:
         except (NotFoundError, EnvironmentalError):
             return
         self.is_over = True
-
-
-def _report_crash(task: asyncio.Task[None]) -> None:
-    """Hand a defect of ours to the event loop's handler instead of losing it with the task."""
-    if not task.cancelled() and (error := task.exception()) is not None:
-        context = {"message": "an attempt to join failed", "exception": error}
-        task.get_loop().call_exception_handler(context)

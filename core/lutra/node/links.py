@@ -14,6 +14,7 @@ from collections.abc import Awaitable, Callable, Mapping
 from lutra.errors import LutraError
 from lutra.net.connection import Connection, Role
 from lutra.net.frames import CloseReason, Purpose
+from lutra.net.tasks import Tasks
 from lutra.node.errands import EngineCalls
 from lutra.node.session_hub import Traffic
 
@@ -52,13 +53,11 @@ class Links:
         self._errands = errands
         self._numbers = itertools.count(1)
         self._links: dict[int, _Link] = {}
-        self._tasks: set[asyncio.Task[None]] = set()
+        self._tasks = Tasks("serving a connection failed")
 
     def serve(self, connection: Connection) -> None:
         """Serve a connection to a proven device, dialled by either side, until it ends."""
-        task = asyncio.ensure_future(self._serve(connection))
-        self._tasks.add(task)
-        task.add_done_callback(self._done)
+        self._tasks.spawn(self._serve(connection))
 
     def carry_out(self, traffic: Traffic) -> None:
         """Send what sessions want sent, and end the connections of ended sessions."""
@@ -87,18 +86,9 @@ class Links:
 
     async def close(self) -> None:
         """End all connections."""
-        for task in self._tasks:
-            task.cancel()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
+        await self._tasks.close()
 
     # Inside
-
-    def _done(self, task: asyncio.Task[None]) -> None:
-        """Hand a defect of ours to the event loop's handler instead of losing it with the task."""
-        self._tasks.discard(task)
-        if not task.cancelled() and (error := task.exception()) is not None:
-            context = {"message": "serving a connection failed", "exception": error}
-            task.get_loop().call_exception_handler(context)
 
     async def _serve(self, connection: Connection) -> None:
         try:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable, Container, Coroutine
+from collections.abc import Callable, Container
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -21,6 +21,7 @@ from lutra.identity.pairing_keys import Channel
 from lutra.identity.pairing_messages import Choice
 from lutra.identity.pairing_table import TERMINAL, Role, Side, State
 from lutra.net.connection import Address, Connection
+from lutra.net.tasks import Tasks
 from lutra.node.addresses import parse_address
 from lutra.node.device_views import PairingView
 from lutra.node.options import NodeOptions
@@ -84,7 +85,7 @@ class PairingService:
         self._clock = clock
         self._run: _Run | None = None
         self._view: PairingView | None = None
-        self._tasks: set[asyncio.Task[None]] = set()
+        self._tasks = Tasks("pairing failed")
         self._lock = asyncio.Lock()
         self._moved = asyncio.Condition()
         self._has_identity = False
@@ -197,7 +198,7 @@ class PairingService:
             return
         peer = run.machine.peer
         if peer is not None and peer.device in devices:
-            self._spawn(self._was_met(run))
+            self._tasks.spawn(self._was_met(run))
 
     async def _was_met(self, run: _Run) -> None:
         async with self._lock:
@@ -211,9 +212,7 @@ class PairingService:
             if run.connection is not None:
                 run.connection.close()
             await run.meeting.close()
-        for task in list(self._tasks):
-            task.cancel()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
+        await self._tasks.close()
 
     # Beginning and ending
 
@@ -242,7 +241,7 @@ class PairingService:
             self._run = None
             await meeting.close()
             raise
-        self._spawn(self._watch_clock(run))
+        self._tasks.spawn(self._watch_clock(run))
 
     def _under_way(self) -> _Run:
         if self._run is None or self._run.machine.state in TERMINAL:
@@ -256,7 +255,7 @@ class PairingService:
         if run is None or run.connection is not None or run.machine.state in TERMINAL:
             return False
         run.connection = connection
-        self._spawn(self._serve(run, connection))
+        self._tasks.spawn(self._serve(run, connection))
         return True
 
     async def _serve(self, run: _Run, connection: Connection) -> None:
@@ -320,7 +319,7 @@ class PairingService:
         self._tell(run)
         if machine.state in TERMINAL and self._run is run:
             self._run = None
-            self._spawn(self._finish(run))
+            self._tasks.spawn(self._finish(run))
 
     async def _finish(self, run: _Run) -> None:
         """Let the last frames leave before everything is closed."""
@@ -380,18 +379,6 @@ class PairingService:
     def _is_new(self, run: _Run) -> bool:
         return run.machine.role is Role.NEW
 
-    def _spawn(self, work: Coroutine[Any, Any, None]) -> None:
-        task = asyncio.ensure_future(work)
-        self._tasks.add(task)
-        task.add_done_callback(self._done)
-
-    def _done(self, task: asyncio.Task[None]) -> None:
-        """Hand a defect of ours to the event loop's handler instead of losing it with the task."""
-        self._tasks.discard(task)
-        if not task.cancelled() and (error := task.exception()) is not None:
-            context = {"message": "pairing failed", "exception": error}
-            task.get_loop().call_exception_handler(context)
-
     # The record and the view
 
     def _record(self, run: _Run) -> bytes:
@@ -446,7 +433,7 @@ class PairingService:
             return
         self._view = view
         self._changed(view)
-        self._spawn(self._notify())
+        self._tasks.spawn(self._notify())
 
     async def _notify(self) -> None:
         async with self._moved:
