@@ -37,7 +37,7 @@ INVARIANTS = {
     7: "groups with members have an admin",
     8: "a withheld chain of one person displaces no branch of two honest ones",
     9: "sends never wait for others, and answers to a flood are bounded",
-    10: "a crash at any point equals no crash",
+    10: "a crash at any point equals no crash, or STALE",
     11: "one epoch, one data secret",
     12: "sealed: no parent state after a child is processed, no message key after its use",
     "votes": "only an ACK of the head its author knew is a vote (GROUPS §2.4.1)",
@@ -171,10 +171,28 @@ class Judge:
         told = f"{device} answers {len(flood)} by {len(made)} operations"
         self.require(9, len(made) <= bound, told)
 
-    def same(self, now: dict[str, object], before: dict[str, object], after: str) -> None:
-        """A device is what it would be without a crash."""
-        changed = [name for name in before if now[name] != before[name]]
-        self.require(10, not changed, f"{after}, a device differs in {', '.join(changed)}")
+    def same(
+        self,
+        now: dict[str, object],
+        before: dict[str, object],
+        after: str,
+        *,
+        may_be_stale: bool = False,
+    ) -> None:
+        """A device is what it would be without a crash.
+
+        Args:
+            now: its `view`.
+            before: what that would be.
+            after: what happened to it.
+            may_be_stale: which epochs it holds depends on the moments at which it looked, since
+                entering one deletes the others; outside the head it asks to be let in again.
+        """
+        changed = {name for name in before if now[name] != before[name]}
+        if may_be_stale and None in (now["epoch"], before["epoch"]):
+            changed -= {"epoch", "secrets", "held", "failed"}
+        told = f"{after}, a device differs in {', '.join(sorted(changed))}"
+        self.require(10, not changed, told)
 
     def revealed(
         self, device: Device, branch: EpochNode, supporters: frozenset[bytes], attacker: bytes
