@@ -12,15 +12,22 @@ from pytestqt.qtbot import QtBot
 from app.conftest import WAIT_MS, MakeDesktop, ask, buttons, press, says, write_in
 from app.test_desktop import share
 from lutra_app.main import Desktop
+from lutra_app.recovery.kits import Kits
 
 
-def make_kit(desktop: Desktop, qtbot: QtBot) -> str:
-    """Make a kit as a person does; returns its words."""
+def show_new_kit(desktop: Desktop, qtbot: QtBot) -> Kits:
+    """Begin to make a kit; returns the sheet that shows its words."""
     sheet = desktop.window.sheets.kits
     desktop.window.sheets.open_kits()
     qtbot.waitUntil(lambda: "You have none" in says(sheet), timeout=WAIT_MS)
     press(sheet, "Make a kit")
     qtbot.waitUntil(lambda: "Your new recovery kit" in says(sheet), timeout=WAIT_MS)
+    return sheet
+
+
+def make_kit(desktop: Desktop, qtbot: QtBot) -> str:
+    """Make a kit as a person does; returns its words."""
+    sheet = show_new_kit(desktop, qtbot)
     assert sheet.kit is not None
     words = sheet.kit.sheet.words
     for word in words:
@@ -71,11 +78,7 @@ def test_a_kit_is_made_tested_and_withdrawn(
 def test_the_sheet_becomes_a_pdf(make_desktop: MakeDesktop, qtbot: QtBot, tmp_path: Path) -> None:
     ana = make_desktop("ana")
     write_in(ana, qtbot, "Ana Lima")
-    sheet = ana.window.sheets.kits
-    ana.window.sheets.open_kits()
-    qtbot.waitUntil(lambda: "You have none" in says(sheet), timeout=WAIT_MS)
-    press(sheet, "Make a kit")
-    qtbot.waitUntil(lambda: "Your new recovery kit" in says(sheet), timeout=WAIT_MS)
+    sheet = show_new_kit(ana, qtbot)
     sheet.save_pdf(tmp_path / "kit.pdf")
     assert "delete it" in says(sheet)
     assert sheet.kit is not None
@@ -91,11 +94,7 @@ def test_the_sheet_is_printed_or_saved_where_the_dialogs_say(
 ) -> None:
     ana = make_desktop("ana")
     write_in(ana, qtbot, "Ana Lima")
-    sheet = ana.window.sheets.kits
-    ana.window.sheets.open_kits()
-    qtbot.waitUntil(lambda: "You have none" in says(sheet), timeout=WAIT_MS)
-    press(sheet, "Make a kit")
-    qtbot.waitUntil(lambda: "Your new recovery kit" in says(sheet), timeout=WAIT_MS)
+    sheet = show_new_kit(ana, qtbot)
     printed, saved = tmp_path / "printed.pdf", tmp_path / "saved.pdf"
 
     def confirm(dialog: QPrintDialog) -> int:
