@@ -278,13 +278,21 @@ class Device:
         )
 
     def deliver(
-        self, operations: Iterable[Operation], *, crash_after: int | None = None
+        self,
+        operations: Iterable[Operation],
+        *,
+        at_once: bool = False,
+        crash_after: int | None = None,
     ) -> list[Reception]:
         """Receive operations in the given order, then whatever was waiting.
 
-        With ``crash_after``, the device crashes after that many were taken in: the operations are
-        stored by then, the private state is not.
+        Args:
+            operations: what has come.
+            at_once: draw the consequences once, after the last of them.
+            crash_after: the device crashes after that many were taken in: the operations are
+                stored by then, the private state is not.
         """
+        receive = self.group.take if at_once else self.group.receive
         for operation in operations:
             if operation.id not in self.store.operations:
                 self.waiting[operation.id] = operation
@@ -296,7 +304,7 @@ class Device:
                 if len(results) == crash_after:
                     self.restart()
                     return results
-                result = self.group.receive(operation)
+                result = receive(operation)
                 if result is Reception.WAITING:
                     continue
                 del self.waiting[operation.id]
@@ -307,6 +315,8 @@ class Device:
                         self.refused.add(operation.id)
                     self.store.operations[operation.id] = operation
                     self._learn(operation)
+        if at_once:
+            self.group.settle()
         self.store.private = self.group.private_state()
         return results
 

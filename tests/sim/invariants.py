@@ -171,26 +171,15 @@ class Judge:
         told = f"{device} answers {len(flood)} by {len(made)} operations"
         self.require(9, len(made) <= bound, told)
 
-    def same(
-        self,
-        now: dict[str, object],
-        before: dict[str, object],
-        after: str,
-        *,
-        may_be_stale: bool = False,
-    ) -> None:
+    def same(self, now: dict[str, object], before: dict[str, object], after: str) -> None:
         """A device is what it would be without a crash.
 
         Args:
             now: its `view`.
             before: what that would be.
             after: what happened to it.
-            may_be_stale: which epochs it holds depends on the moments at which it looked, since
-                entering one deletes the others; outside the head it asks to be let in again.
         """
         changed = {name for name in before if now[name] != before[name]}
-        if may_be_stale and None in (now["epoch"], before["epoch"]):
-            changed -= {"epoch", "secrets", "held", "failed"}
         told = f"{after}, a device differs in {', '.join(sorted(changed))}"
         self.require(10, not changed, told)
 

@@ -130,15 +130,19 @@ class Group:
             private_state: what `private_state` returned when the last of them was stored.
         """
         self = cls(group, setup)
-        for operation in operations:
+        keyring = Keyring.from_bytes(private_state, self._services)
+        remaining = iter(operations)
+        while len(self.control.history) < keyring.processed:
+            if (operation := next(remaining, None)) is None:
+                break
             self._take(operation)
-        self._keyring = Keyring.from_bytes(private_state, self.control.tree, self._services)
-        self._keyring.sealed = self.control.profile is Profile.SEALED
-        for node in self.control.tree:
-            # What was stored after the private state was not processed yet.
-            if node.index >= self._keyring.processed:
-                self._enter(node)
+        keyring.open_epochs(self.control.tree)
+        keyring.sealed = self.control.profile is Profile.SEALED
+        self._keyring = keyring
         self.settle()
+        for operation in remaining:
+            # What was stored after the private state comes to the same as if it was received now.
+            self.receive(operation)
         return self
 
     def private_state(self) -> bytes:

@@ -50,6 +50,7 @@ class Keyring:
         self._groups: dict[bytes, Group] = {}
         # States never change, but for their message keys: each is encoded once.
         self._encoded: dict[bytes, bytes] = {}
+        self._unopened: list[tuple[bytes, bytes, int | None]] = []
         self._bundles: dict[bytes, KeyPackageBundle] = {}
         self.secrets: dict[bytes, bytes] = {}
         self.left: dict[bytes, int | None] = {}
@@ -205,8 +206,8 @@ class Keyring:
         )
 
     @classmethod
-    def from_bytes(cls, data: bytes, tree: EpochTree, services: Services) -> Keyring:
-        """Resume what `to_bytes` wrote; states of epochs the operations lack are dropped.
+    def from_bytes(cls, data: bytes, services: Services) -> Keyring:
+        """Resume what `to_bytes` wrote; call `open_epochs` before anything is entered.
 
         Raises:
             MalformedError: the bytes are something else.
@@ -215,14 +216,7 @@ class Keyring:
         if type(fields) is not list or len(fields) != 8 or fields[0] != _FORMAT:
             raise MalformedError("A stored group has an unknown form.")
         keyring = cls(services)
-        for epoch, state, left in fields[1]:
-            node = tree.get(epoch)
-            if node is not None:
-                # A commit may have been stored without its operation: it was never sent then.
-                keyring._groups[epoch] = Group.from_bytes(
-                    state, tree=node.public.tree, services=services
-                )
-                keyring.left[epoch] = left
+        keyring._unopened = fields[1]
         keyring.secrets = dict(fields[2])
         for bundle in fields[3]:
             keyring.put_bundle(KeyPackageBundle.from_bytes(bundle))
@@ -231,6 +225,18 @@ class Keyring:
         keyring.outside_since = fields[6]
         keyring.processed = fields[7]
         return keyring
+
+    def open_epochs(self, tree: EpochTree) -> None:
+        """Take up the stored states of epochs, given the public trees that are not stored."""
+        for epoch, state, left in self._unopened:
+            node = tree.get(epoch)
+            if node is not None:
+                # A commit may have been stored without its operation: it was never sent then.
+                self._groups[epoch] = Group.from_bytes(
+                    state, tree=node.public.tree, services=self._services
+                )
+                self.left[epoch] = left
+        self._unopened = []
 
     def __repr__(self) -> str:
         return f"Keyring(epochs={len(self._groups)}, secrets={len(self.secrets)})"

@@ -8,7 +8,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable
 from typing import TYPE_CHECKING, TypeVar
 
-from lutra.errors import LocalError
+from lutra.errors import LocalError, NotFoundError
 from lutra.groups.contents import Role
 from lutra.groups.errors import JoinRefusedError
 from lutra.groups.invite_secret import InviteSecret
@@ -181,10 +181,8 @@ class InviteApi(ABC):
             JoinRefusedError: the inviting device does not accept it.
         """
         with self.events() as events:
-            if join in self._admissions:
-                return await self._admitted(join, events)
-            row = await self._call(lambda engine: engine.joins.row(join))
-            return await self._watch(row, events, wait, _GOING_ON)
+            row = await self._attempt(join)
+            return await self._watch(join, row, events, wait, _GOING_ON)
 
     async def joins(self) -> list[JoinView]:
         """Return the invites this device uses or has used in vain, oldest first."""
@@ -310,27 +308,29 @@ class InviteApi(ABC):
             if row.state is JoinState.WAITING:
                 # It asks again now; without a decision nothing changes.
                 wait = _AGAIN_SECONDS if wait is None else min(wait, _AGAIN_SECONDS)
-                return await self._watch(row, events, wait, _GOING_ON)
-            return await self._watch(row, events, wait, frozenset({JoinState.SEEKING}))
+                return await self._watch(row.invite, row, events, wait, _GOING_ON)
+            return await self._watch(row.invite, row, events, wait, frozenset({JoinState.SEEKING}))
 
     async def _watch(
         self,
-        row: JoinRow,
+        join: bytes,
+        row: JoinRow | None,
         events: Subscription,
         wait: float | None,
         states: frozenset[JoinState],
     ) -> JoinView:
-        """Follow an attempt for as long as it is in one of some states."""
-        join = row.invite
+        """Follow an attempt for as long as it is in one of some states; see `_attempt`."""
+        last = row or JoinRow(join, b"", None, "", 0)
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(wait):
-                while row.state in states:
+                while row is not None and row.state in states:
                     event = await anext(events)
-                    if not isinstance(event, JoinChanged) or event.join != join:
-                        continue
-                    if event.state == "admitted":
-                        return await self._admitted(join, events, row)
-                    row = await self._call(lambda engine: engine.joins.row(join))
+                    if isinstance(event, JoinChanged) and event.join == join:
+                        last, row = row, await self._attempt(join)
+                if row is None:
+                    await self._readable(self._admissions[join], events)
+        if row is None:
+            return _join_view(last, group=await self.group(self._admissions[join]))
         if row.state is JoinState.REFUSED:
             if row.number is None:
                 # Its sentence is told now. A short code's attempt is kept, so that the code is not
@@ -339,18 +339,27 @@ class InviteApi(ABC):
             raise JoinRefusedError(row.reason)
         return _join_view(row)
 
-    async def _admitted(
-        self, join: bytes, events: Subscription, row: JoinRow | None = None
-    ) -> JoinView:
+    async def _attempt(self, join: bytes) -> JoinRow | None:
+        """Return how far an attempt has come, None once it has ended with admission.
+
+        Raises:
+            NotFoundError: there is no such attempt.
+        """
+        try:
+            return await self._call(lambda engine: engine.joins.row(join))
+        except NotFoundError:
+            # Admission is noted here before any question asked after it is answered.
+            if join in self._admissions:
+                return None
+            raise
+
+    async def _readable(self, group: bytes, events: Subscription) -> None:
         """Wait until a new group's keys and name have come, for a while."""
-        group = self._admissions[join]
-        view = await self.group(group)
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(_KEYS_SECONDS):
                 while not (view := await self.group(group)).ready or not view.name:
                     while await anext(events) != GroupsChanged(group):
                         pass
-        return _join_view(row or JoinRow(join, b"", None, "", 0), group=view)
 
     async def _invite_view(self, row: InviteRow) -> InviteView:
         secret = InviteSecret(row.secret)
