@@ -14,6 +14,7 @@ from lutra.groups.contents import (
     ACK,
     ADD,
     NACK,
+    OK,
     AddPerson,
     Opinion,
     Profile,
@@ -160,16 +161,27 @@ class Judge:
     ) -> None:
         """An honest device answers a flood by a bounded number of operations.
 
+        Whatever is complained of, then or before, it says once that it is fine.
+
         Args:
             device: who answers.
             flood: what it was sent.
             epochs: how many epochs it began, each of which may be complained about once.
-            made: the answers; for each epoch the flood complains of, one may say that it is fine.
+            made: the answers.
         """
-        disputed = {operation.body for operation in flood if operation.kind == NACK}
-        bound = 4 + 2 * epochs + len(disputed)
-        told = f"{device} answers {len(flood)} by {len(made)} operations"
-        self.require(9, len(made) <= bound, told)
+        stored = device.store.operations.values()
+        disputed = {operation.body for operation in stored if operation.kind == NACK}
+        praised = Counter(
+            operation.body
+            for operation in stored
+            if operation.kind == OK and operation.author == device.id
+        )
+        words = [operation.body for operation in made if operation.kind == OK]
+        is_due = all(word in disputed and praised[word] == 1 for word in words)
+        self.require(9, is_due, f"{device} says what nobody asked, or says it again")
+        others = len(made) - len(words)
+        told = f"{device} answers {len(flood)} by {others} operations"
+        self.require(9, others <= 4 + 2 * epochs, told)
 
     def same(self, now: dict[str, object], before: dict[str, object], after: str) -> None:
         """A device is what it would be without a crash.
