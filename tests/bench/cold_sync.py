@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import json
 import socket
 import threading
@@ -62,6 +63,10 @@ async def measure() -> list[Row]:
         child = await start_peer(ana)
         assert child.stdout is not None
         address = json.loads(await child.stdout.readline())["listening"]
+        # What the recorded session leaves in memory is the measurement's, not the node's.
+        del patches, doc
+        gc.collect()
+        gc.freeze()
         raw = min(raw_copy(data, end) for _ in range(3))
         async with running(ben) as node:
             with node.events() as events:

@@ -40,3 +40,7 @@ class ChaChaPoly:
 
     def __repr__(self) -> str:
         return "ChaChaPoly(…)"
+
+
+# OpenSSL looks a cipher up at its first use, for a millisecond: now, not while somebody connects.
+ChaCha20Poly1305(bytes(KEY_BYTES))

@@ -6,7 +6,7 @@ that a simulator drives the same code as the desktop.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TypeVar
 
@@ -497,9 +497,10 @@ class Engine:
         """Return where devices were met, last met first."""
         return self._context.store.addresses.list()
 
-    def remember_address(self, row: AddressRow) -> None:
-        """Keep where a device was met."""
-        self._context.store.addresses.remember(row)
+    def remember_addresses(self, rows: Iterable[AddressRow]) -> None:
+        """Keep where devices were met."""
+        for row in rows:
+            self._context.store.addresses.remember(row)
 
     # Inside
 

@@ -22,6 +22,8 @@ from lutra.node.session_hub import Traffic
 from lutra.node.witnessing import Witnessing
 from lutra.store.peers import AddressRow
 
+_KEEP_SECONDS = 0.5
+
 
 class Network:
     """Listener, discovery, dialling and links of one running node.
@@ -73,7 +75,8 @@ class Network:
             on_resume=self._resumed,
         )
         self._discovery: Discovery | None = None
-        self._memories: set[asyncio.Task[None]] = set()
+        self._unkept: list[AddressRow] = []
+        self._keeping: asyncio.Task[None] | None = None
 
     async def open(self, reach: Reach) -> None:
         """Listen, look around, and dial everybody worth dialling.
@@ -106,7 +109,9 @@ class Network:
         await self.nearby.close()
         await self._peers.close()
         await self._links.close()
-        await asyncio.gather(*self._memories, return_exceptions=True)
+        if self._keeping is not None:
+            self._keeping.cancel()
+        await self._keep_all()
 
     def set_reach(self, reach: Reach) -> None:
         """Look for, and let in, other devices than before."""
@@ -230,6 +235,16 @@ class Network:
             self._keep(AddressRow(device, address.host, address.port, self._now(), "dialled"))
 
     def _keep(self, row: AddressRow) -> None:
-        task = asyncio.ensure_future(self._engine.call(lambda engine: engine.remember_address(row)))
-        self._memories.add(task)
-        task.add_done_callback(self._memories.discard)
+        """Keep an address a moment later: what the new connection is for goes first."""
+        self._unkept.append(row)
+        if self._keeping is None or self._keeping.done():
+            self._keeping = asyncio.ensure_future(self._keep_soon())
+
+    async def _keep_soon(self) -> None:
+        await asyncio.sleep(_KEEP_SECONDS)
+        await self._keep_all()
+
+    async def _keep_all(self) -> None:
+        rows, self._unkept = self._unkept, []
+        if rows:
+            await self._engine.call(lambda engine: engine.remember_addresses(rows))

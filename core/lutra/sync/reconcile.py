@@ -84,11 +84,15 @@ class Exchange:
 
     Args:
         heads: returns the live head set of this side.
+
+    Attributes:
+        is_equal: the peer's latest round showed that both hold just the same.
     """
 
     def __init__(self, heads: Callable[[], HeadSet]) -> None:
         self._heads = heads
         self.state = ExchangeState.IDLE
+        self.is_equal = False
         self._rounds = 0
         self._compared: dict[tuple[bytes, bytes | None], list[Head]] = {}
         self._listed: dict[LogKey, int] = {}
@@ -134,6 +138,7 @@ class Exchange:
         turns = [] if closing else self._finish_reply()
         if closing:
             self.state = next_exchange(self.state, ExchangeEvent.CLOSED)
+        self.is_equal = outcome.matched == [(b"", None)]
         self._begin_incoming()
         return outcome, turns
 

@@ -360,8 +360,8 @@ class Session:
         control = group.stage is Stage.CONTROL
         logs = group.logs(control)
         # The responder waits until it has ingested what the initiator sent, so that when the
-        # initiator hears its word, both have everything.
-        may_finish = self._role is Role.INITIATOR or logs.got_done
+        # initiator hears its word, both have everything. Where both are equal nothing is sent.
+        may_finish = self._role is Role.INITIATOR or logs.got_done or logs.exchange.is_equal
         if not logs.sent_done and logs.exchange.finished and not logs.waiting and may_finish:
             logs.sent_done = True
             self._emit(f.Done(group.handle, control))
