@@ -73,6 +73,8 @@ class GroupSync:
         limited: the peer is not in the roster, so it gets control operations only.
         named: how many operations the peer has named or asked for by their ids.
         telling: it has had all of them, and the group ends when it has confirmed that.
+        early: the first round about documents has come, or gone, with the one about control logs.
+        since_early: document logs that have grown since, each with the last number before.
         known: logs that the peer has, or is being sent, up to a sequence number.
         asked: ids of single control operations to send, as the peer asked for them.
     """
@@ -86,12 +88,14 @@ class GroupSync:
         "asked",
         "control",
         "data",
+        "early",
         "handle",
         "id",
         "introduces",
         "known",
         "limited",
         "named",
+        "since_early",
         "stage",
         "telling",
     )
@@ -110,6 +114,8 @@ class GroupSync:
         self.introduces = False
         self.limited = False
         self.telling = False
+        self.early = False
+        self.since_early: dict[LogKey, int | None] = {}
         self.asked: dict[bytes, None] = {}
         self.named = 0
         self.control = LogsSync(Exchange(lambda: replica.heads(group, True)))

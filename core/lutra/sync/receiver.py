@@ -183,8 +183,7 @@ class Receiver:
         if logs.heard_done or not asked or unfinished:
             raise out_of_state("an end of transfer")
         logs.heard_done = True
-        # Where both are equal nothing was sent that has to be ingested before.
-        if self._inbox and not logs.exchange.is_equal:
+        if self._inbox:
             self._inbox.append(_Finished(group, control))
         else:
             self._finished(group, control)

@@ -43,6 +43,7 @@ _LIST_BUDGET = 512 * 1024
 """Estimated bytes of ranges and wants in one frame, half of what a frame may have."""
 _ITEM_COST = 64 + ID_PREFIX_BYTES + 9
 _RANGE_COST = 40
+_EVERYTHING = (b"", None)
 
 
 @dataclass(slots=True)
@@ -86,7 +87,7 @@ class Exchange:
         heads: returns the live head set of this side.
 
     Attributes:
-        is_equal: the peer's latest round showed that both hold just the same.
+        is_equal: the very first answer said that both hold just the same: nothing is to be sent.
     """
 
     def __init__(self, heads: Callable[[], HeadSet]) -> None:
@@ -105,7 +106,7 @@ class Exchange:
 
     def begin(self) -> list[Turn]:
         """Return the first round: the fingerprint of everything."""
-        self._compare(b"", None)
+        self._compare(*_EVERYTHING)
         turns = self._finish_reply()
         self._begin_incoming()
         return turns
@@ -138,7 +139,6 @@ class Exchange:
         turns = [] if closing else self._finish_reply()
         if closing:
             self.state = next_exchange(self.state, ExchangeEvent.CLOSED)
-        self.is_equal = outcome.matched == [(b"", None)]
         self._begin_incoming()
         return outcome, turns
 
@@ -185,6 +185,7 @@ class Exchange:
         then = self._compared.get((lower, upper))
         if then is None:
             return
+        self.is_equal |= (lower, upper) == _EVERYTHING
         if self._heads().items(lower, upper) == then:
             outcome.match(lower, upper)
         else:
@@ -197,6 +198,7 @@ class Exchange:
         if own.logs == item.logs and own.digest == item.digest:
             outcome.match(lower, upper)
             self._reply.append(Equal(upper))
+            self.is_equal |= (lower, upper) == _EVERYTHING
         elif item.logs == 0:
             outcome.lacking += [(head.key, None) for head in heads.items(lower, upper)]
             self._skip(upper)

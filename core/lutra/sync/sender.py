@@ -100,7 +100,9 @@ class Sender:
             key, seq_num, _ = place_of(operation.header)
             logs = group.logs_of(key)
             if logs is group.data and group.stage is Stage.CONTROL:
-                continue  # The reconciliation of document logs, still to come, includes it.
+                # The round about document logs includes it, unless that has gone already.
+                group.since_early.setdefault(key, seq_num - 1 if seq_num else None)
+                continue
             if group.known.get(key, -1) >= seq_num or logs.hasten(key):
                 continue
             cost = operation_cost(operation)

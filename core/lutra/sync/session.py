@@ -319,6 +319,10 @@ class Session:
             )
             if self._role is Role.INITIATOR:
                 self._send_turns(group, True, group.control.exchange.begin())
+                if not group.limited and self._replica.may_sync(group.id, self.peer_device):
+                    # It counts only if the control logs turn out to be equal, as they mostly are.
+                    group.early = True
+                    self._send_turns(group, False, group.data.exchange.begin())
 
     # Progress.
 
@@ -359,14 +363,15 @@ class Session:
         """Finish a stage of a group if both sides are through; tell whether that happened."""
         control = group.stage is Stage.CONTROL
         logs = group.logs(control)
-        # The responder waits until it has ingested what the initiator sent, so that when the
-        # initiator hears its word, both have everything. Where both are equal nothing is sent.
-        may_finish = self._role is Role.INITIATOR or logs.got_done or logs.exchange.is_equal
-        if not logs.sent_done and logs.exchange.finished and not logs.waiting and may_finish:
-            logs.sent_done = True
-            self._emit(f.Done(group.handle, control))
-        if not (logs.sent_done and logs.got_done):
-            return False
+        if not logs.exchange.is_equal:
+            # The responder waits until it has ingested what the initiator sent, so that when the
+            # initiator hears its word, both have everything.
+            may_finish = self._role is Role.INITIATOR or logs.got_done
+            if not logs.sent_done and logs.exchange.finished and not logs.waiting and may_finish:
+                logs.sent_done = True
+                self._emit(f.Done(group.handle, control))
+            if not (logs.sent_done and logs.got_done):
+                return False
         if control:
             group.stage = next_stage(group.stage, StageEvent.CONTROL_DONE)
             self._out.append(e.ControlSettled(group.id))
@@ -386,7 +391,12 @@ class Session:
             group.limited = False
             self._out.append(e.GroupShared(group.id))
         if self._role is Role.INITIATOR:
-            self._send_turns(group, False, group.data.exchange.begin())
+            if group.early and group.control.exchange.is_equal:
+                for key, after in group.since_early.items():
+                    group.data.lacks(key, after, urgent=True)
+            else:
+                self._send_turns(group, False, group.data.exchange.begin())
+        group.since_early.clear()
 
     def _limit(self, group: GroupSync) -> None:
         """Give the peer no document of a group any more."""
@@ -478,6 +488,10 @@ class Session:
     def _on_round(self, frame: f.Round) -> None:
         group = self._sharing.by_handle(frame.handle)
         if group is None:
+            return
+        if group.stage is Stage.CONTROL and not (frame.control or group.early):
+            # It came with the first round about control logs, which are not equal.
+            group.early = True
             return
         if group.stage not in ROUND_STAGES[frame.control]:
             raise out_of_state("a round of another stage")

@@ -90,7 +90,7 @@ class Attack:
     def to_data(self) -> Attack:
         """Go on to where document logs are compared, as Mallory the initiator."""
         compare = f.Compare(None, 0, EMPTY)
-        self.greet().say(f.Round(HANDLE, True, True, [compare], []), f.Done(HANDLE, True))
+        self.greet().say(f.Round(HANDLE, True, True, [compare], []))
         assert self.session.stage(GROUP) is Stage.DATA
         return self
 
@@ -163,7 +163,6 @@ def test_versions_without_a_common_one_end_the_session() -> None:
     [
         f.Done(HANDLE, True),
         f.Done(HANDLE, False),
-        f.Round(HANDLE, False, True, [f.Compare(None, 0, EMPTY)], []),
         frame_of(GOOD),
         frame_of(GOOD, live=False),
         f.Request(HANDLE, [f.Want(LogKey(MALLORY.public, document_id(1)), None)]),
@@ -177,6 +176,14 @@ def test_frames_of_later_stages_are_refused_while_control_logs_are_compared(
     frame: f.Frame,
 ) -> None:
     Attack(stored=3).greet().say(frame).assert_ended(CloseReason.STATE)
+
+
+def test_the_first_round_about_documents_may_come_early_but_once() -> None:
+    early = f.Round(HANDLE, False, True, [f.Compare(None, 0, EMPTY)], [])
+    attack = Attack(stored=3).greet().say(early)
+    assert attack.closed is None
+    assert not any(isinstance(frame, f.Round) for frame in attack.sent)
+    attack.say(early).assert_ended(CloseReason.STATE)
 
 
 def test_rounds_after_the_end_of_a_reconciliation_are_refused() -> None:
