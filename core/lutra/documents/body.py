@@ -14,6 +14,7 @@ from lutra.errors import MalformedError
 
 VERSION = 1
 MAX_UPDATE_BYTES = 16 * 1024 * 1024
+_UPDATE_MAGIC = b"loro"
 _COMPRESS_FROM_BYTES = 512
 _COMPRESSION_LEVEL = 1
 _PLAIN = encode({"v": VERSION, "loro": b""})[:-1]
@@ -53,6 +54,20 @@ def decode_body(data: bytes) -> bytes:
             return _unpack(packed, size)
         case _:
             raise MalformedError("A document operation has no readable body.")
+
+
+def kept_form(update: bytes, body: bytes) -> bytes:
+    """Return how an update that came in ``body`` is kept: as itself, or packed if that is less."""
+    return body if len(body) < len(update) else update
+
+
+def read_kept(kept: bytes) -> bytes:
+    """Return the update that `kept_form` made into ``kept``.
+
+    Raises:
+        MalformedError: it is neither an update nor a body.
+    """
+    return kept if kept.startswith(_UPDATE_MAGIC) else decode_body(kept)
 
 
 def _plain_update(data: bytes) -> bytes | None:

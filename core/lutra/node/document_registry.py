@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections import OrderedDict
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import TypeVar
+from typing import NamedTuple, TypeVar
 
-from lutra.documents.body import encode_body
+from lutra.documents.body import encode_body, kept_form, read_kept
 from lutra.documents.checkpoint import CheckpointPolicy
 from lutra.documents.document import Document
 from lutra.documents.errors import DocumentStateError
@@ -43,6 +43,20 @@ class EditorLimitError(LocalError):
     """No more editor windows can be opened on one document."""
 
     code = "document.editors"
+
+
+class RemoteUpdate(NamedTuple):
+    """Edits of another device.
+
+    Attributes:
+        author: public key of the device.
+        update: the edits.
+        kept: the form in which the store keeps them; see `lutra.documents.body.kept_form`.
+    """
+
+    author: bytes
+    update: bytes
+    kept: bytes
 
 
 @dataclass(slots=True)
@@ -166,7 +180,7 @@ class DocumentRegistry:
         self,
         group: bytes,
         identity: bytes,
-        updates: Sequence[tuple[bytes, bytes]],
+        updates: Sequence[RemoteUpdate],
         time: int,
     ) -> list[int]:
         """Take in other devices' edits, in log order; keeps them in the store.
@@ -174,7 +188,7 @@ class DocumentRegistry:
         Args:
             group: the group they came in.
             identity: the document.
-            updates: (author, update) pairs.
+            updates: what they say.
             time: display time of the newest.
 
         Returns:
@@ -186,18 +200,18 @@ class DocumentRegistry:
         refused: list[int] = []
         store = self._context.store.documents
         try:
-            opened.document.import_batch(updates)
+            opened.document.import_batch([(item.author, item.update) for item in updates])
             good = list(updates)
-            store.append_tail_many(identity, [update for _, update in good])
+            store.append_tail_many(identity, [item.kept for item in good])
         except RemoteError:
             replica = self._groups.find(group)
             has_states = replica is not None and replica.profile is not Profile.ARCHIVE
             opened, good, refused = self._one_by_one(identity, updates, has_states=has_states)
         if good:
-            if any(author == self._context.device for author, _ in good):
+            if any(item.author == self._context.device for item in good):
                 opened = self._adopt_own(identity)
-            self._note_change(opened, good, None, time)
-            self._grow(opened, sum(len(update) for _, update in good))
+            self._note_change(opened, [(item.author, item.update) for item in good], None, time)
+            self._grow(opened, sum(len(item.kept) for item in good))
         return refused
 
     def publish(self, identity: bytes) -> bool:
@@ -221,18 +235,20 @@ class DocumentRegistry:
         size = 0
         while opened.published != counters:
             update, reached = document.export_unpublished(opened.published, MAX_EDITS)
+            body = encode_body(update)
             operation = self._logs.sign_next(
                 row.group,
                 identity,
                 kind=KIND,
-                body=encode_body(update),
+                body=body,
                 epoch=epoch.id,
                 seal=group.bodies.seal,
                 previous=group.heads(),
             )
-            store.documents.append_tail(identity, update)
+            kept = kept_form(update, body)
+            store.documents.append_tail(identity, kept)
             opened.published = reached
-            size += len(update)
+            size += len(kept)
             log = self._own_log(opened)
             log.tail_bytes += operation.header.payload_size
             log.tail_operations += 1
@@ -363,7 +379,7 @@ class DocumentRegistry:
             identity,
             self._context.device,
             store.documents.snapshot(identity),
-            store.documents.tail(identity),
+            [read_kept(kept) for kept in store.documents.tail(identity)],
             clock=self._seconds,
         )
         published = document.own_counters
@@ -395,27 +411,28 @@ class DocumentRegistry:
         return opened
 
     def _one_by_one(
-        self, identity: bytes, updates: Sequence[tuple[bytes, bytes]], *, has_states: bool
-    ) -> tuple[OpenDocument, list[tuple[bytes, bytes]], list[int]]:
+        self, identity: bytes, updates: Sequence[RemoteUpdate], *, has_states: bool
+    ) -> tuple[OpenDocument, list[RemoteUpdate], list[int]]:
         """Import and store updates singly, to find those that break a rule.
 
         Where there are states without history, known edits may come again with less in them.
         """
-        good: list[tuple[bytes, bytes]] = []
+        good: list[RemoteUpdate] = []
         refused: list[int] = []
-        for index, (author, update) in enumerate(updates):
-            news = [(author, update)]
+        for index, item in enumerate(updates):
+            news = [item]
             try:
                 # One that broke the document in memory makes `get` load it from the store.
                 document = self.get(identity).document
                 if has_states:
-                    news = [(author, part) for part in document.unknown_part(update)]
-                document.import_batch(news)
+                    parts = document.unknown_part(item.update)
+                    news = [RemoteUpdate(item.author, part, part) for part in parts]
+                document.import_batch([(new.author, new.update) for new in news])
             except RemoteError:
                 refused.append(index)
             else:
-                parts = [part for _, part in news]
-                self._context.store.documents.append_tail_many(identity, parts)
+                kept = [new.kept for new in news]
+                self._context.store.documents.append_tail_many(identity, kept)
                 good += news
         return self.get(identity), good, refused
 

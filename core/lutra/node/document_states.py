@@ -27,7 +27,7 @@ from lutra.groups.errors import UnreadableBodyError
 from lutra.groups.group import Group
 from lutra.node.context import Context
 from lutra.node.document_registry import KIND as DOCUMENT
-from lutra.node.document_registry import MAX_EDITS, DocumentRegistry
+from lutra.node.document_registry import MAX_EDITS, DocumentRegistry, RemoteUpdate
 from lutra.node.group_registry import GroupRegistry
 from lutra.node.log_keeper import LogKeeper
 from lutra.operation import LogKey, Operation
@@ -162,11 +162,11 @@ class DocumentStates:
         """Take in the whole state that a row belongs to; False if it breaks a rule."""
         store, own = self._context.store.states, self._context.device
         updates = [
-            pair
+            RemoteUpdate(author, update, update)
             for body in store.content(row.document, row.publisher)
-            for pair in decode_state(body).updates()
+            for author, update in decode_state(body).updates()
             # What this device wrote it knows better than anybody.
-            if pair[0] != own
+            if author != own
         ]
         if updates and self._documents.apply_remote(group, row.document, updates, row.time):
             store.delete_before(row.document, row.publisher, row.seq_num + 1)

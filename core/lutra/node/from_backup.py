@@ -15,6 +15,7 @@ from collections.abc import Callable
 
 from lutra.crypto.random import Random
 from lutra.crypto.signing import SigningKey
+from lutra.documents.body import read_kept
 from lutra.documents.document import Document
 from lutra.errors import BugError
 from lutra.identity.device_log import consent
@@ -89,7 +90,7 @@ def _make_anew(
             identity,
             device,
             store.documents.snapshot(identity),
-            store.documents.tail(identity),
+            [read_kept(kept) for kept in store.documents.tail(identity)],
             clock=lambda: now() // 1000,
         )
 

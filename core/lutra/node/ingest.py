@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from lutra.crypto.verifying import BatchVerifier
-from lutra.documents.body import decode_body
+from lutra.documents.body import decode_body, kept_form
 from lutra.errors import DecryptionError, MalformedError, RemoteError
 from lutra.groups.contents import CUT
 from lutra.groups.errors import UnreadableBodyError
@@ -15,7 +15,7 @@ from lutra.groups.keys import Reception
 from lutra.log import LogHead, Placement, advance, place
 from lutra.node.branches import Branches
 from lutra.node.context import Context
-from lutra.node.document_registry import KIND, DocumentRegistry
+from lutra.node.document_registry import KIND, DocumentRegistry, RemoteUpdate
 from lutra.node.document_states import KIND as STATE
 from lutra.node.document_states import DocumentStates
 from lutra.node.early import EarlyOperations
@@ -377,7 +377,7 @@ class Ingest:
             Operation id → what became of it.
         """
         states: dict[bytes, OperationState] = {}
-        by_document: dict[bytes, list[tuple[Operation, bytes]]] = {}
+        by_document: dict[bytes, list[tuple[Operation, RemoteUpdate]]] = {}
         blocked = self._blocked_logs(group_id)
         bodies = group.bodies
         epochs = {item.header.extensions.epoch or b"" for item in operations}
@@ -423,11 +423,12 @@ class Ingest:
             except (DecryptionError, MalformedError):
                 states[operation.id] = OperationState.REFUSED
                 continue
-            by_document.setdefault(operation.log, []).append((operation, update))
+            news = RemoteUpdate(operation.author, update, kept_form(update, content))
+            by_document.setdefault(operation.log, []).append((operation, news))
         for document, items in by_document.items():
             time = max(item.header.extensions.time for item, _ in items)
-            pairs = [(item.author, update) for item, update in items]
-            for index in self._documents.apply_remote(group_id, document, pairs, time):
+            updates = [news for _, news in items]
+            for index in self._documents.apply_remote(group_id, document, updates, time):
                 states[items[index][0].id] = OperationState.REFUSED
         return states
 

@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from lutra.codec import encode
-from lutra.documents.body import MAX_UPDATE_BYTES, decode_body, encode_body
+from lutra.documents.body import MAX_UPDATE_BYTES, decode_body, encode_body, kept_form, read_kept
 from lutra.documents.checkpoint import CheckpointPolicy
 from lutra.documents.delta import Span
 from lutra.documents.document import Document
@@ -552,3 +552,18 @@ def test_replacing_a_long_text_by_another_is_quick_and_exact() -> None:
     for text in ("\n".join(lines), "\n".join(others), "\n".join(reversed(lines)), "short"):
         document.replace_text(text)
         assert document.text == text
+
+
+def test_updates_are_kept_in_their_shorter_form() -> None:
+    document = Document.create(PAGE, ANA)
+    document.splice(0, 0, "a")
+    letter = document.take_local() or b""
+    document.splice(0, 0, "All otters hold hands. " * 400)
+    page = document.take_local() or b""
+    assert kept_form(letter, encode_body(letter)) == letter
+    assert len(kept_form(page, encode_body(page))) < len(page) // 2
+    for update in (letter, page):
+        assert read_kept(kept_form(update, encode_body(update))) == update
+        assert read_kept(update) == update
+    with pytest.raises(MalformedError):
+        read_kept(b"neither")

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from core.node.world import Device, World
+from lutra.documents.body import read_kept
 from lutra.documents.checkpoint import CheckpointPolicy
 from lutra.documents.state_body import StateBody, encode_state, pack
 from lutra.documents.states import state_of
@@ -98,7 +99,8 @@ def everything(device: Device) -> str:
         texts += [content._doc.export_json_updates(*_all(content)), content.text]
         stored = device.store.documents.snapshot(row.id)
         texts.append((stored or b"").decode("utf-8", "replace"))
-        texts += [item.decode("utf-8", "replace") for item in device.store.documents.tail(row.id)]
+        tail = map(read_kept, device.store.documents.tail(row.id))
+        texts += [item.decode("utf-8", "replace") for item in tail]
     return "".join(texts)
 
 
