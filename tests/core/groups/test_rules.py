@@ -5,8 +5,7 @@ from __future__ import annotations
 import pytest
 
 from core.groups.test_group import agree, invite, people
-from lutra.errors import BugError
-from lutra.groups import group as group_module
+from lutra.errors import BugError, RemoteError
 from lutra.groups import planning
 from lutra.groups.acknowledging import ACK_INTERVAL_MS
 from lutra.groups.commits import MAX_KEY_ONLY
@@ -279,7 +278,7 @@ def test_stored_states_are_strict() -> None:
     resumed = Keyring.from_bytes(stored, services)
     resumed.open_epochs(tree)
     assert resumed.to_bytes() == stored
-    with pytest.raises(group_module.RemoteError):
+    with pytest.raises(RemoteError):
         Keyring.from_bytes(b"\x80", services)
 
 
@@ -294,6 +293,6 @@ def test_all_contents_have_one_form() -> None:
         body = operation.body or b"\x80"
         assert encode_content(decode_content(operation.kind, body)) == body
         kinds.add(operation.kind)
-        with pytest.raises(group_module.RemoteError):
+        with pytest.raises(RemoteError):
             decode_content(CREATE if operation.kind != CREATE else KEYLINK, body)
     assert len(kinds) >= 7
