@@ -150,8 +150,14 @@ class Attackers(People):
         branch = next(node for node in head.path() if node.parent is start)
         supporters = self._supporters(device, branch)
         self._say(f"{withheld.attacker} shows {device} what it withheld")
+        # What waits for it could come along, and take a supporter's devices away.
+        waiting = dict(device.waiting)
+        device.waiting.clear()
         self._receive(device, fresh)
         self.judge.revealed(device, branch, supporters, withheld.attacker.person)
+        for operation in waiting.values():
+            if operation.id not in device.store.operations:
+                device.waiting[operation.id] = operation
 
     def _supporters(self, device: Device, branch: EpochNode) -> frozenset[bytes]:
         """Return honest persons of the roster before a branch that vote in it, as seen here."""
