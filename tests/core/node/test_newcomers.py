@@ -42,6 +42,14 @@ class Choir:
             if (place_of(item.header).key.author, place_of(item.header).seq_num) == first
         )
 
+    def founders_meet_alone(self) -> None:
+        """Have Ana and Ben meet, who have removed each other: both are out."""
+        self.world.cut_all()
+        self.world.connect(self.ana, self.ben)
+        self.world.settle()
+        self.world.cut_all()
+        assert self.ben.device not in self.ben.roster(self.group) | self.ana.roster(self.group)
+
     def write_for(self, reader: Device, writer: Device) -> None:
         """See to it that what one of two connected devices writes reaches the other."""
         writer.insert(self.page, "news ")
@@ -153,11 +161,7 @@ def test_who_is_out_tells_an_own_device_that_it_is_out_too(choir: Choir, turned:
     world.connect(ben, phone)
     ben.run(lambda e: e.membership.remove(choir.group, ana.engine.persons.id))
     world.settle()
-    world.cut_all()
-    world.connect(ana, ben)
-    world.settle()
-    world.cut_all()
-    assert ben.device not in ben.roster(choir.group) | ana.roster(choir.group)
+    choir.founders_meet_alone()
     assert phone.device in phone.roster(choir.group)
     world.connect(*((phone, ben) if turned else (ben, phone)))
     world.settle()
@@ -172,11 +176,7 @@ def test_who_is_out_can_be_found_until_a_member_knows_it(choir: Choir) -> None:
     ben.run(lambda e: e.membership.remove(choir.group, ana.engine.persons.id))
     ana.run(lambda e: e.membership.remove(choir.group, ben.engine.persons.id))
     world.settle()
-    world.cut_all()
-    world.connect(ana, ben)
-    world.settle()
-    world.cut_all()
-    assert ben.device not in ben.roster(choir.group) | ana.roster(choir.group)
+    choir.founders_meet_alone()
     assert ben.device in cleo.roster(choir.group)
     assert choir.group in ben.run(Engine.reach).secrets
     world.connect(ben, cleo)
