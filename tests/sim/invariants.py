@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import random
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence, Set
 from dataclasses import dataclass
 
 from lutra.errors import RemoteError
@@ -13,9 +13,11 @@ from lutra.groups.commits import may_renew
 from lutra.groups.contents import (
     ACK,
     ADD,
+    KEYLINK,
     NACK,
     OK,
     AddPerson,
+    KeyLink,
     Opinion,
     Profile,
     Role,
@@ -333,14 +335,16 @@ class Judge:
         control = honest[0].group.control
         final = auth_of(honest[0])
         by_id = {device.id: device for device in everybody}
+        views = [(node.known, node.roster.keys()) for node in control.tree]
+        views += _linked_views(honest[0])
         for item in sends:
             known = control.history.closure(item.removals)
             assert known is not None
             readmitted = {
                 device
-                for node in control.tree
-                if not known & ~node.known
-                for device in item.removed & node.roster.keys()
+                for then, roster in views
+                if not known & ~then
+                for device in item.removed & roster
             }
             # A removal that was itself undone later protects nobody any more.
             lives = all(
@@ -408,6 +412,22 @@ def is_settled(device: Device, present: set[bytes]) -> bool:
     epoch, roster = device.group.current_epoch(), set(head_of(device).roster)
     leaves = auth_of(device).leaves
     return epoch is not None and roster <= leaves and leaves & present <= roster
+
+
+def _linked_views(device: Device) -> list[tuple[int, Set[bytes]]]:
+    """For each key link: what its author knew, and the devices it rightly meant it for."""
+    control = device.group.control
+    views: list[tuple[int, Set[bytes]]] = []
+    for operation in device.store.operations.values():
+        if operation.kind != KEYLINK or operation.id not in control.history:
+            continue
+        content = decode_content(operation.kind, operation.body or b"")
+        assert isinstance(content, KeyLink)
+        source = control.tree.get(content.source)
+        assert source is not None
+        then = control.history.past(control.history.index(operation.id))
+        views.append((then, source.roster.keys() & control.auth(then).leaves))
+    return views
 
 
 def view(group: Group) -> dict[str, object]:
