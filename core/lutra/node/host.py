@@ -142,7 +142,9 @@ class EngineHost:
             self._timer = self._loop.call_later(delay, self._tick)
         self._on_effects(effects)
         self._work_left = effects.work
-        self._work_on()
+        # Two turns later, whoever waited for this call has queued what came meanwhile, so that a
+        # slice takes in all of it and not its first frame alone.
+        self._loop.call_soon(self._loop.call_soon, self._work_on)
 
     def _work_on(self) -> None:
         """Queue a slice of bulk work behind every call that waits, so that typing goes first."""
