@@ -32,6 +32,9 @@ _SECONDS = 900
 def run(name: str) -> dict[str, Any]:
     """Run one measurement; returns what it reported."""
     print(f"{name} …", flush=True)
+    if hasattr(os, "sync"):
+        # What the one before left to be written is not this one's.
+        os.sync()
     done = subprocess.run(
         [sys.executable, "-m", f"tests.bench.{name}"],
         capture_output=True,
