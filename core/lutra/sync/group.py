@@ -118,7 +118,10 @@ class GroupSync:
         self.since_early: dict[LogKey, int | None] = {}
         self.asked: dict[bytes, None] = {}
         self.named = 0
-        self.control = LogsSync(Exchange(lambda: replica.heads(group, True)))
+        # Who is told, or listens, may still ask for single operations that were named to it.
+        self.control = LogsSync(
+            Exchange(lambda: replica.heads(group, True), lambda: not self.limited)
+        )
         self.data = LogsSync(Exchange(lambda: replica.heads(group, False)))
         self.known: dict[LogKey, int] = {}
         self._requested: dict[LogKey, int | None] = {}

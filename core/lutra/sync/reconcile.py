@@ -85,13 +85,19 @@ class Exchange:
 
     Args:
         heads: returns the live head set of this side.
+        in_brief: tells whether this side may answer the first round as equal. Otherwise it asks
+            back, so that the peer's word on what came before is awaited.
 
     Attributes:
         is_equal: the very first answer said that both hold just the same: nothing is to be sent.
+            What later rounds find equal is not meant, though it be everything: much was said then.
     """
 
-    def __init__(self, heads: Callable[[], HeadSet]) -> None:
+    def __init__(
+        self, heads: Callable[[], HeadSet], in_brief: Callable[[], bool] = lambda: True
+    ) -> None:
         self._heads = heads
+        self._in_brief = in_brief
         self.state = ExchangeState.IDLE
         self.is_equal = False
         self._rounds = 0
@@ -185,7 +191,7 @@ class Exchange:
         then = self._compared.get((lower, upper))
         if then is None:
             return
-        self.is_equal |= (lower, upper) == _EVERYTHING
+        self.is_equal |= self._rounds == 0
         if self._heads().items(lower, upper) == then:
             outcome.match(lower, upper)
         else:
@@ -195,10 +201,14 @@ class Exchange:
     def _answer(self, lower: bytes, item: Compare, outcome: Outcome) -> None:
         heads, upper = self._heads(), item.upper
         own = heads.fingerprint(lower, upper)
+        is_first = self.state is ExchangeState.IDLE and (lower, upper) == _EVERYTHING
         if own.logs == item.logs and own.digest == item.digest:
+            if is_first and not self._in_brief():
+                self._compare(lower, upper)
+                return
             outcome.match(lower, upper)
             self._reply.append(Equal(upper))
-            self.is_equal |= (lower, upper) == _EVERYTHING
+            self.is_equal |= is_first
         elif item.logs == 0:
             outcome.lacking += [(head.key, None) for head in heads.items(lower, upper)]
             self._skip(upper)

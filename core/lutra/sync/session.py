@@ -489,7 +489,8 @@ class Session:
         group = self._sharing.by_handle(frame.handle)
         if group is None:
             return
-        if group.stage is Stage.CONTROL and not (frame.control or group.early):
+        may_be_early = self._role is Role.RESPONDER and not group.early
+        if group.stage is Stage.CONTROL and not frame.control and may_be_early:
             # It came with the first round about control logs, which are not equal.
             group.early = True
             return

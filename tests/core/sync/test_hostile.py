@@ -186,6 +186,20 @@ def test_the_first_round_about_documents_may_come_early_but_once() -> None:
     attack.say(early).assert_ended(CloseReason.STATE)
 
 
+def test_only_an_initiator_may_send_a_round_about_documents_early() -> None:
+    attack = Attack(Role.INITIATOR)
+    # Who is only told of its removal has not been sent one.
+    attack.replica.write(GROUP, GROUP, MALLORY.public, kind="group.remove")
+    attack.before = attack.replica.contents(GROUP)
+    attack.session.groups_changed()
+    attack.take()
+    attack.greet()
+    assert attack.session.stage(GROUP) is Stage.CONTROL
+    assert [frame.control for frame in attack.sent if isinstance(frame, f.Round)] == [True]
+    attack.say(f.Round(HANDLE, False, True, [f.Compare(None, 0, EMPTY)], []))
+    attack.assert_ended(CloseReason.STATE)
+
+
 def test_rounds_after_the_end_of_a_reconciliation_are_refused() -> None:
     Attack().greet().say(FULL_ROUND, FULL_ROUND).assert_ended(CloseReason.STATE)
 
