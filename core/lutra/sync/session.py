@@ -509,6 +509,9 @@ class Session:
             return
         if group.stage not in DONE_STAGES[frame.control]:
             raise out_of_state("an end of transfer of another stage")
+        if group.limited and not frame.control:
+            # Rounds before it were dropped, too: the peer has not heard yet that it is out.
+            return
         self._receiver.done(group, frame.control)
 
     def _on_operations(self, frame: f.Operations) -> None:
