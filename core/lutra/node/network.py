@@ -241,8 +241,10 @@ class Network:
             self._keeping = asyncio.ensure_future(self._keep_soon())
 
     async def _keep_soon(self) -> None:
-        await asyncio.sleep(_KEEP_SECONDS)
-        await self._keep_all()
+        while self._unkept:
+            # More may come while some are being kept.
+            await asyncio.sleep(_KEEP_SECONDS)
+            await self._keep_all()
 
     async def _keep_all(self) -> None:
         rows, self._unkept = self._unkept, []

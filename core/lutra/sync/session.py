@@ -510,7 +510,7 @@ class Session:
         if group.stage not in DONE_STAGES[frame.control]:
             raise out_of_state("an end of transfer of another stage")
         if group.limited and not frame.control:
-            # Who does not know of its removal yet ends what was not answered any more.
+            # Rounds before it were dropped, too: the peer has not heard yet that it is out.
             return
         self._receiver.done(group, frame.control)
 

@@ -18,6 +18,7 @@ from core.sync.model import (
     run,
     secret_of,
     violations,
+    wire,
 )
 from lutra.log import LogHead
 from lutra.operation import Extensions, LogKey, Operation, sign_operation
@@ -332,6 +333,28 @@ def test_a_removed_member_that_still_sends_is_not_heard_and_the_session_goes_on(
     ben.write(BENS, document_id(1), b"the other group goes on")
     run([link], clock)
     assert len(ada.replica.contents(BENS)) == 1
+
+
+def test_a_member_may_be_removed_at_any_point_of_the_exchange() -> None:
+    for turned in (False, True):
+        for moment in range(30):
+            clock, ada, ben = pair({SHARED: both()}, {SHARED: both()})
+            for number in range(5):
+                ada.replica.write(SHARED, document_id(number), b"text")
+                page = ben.replica.write(SHARED, document_id(number), b"text")
+                ada.replica.ingest(SHARED, [wire(page)], BEN.public)
+            link = Link(*((ben, ada) if turned else (ada, ben)), random.Random(1))
+
+            def remove(step: int, at: int = moment, by: ModelNode = ada) -> bool:
+                if step == at:
+                    by.write(SHARED, SHARED, BEN.public, kind="group.remove")
+                return step < at
+
+            run([link], clock, random.Random(moment), at_step=remove)
+            assert not violations(ada, ben)
+            assert [session.statistics.violations for session in link.sessions] == [0, 0]
+            assert ben.replica.roster(SHARED) == {ADA.public}
+            assert all(not session.shared_groups for session in link.sessions)
 
 
 def test_a_group_joined_while_connected_is_shared_at_once() -> None:
