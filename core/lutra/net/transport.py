@@ -259,7 +259,8 @@ def _bind(host: str | None, port: int) -> socket.socket:
     if sys.platform == "linux":
         # Between programs of one computer a segment is 64 KiB, as much as the first window. What
         # does not fill one then waits 40 ms for a delayed acknowledgement.
-        listening.setsockopt(socket.IPPROTO_TCP, socket.TCP_MAXSEG, _LARGEST_SEGMENT)
+        with contextlib.suppress(OSError):
+            listening.setsockopt(socket.IPPROTO_TCP, socket.TCP_MAXSEG, _LARGEST_SEGMENT)
     return listening
 
 
