@@ -2,11 +2,22 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
+import socket
+import time
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
 from hypothesis import settings
+
+from lutra.net.diagnosis import probe_multicast
+
+_LOOPBACK = "127.0.0.1"
+_TURN_PORT = 15353
+"""Bound by the test whose turn it is on the loopback interface."""
 
 # A busy machine is no failure; pytest-timeout ends what hangs.
 settings.register_profile("lutra", deadline=None)
@@ -34,3 +45,21 @@ def shared() -> Path:
     if not folder.is_dir():
         pytest.skip(f"no shared vectors and traces at {folder}: set LUTRA_SHARED to their folder")
     return folder
+
+
+@pytest.fixture
+def loopback_multicast() -> Iterator[None]:
+    """Have the multicast DNS of 127.0.0.1 alone: tests in other processes would be heard there."""
+    with socket.socket() as turn:
+        while True:
+            try:
+                turn.bind((_LOOPBACK, _TURN_PORT))
+                break
+            except OSError:
+                time.sleep(0.02)
+        with ThreadPoolExecutor(1) as thread:
+            facts = thread.submit(lambda: asyncio.run(probe_multicast(_LOOPBACK))).result()
+        if not facts.heard:
+            reason = facts.error or "not heard"
+            pytest.skip(f"no multicast on the loopback interface here ({reason})")
+        yield

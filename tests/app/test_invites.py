@@ -150,7 +150,7 @@ def row_of(sheet: QWidget, qtbot: QtBot, text: str) -> RowButton:
     return found
 
 
-@pytest.mark.xdist_group("mdns")
+@pytest.mark.usefixtures("loopback_multicast")
 def test_people_nearby(make_desktop: MakeDesktop, qtbot: QtBot) -> None:
     ana, ben = make_desktop("ana", discovery=True), make_desktop("ben", discovery=True)
     write_in(ana, qtbot, "Ana Lima")

@@ -12,25 +12,17 @@ import pytest
 
 from core.net.waiting import until
 from lutra.net.connection import Address
-from lutra.net.diagnosis import MDNS_GROUP, MDNS_PORT, probe_multicast
+from lutra.net.diagnosis import MDNS_GROUP, MDNS_PORT
 from lutra.net.discovery import Discovery, DiscoveryEvent, Found, Gone, NetworkChanged
 from lutra.net.interfaces import Interface, interfaces
 from lutra.net.mdns import ServiceKind
 
-# All of them hear each other on the loopback interface: one after the other.
-pytestmark = pytest.mark.xdist_group("mdns")
+pytestmark = pytest.mark.usefixtures("loopback_multicast")
 
 LOOPBACK = "127.0.0.1"
 GROUP, SECRET = b"g" * 32, b"s" * 32
 OTHER_GROUP, OTHER_SECRET = b"G" * 32, b"S" * 32
 HOUR = 3600.0
-
-
-@pytest.fixture(autouse=True)
-async def _multicast_on_loopback() -> None:
-    facts = await probe_multicast(LOOPBACK)
-    if not facts.heard:
-        pytest.skip(f"no multicast on the loopback interface here ({facts.error or 'not heard'})")
 
 
 @contextlib.asynccontextmanager

@@ -20,7 +20,6 @@ from lutra.errors import LutraError, NotFoundError, UsageError
 from lutra.groups.errors import InviteError, JoinRefusedError
 from lutra.groups.invite_keys import Channel, locator
 from lutra.groups.invite_secret import InviteSecret
-from lutra.net.diagnosis import probe_multicast
 from lutra.net.transport import dial
 from lutra.node.errands import JOIN, NEARBY
 from lutra.node.events import Event, JoinChanged, JoinRequested, NearbyChanged, Trouble
@@ -293,9 +292,6 @@ async def test_many_who_wait_do_not_keep_others_out(ana: Node, tmp_path: Path) -
 
 @contextlib.asynccontextmanager
 async def discovering(home: Home) -> AsyncIterator[Node]:
-    facts = await probe_multicast(LOOPBACK)
-    if not facts.heard:
-        pytest.skip(f"no multicast on the loopback interface here ({facts.error or 'not heard'})")
     options = NodeOptions(listen_host=LOOPBACK, interface=LOOPBACK)
     node = await Node.open(home.profile, home.key, options)
     try:
@@ -305,7 +301,7 @@ async def discovering(home: Home) -> AsyncIterator[Node]:
         await node.close()
 
 
-@pytest.mark.xdist_group("mdns")
+@pytest.mark.usefixtures("loopback_multicast")
 async def test_codes_are_enough_on_a_local_network(homes: list[Home]) -> None:
     async with discovering(homes[0]) as ana, discovering(homes[1]) as ben:
         for number in range(2):
@@ -320,7 +316,7 @@ async def test_codes_are_enough_on_a_local_network(homes: list[Home]) -> None:
             assert (view.state, view.group) == ("admitted", group)
 
 
-@pytest.mark.xdist_group("mdns")
+@pytest.mark.usefixtures("loopback_multicast")
 async def test_people_nearby_meet_compare_and_come_in(homes: list[Home]) -> None:
     async with discovering(homes[0]) as ana, discovering(homes[1]) as ben:
         group = (await ana.create_group("Otters")).id
@@ -355,7 +351,7 @@ async def test_people_nearby_meet_compare_and_come_in(homes: list[Home]) -> None
             await ben.answer_nearby(invitation.id, accept=True)
 
 
-@pytest.mark.xdist_group("mdns")
+@pytest.mark.usefixtures("loopback_multicast")
 async def test_a_no_nearby_withdraws_the_invite(homes: list[Home]) -> None:
     async with discovering(homes[0]) as ana, discovering(homes[1]) as ben:
         group = (await ana.create_group("Otters")).id

@@ -19,7 +19,6 @@ from lutra.identity.errors import DeviceNotInPersonError, WordsError
 from lutra.identity.recovery import RecoveryKit
 from lutra.net.bundles import ForeignBundleError
 from lutra.net.connection import Connection
-from lutra.net.diagnosis import probe_multicast
 from lutra.net.errors import ChannelClosedError
 from lutra.net.transport import dial
 from lutra.node.addresses import NobodyFoundError
@@ -348,10 +347,8 @@ async def test_another_kit_and_a_withdrawn_one(house: Household, tmp_path: Path)
         await found.write(home.profile, home.key)
 
 
+@pytest.mark.usefixtures("loopback_multicast")
 async def test_a_friend_is_found_on_the_local_network(house: Household) -> None:
-    facts = await probe_multicast("127.0.0.1")
-    if not facts.heard:
-        pytest.skip(f"no multicast on the loopback interface here ({facts.error or 'not heard'})")
     home = await Home.make(house.folder, "ana")
     nearby = NodeOptions(listen_host="127.0.0.1", interface="127.0.0.1")
     ana = await house.stack.enter_async_context(await Node.open(home.profile, home.key, nearby))
