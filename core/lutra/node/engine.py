@@ -342,6 +342,10 @@ class Engine:
         """Do a slice of bulk work on each connection: a few hundred operations in or out."""
         self.sessions.work(connections)
 
+    def take_in(self) -> None:
+        """Do a slice of bulk work on each connection on which something has arrived."""
+        self.sessions.take_in()
+
     def close(self) -> None:
         """Close the store; the engine cannot be used afterwards."""
         self._ingest.close()

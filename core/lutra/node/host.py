@@ -50,6 +50,7 @@ class EngineHost:
         self._timer: asyncio.TimerHandle | None = None
         self._closed = False
         self._working = False
+        self._taking_in = False
         self._work_left: frozenset[int] = frozenset()
 
     async def open(self, profile: Profile, key: bytes, random: Random = system_random) -> None:
@@ -117,7 +118,15 @@ class EngineHost:
             self._loop.call_soon_threadsafe(self._deliver, engine.after_failure())
             raise
         self._loop.call_soon_threadsafe(self._deliver, effects)
+        if engine.sessions.has_arrivals and not self._taking_in:
+            # Behind every call that waits, so that typing goes first.
+            self._taking_in = True
+            self._thread.submit(self._take_in).add_done_callback(self._report)
         return result
+
+    def _take_in(self) -> None:
+        self._taking_in = False
+        self._run(Engine.take_in)
 
     def _work(self, connections: frozenset[int]) -> None:
         self._working = False

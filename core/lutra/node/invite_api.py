@@ -357,7 +357,7 @@ class InviteApi(ABC):
         """Wait until a new group's keys and name have come, for a while."""
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(_KEYS_SECONDS):
-                while not (view := await self.group(group)).ready or not view.name:
+                while not await self._call(lambda engine: engine.queries.is_readable(group)):
                     while await anext(events) != GroupsChanged(group):
                         pass
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import itertools
+from collections import deque
 from collections.abc import Awaitable, Callable, Mapping
 
 from lutra.errors import LutraError
@@ -26,13 +27,39 @@ _BACKLOG_BYTES = 64 * 1024
 
 
 class _Link:
-    """One connection: a task that reads, and one that writes."""
+    """One connection: tasks that collect what arrives, hand it over, and write."""
 
     def __init__(self, number: int, connection: Connection) -> None:
         self.number = number
         self.connection = connection
         self.outgoing: asyncio.Queue[bytes | None] = asyncio.Queue()
         self.backlog = 0
+        self.has_frames = asyncio.Event()
+        self.has_room = asyncio.Event()
+        self._incoming: deque[bytes] = deque()
+        self.has_room.set()
+
+    def arrive(self, frames: list[bytes]) -> None:
+        """Keep frames until they are taken."""
+        self._incoming.extend(frames)
+        self.look()
+
+    def take(self) -> list[bytes]:
+        """Return what has arrived, or the first part of much; on the engine's thread."""
+        waiting = self._incoming
+        return [waiting.popleft() for _ in range(min(len(waiting), _FRAMES_AT_ONCE))]
+
+    def look(self) -> None:
+        """Note how much waits now."""
+        waiting = len(self._incoming)
+        for event, holds in (
+            (self.has_frames, waiting > 0),
+            (self.has_room, waiting < _FRAMES_AT_ONCE),
+        ):
+            if holds:
+                event.set()
+            else:
+                event.clear()
 
     def send(self, frame: bytes) -> None:
         """Queue a frame."""
@@ -128,13 +155,26 @@ class Links:
             await self._engine.call(lambda engine: engine.sessions.close(number))
 
     async def _read(self, link: _Link) -> None:
-        while True:
-            frames = await link.connection.receive_many()
-            for start in range(0, len(frames), _FRAMES_AT_ONCE):
-                batch = frames[start : start + _FRAMES_AT_ONCE]
+        """Hand over what arrives: when the engine comes to it, all that has come by then."""
+        collecting = asyncio.ensure_future(self._collect(link))
+        collecting.add_done_callback(lambda _: link.has_frames.set())
+        try:
+            while True:
+                await link.has_frames.wait()
                 await self._engine.call(
-                    lambda engine, batch=batch: engine.sessions.receive(link.number, batch)
+                    lambda engine: engine.sessions.receive(link.number, link.take())
                 )
+                link.look()
+                if collecting.done() and not link.has_frames.is_set():
+                    await collecting
+        finally:
+            collecting.cancel()
+            await asyncio.gather(collecting, return_exceptions=True)
+
+    async def _collect(self, link: _Link) -> None:
+        while True:
+            await link.has_room.wait()
+            link.arrive(await link.connection.receive_many())
 
     async def _write(self, link: _Link) -> None:
         try:

@@ -71,6 +71,11 @@ class Queries:
         """
         return self._group_view(self._groups.row(group))
 
+    def is_readable(self, group: bytes) -> bool:
+        """Tell whether a group's keys and name have come."""
+        row = self._groups.row(group)
+        return bool(row.name) and self._is_ready(row)
+
     def documents(self, group: bytes | None = None) -> list[DocumentView]:
         """Return the pages of one group or of all, last changed first."""
         return [_document_view(row) for row in self._context.store.documents.list(group)]

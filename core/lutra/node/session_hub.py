@@ -148,6 +148,18 @@ class SessionHub:
             self._at_risk.add(connection)
             self._entries[connection].session.work()
 
+    def take_in(self) -> None:
+        """Do one slice of ingesting on each connection on which something has arrived."""
+        for connection, entry in self._entries.items():
+            if entry.session.has_arrivals:
+                self._at_risk.add(connection)
+                entry.session.take_in()
+
+    @property
+    def has_arrivals(self) -> bool:
+        """Tell whether `take_in` has something to do."""
+        return any(entry.session.has_arrivals for entry in self._entries.values())
+
     def working(self) -> frozenset[int]:
         """Return the connections whose sessions have bulk work to do."""
         return frozenset(

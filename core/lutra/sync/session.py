@@ -169,6 +169,11 @@ class Session:
         return self._receiver.ready or (self._sender is not None and self._sender.ready)
 
     @property
+    def has_arrivals(self) -> bool:
+        """`take_in` has something to do now."""
+        return not self.closed and self._receiver.ready
+
+    @property
     def deadline(self) -> float | None:
         """When to call `tick` and `outputs` at the latest, by the session's clock."""
         if self.closed:
@@ -207,6 +212,17 @@ class Session:
             elif sender is not None:
                 self._emit(sender.produce())
                 self._ingest_turn = True
+            self._advance()
+        except SyncViolationError as violation:
+            self._end_by(violation)
+
+    def take_in(self) -> None:
+        """Do one slice of what `work` does, if it is ingesting: that burdens no connection."""
+        if not self.has_arrivals:
+            return
+        self._ingest_turn = False
+        try:
+            self._receiver.work()
             self._advance()
         except SyncViolationError as violation:
             self._end_by(violation)
