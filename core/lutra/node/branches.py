@@ -77,8 +77,7 @@ class Branches:
         fork = store.forks.get(operation_id)
         if fork is not None and fork.key.log == group and _whole(fork):
             return WireOperation(fork.header, fork.body)
-        stored = store.operations.control_by_id(group, operation_id)
-        return None if stored is None else WireOperation(stored.header, stored.body)
+        return None
 
 
 def _whole(fork: Fork) -> list[Operation]:

@@ -113,7 +113,8 @@ class Effects:
         events: for listeners, in order.
         traffic: for connections.
         deadline: monotonic time of the next `Engine.tick`, or None if nothing is due.
-        work: connections with bulk work: call `Engine.work` soon, after what is more urgent.
+        burdened: connections with bulk to send: call `Engine.produce` for those that can take it.
+        arrived: bulk has arrived: call `Engine.take_in` soon, after what is more urgent.
         reach: whom to look for and let in, if that may have changed.
         wipe: why everything on this device is to be deleted, if it is.
     """
@@ -121,7 +122,8 @@ class Effects:
     events: Sequence[Event]
     traffic: Traffic
     deadline: float | None
-    work: frozenset[int]
+    burdened: frozenset[int]
+    arrived: bool
     reach: Reach | None
     wipe: str | None = None
 
@@ -338,12 +340,12 @@ class Engine:
             self.joins.tend()
         self.sessions.tick()
 
-    def work(self, connections: frozenset[int]) -> None:
-        """Do a slice of bulk work on each connection: a few hundred operations in or out."""
-        self.sessions.work(connections)
+    def produce(self, connections: frozenset[int]) -> None:
+        """Send a slice of bulk, a few hundred operations, on each of these connections."""
+        self.sessions.produce(connections)
 
     def take_in(self) -> None:
-        """Do a slice of bulk work on each connection on which something has arrived."""
+        """Ingest a slice of bulk, a few hundred operations, of each connection."""
         self.sessions.take_in()
 
     def close(self) -> None:
@@ -622,7 +624,8 @@ class Engine:
             events,
             traffic,
             min(times, default=None),
-            self.sessions.working(),
+            self.sessions.burdened(),
+            self.sessions.has_arrivals,
             reach,
             self._own_removal.wish(),
         )

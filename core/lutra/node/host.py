@@ -49,9 +49,9 @@ class EngineHost:
         self._backup: Callable[[Path, PassphraseCustody], BackupReport] | None = None
         self._timer: asyncio.TimerHandle | None = None
         self._closed = False
-        self._working = False
+        self._producing = False
         self._taking_in = False
-        self._work_left: frozenset[int] = frozenset()
+        self._burdened: frozenset[int] = frozenset()
 
     async def open(self, profile: Profile, key: bytes, random: Random = system_random) -> None:
         """Open the profile's store and engine on the thread.
@@ -118,7 +118,7 @@ class EngineHost:
             self._loop.call_soon_threadsafe(self._deliver, engine.after_failure())
             raise
         self._loop.call_soon_threadsafe(self._deliver, effects)
-        if engine.sessions.has_arrivals and not self._taking_in:
+        if effects.arrived and not self._taking_in:
             # Behind every call that waits, so that typing goes first.
             self._taking_in = True
             self._thread.submit(self._take_in).add_done_callback(self._report)
@@ -128,9 +128,9 @@ class EngineHost:
         self._taking_in = False
         self._run(Engine.take_in)
 
-    def _work(self, connections: frozenset[int]) -> None:
-        self._working = False
-        self._run(lambda engine: engine.work(connections))
+    def _produce(self, connections: frozenset[int]) -> None:
+        self._producing = False
+        self._run(lambda engine: engine.produce(connections))
 
     def _close(self) -> None:
         engine, self._engine = self._engine, None
@@ -150,25 +150,24 @@ class EngineHost:
             delay = max(0.0, effects.deadline - time.monotonic())
             self._timer = self._loop.call_later(delay, self._tick)
         self._on_effects(effects)
-        self._work_left = effects.work
-        # Two turns later, whoever waited for this call has queued what came meanwhile, so that a
-        # slice takes in all of it and not its first frame alone.
-        self._loop.call_soon(self._loop.call_soon, self._work_on)
+        self._burdened = effects.burdened
+        # Two turns later, what is to be sent now has gone and burdens its connection no more.
+        self._loop.call_soon(self._loop.call_soon, self._produce_on)
 
-    def _work_on(self) -> None:
-        """Queue a slice of bulk work behind every call that waits, so that typing goes first."""
-        if self._working or self._closed or not self._work_left:
+    def _produce_on(self) -> None:
+        """Queue a slice of bulk to send behind every call that waits, so that typing goes first."""
+        if self._producing or self._closed or not self._burdened:
             return
-        self._working = True
-        connections = self._work_left & self._idle()
+        self._producing = True
+        connections = self._burdened & self._idle()
         if connections:
-            self._thread.submit(self._work, connections).add_done_callback(self._report)
+            self._thread.submit(self._produce, connections).add_done_callback(self._report)
         else:
             self._loop.call_later(_BACKLOG_SECONDS, self._look_again)
 
     def _look_again(self) -> None:
-        self._working = False
-        self._work_on()
+        self._producing = False
+        self._produce_on()
 
     def _tick(self) -> None:
         self._timer = None
@@ -185,6 +184,6 @@ class EngineHost:
             self._loop.call_soon_threadsafe(self._loop.call_exception_handler, context)
 
     def _tell(self, trouble: Trouble) -> None:
-        nothing = Effects((trouble,), Traffic(), None, frozenset(), None)
+        nothing = Effects((trouble,), Traffic(), None, frozenset(), arrived=False, reach=None)
         if not self._closed:
             self._on_effects(nothing)

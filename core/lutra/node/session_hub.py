@@ -142,14 +142,14 @@ class SessionHub:
         for entry in self._entries.values():
             entry.session.tick()
 
-    def work(self, connections: frozenset[int]) -> None:
-        """Do one slice of bulk work on each of these connections that has some."""
-        for connection in connections & self.working():
+    def produce(self, connections: frozenset[int]) -> None:
+        """Send one slice of bulk on each of these connections that has some."""
+        for connection in connections & self.burdened():
             self._at_risk.add(connection)
-            self._entries[connection].session.work()
+            self._entries[connection].session.produce()
 
     def take_in(self) -> None:
-        """Do one slice of ingesting on each connection on which something has arrived."""
+        """Ingest one slice of bulk on each connection on which some has arrived."""
         for connection, entry in self._entries.items():
             if entry.session.has_arrivals:
                 self._at_risk.add(connection)
@@ -160,10 +160,10 @@ class SessionHub:
         """Tell whether `take_in` has something to do."""
         return any(entry.session.has_arrivals for entry in self._entries.values())
 
-    def working(self) -> frozenset[int]:
-        """Return the connections whose sessions have bulk work to do."""
+    def burdened(self) -> frozenset[int]:
+        """Return the connections on which there is bulk to send."""
         return frozenset(
-            connection for connection, entry in self._entries.items() if entry.session.has_work
+            connection for connection, entry in self._entries.items() if entry.session.has_bulk
         )
 
     def send_presence(

@@ -164,14 +164,17 @@ class Session:
     @property
     def has_work(self) -> bool:
         """`work` has something to do now."""
-        if self.closed:
-            return False
-        return self._receiver.ready or (self._sender is not None and self._sender.ready)
+        return self.has_arrivals or self.has_bulk
 
     @property
     def has_arrivals(self) -> bool:
         """`take_in` has something to do now."""
         return not self.closed and self._receiver.ready
+
+    @property
+    def has_bulk(self) -> bool:
+        """`produce` has something to do now."""
+        return not self.closed and self._sender is not None and self._sender.ready
 
     @property
     def deadline(self) -> float | None:
@@ -198,31 +201,32 @@ class Session:
             self._end_by(violation)
 
     def work(self) -> None:
-        """Do one bounded slice of bulk work, by turns ingesting and producing."""
-        if self._groups_dirty and self._state is SessionState.OPEN:
-            self._flush()
-        if not self.has_work:
+        """Do one bounded slice of bulk work, by turns `take_in` and `produce`."""
+        if self.has_arrivals and (self._ingest_turn or not self.has_bulk):
+            self._ingest_turn = False
+            self.take_in()
+        else:
+            self._ingest_turn = True
+            self.produce()
+
+    def take_in(self) -> None:
+        """Ingest one bounded slice of what has arrived in bulk; that burdens no connection."""
+        if not self.has_arrivals:
             return
-        sender = self._sender
-        produce = sender is not None and sender.ready
         try:
-            if self._receiver.ready and (self._ingest_turn or not produce):
-                self._receiver.work()
-                self._ingest_turn = False
-            elif sender is not None:
-                self._emit(sender.produce())
-                self._ingest_turn = True
+            self._receiver.work()
             self._advance()
         except SyncViolationError as violation:
             self._end_by(violation)
 
-    def take_in(self) -> None:
-        """Do one slice of what `work` does, if it is ingesting: that burdens no connection."""
-        if not self.has_arrivals:
+    def produce(self) -> None:
+        """Send one bounded slice of bulk, where there is some."""
+        if self._groups_dirty and self._state is SessionState.OPEN:
+            self._flush()
+        if not self.has_bulk or self._sender is None:
             return
-        self._ingest_turn = False
         try:
-            self._receiver.work()
+            self._emit(self._sender.produce())
             self._advance()
         except SyncViolationError as violation:
             self._end_by(violation)
@@ -330,9 +334,7 @@ class Session:
                 self._out.append(e.GroupShared(group.id))
             evidence = self._replica.forks(group.id)[: bounds.MAX_GROUP_FORKS]
             self._receiver.send_forks(group, evidence)
-            self._receiver.send_branches(
-                group, self._replica.branches(group.id)[: bounds.MAX_GROUP_IDS]
-            )
+            self._receiver.send_branches(group, self._forked(group))
             if self._role is Role.INITIATOR:
                 self._send_turns(group, True, group.control.exchange.begin())
                 if not group.limited and self._replica.may_sync(group.id, self.peer_device):
@@ -400,8 +402,7 @@ class Session:
     def _begin_data(self, group: GroupSync) -> None:
         # The control operations just exchanged may have removed the peer, or this device.
         if not self._replica.may_sync(group.id, self.peer_device):
-            group.telling = True
-            self._limit(group)
+            self._wind_up(group)
             return
         if group.limited:
             group.limited = False
@@ -413,6 +414,18 @@ class Session:
             else:
                 self._send_turns(group, False, group.data.exchange.begin())
         group.since_early.clear()
+
+    def _wind_up(self, group: GroupSync) -> None:
+        """Let a group end between the two once the peer has what it may still get."""
+        self._limit(group)
+        if group.telling or group.stage not in (Stage.DATA, Stage.LIVE):
+            return
+        group.telling = True
+        # Of a forked log this device may be the only one to hold a side; later nobody asks it.
+        group.asked.update(dict.fromkeys(self._forked(group)))
+
+    def _forked(self, group: GroupSync) -> Sequence[bytes]:
+        return self._replica.branches(group.id)[: bounds.MAX_GROUP_IDS]
 
     def _limit(self, group: GroupSync) -> None:
         """Give the peer no document of a group any more."""
@@ -451,8 +464,7 @@ class Session:
             # Who is removed still gets the removal itself, but no document any more.
             for group in self._groups.values():
                 if not self._replica.may_sync(group.id, self.peer_device):
-                    self._limit(group)
-                    group.telling = group.stage in (Stage.DATA, Stage.LIVE)
+                    self._wind_up(group)
         for frame in self._sender.flush_live():
             self._emit(frame)
         if self._groups_dirty:

@@ -282,7 +282,12 @@ def test_an_old_copy_that_writes_first_is_noticed_and_survives(world: World) -> 
     ana.run(Engine.finish)
 
 
-def test_a_copied_profile_that_changes_the_group_does_not_stop_it(world: World) -> None:
+@pytest.mark.parametrize("seed", range(6))
+@pytest.mark.parametrize("changes", [1, 3])
+def test_a_copied_profile_that_changes_the_group_does_not_stop_it(
+    world: World, seed: int, changes: int
+) -> None:
+    world.rng.seed(seed)
     group, page, ana, ben = pair(world)
     cleo = world.add("cleo")
     world.join(ana, cleo, group)
@@ -294,7 +299,8 @@ def test_a_copied_profile_that_changes_the_group_does_not_stop_it(world: World) 
     ana.run(lambda e: e.rename_group(group, "Beavers"))
     world.settle()
     bring_back(world, ana)
-    ana.run(lambda e: e.rename_group(group, "Badgers"))
+    for number in range(changes):
+        ana.run(lambda e, number=number: e.rename_group(group, f"Badgers {number}"))
     world.connect_all()
     world.settle()
     for device in (ana, ben, cleo):
@@ -303,6 +309,8 @@ def test_a_copied_profile_that_changes_the_group_does_not_stop_it(world: World) 
     # Nobody can tell the copy from the original, so the device is out until it is set up anew.
     assert ben.roster(group) == cleo.roster(group) == {ben.device, cleo.device}
     assert ben.epoch(group) == cleo.epoch(group) is not None
+    held = [set(each.engine._groups.get(group).heads()) for each in (ben, cleo)]
+    assert held[0] == held[1]
     ben.run(lambda e: e.remove_person(group, cleo.engine.persons.id))
     ben.insert(page, "after ")
     world.settle()

@@ -7,6 +7,7 @@ import contextlib
 import gc
 import random
 from collections import Counter
+from functools import partial
 from pathlib import Path
 
 from core.node.nodes import Home, address_of, until_text
@@ -212,8 +213,9 @@ class Attacker:
                 lambda frame=frame: self.engine.sessions.receive(number, [frame])
             )
             await self.send(connection, effects)
-            while effects.work:
-                _, effects = self.engine.run(lambda e=effects: self.engine.work(e.work))
+            while effects.burdened or effects.arrived:
+                produce = partial(self.engine.produce, effects.burdened)
+                _, effects = self.engine.run(self.engine.take_in if effects.arrived else produce)
                 await self.send(connection, effects)
         self.engine.sessions.close(number)
         return session

@@ -75,7 +75,8 @@ class Device:
         self.events: list[Event] = []
         self.deadline: float | None = None
         self.wipe: str | None = None
-        self.work: frozenset[int] = frozenset()
+        self.burdened: frozenset[int] = frozenset()
+        self.arrived = False
         store = Store.open(self.path, KEY)
         if sibling is None:
             create_identity(store, name, f"{name}'s laptop", world.random_bytes)
@@ -117,7 +118,7 @@ class Device:
             if self in wire.ends:
                 self.world.cut(*wire.ends)
         self.engine.close()
-        self.work = frozenset()
+        self.burdened, self.arrived = frozenset(), False
         self.engine = self._open()
         self.run(Engine.start)
 
@@ -135,7 +136,7 @@ class Device:
         self.events += effects.events
         self.deadline = effects.deadline
         self.wipe = effects.wipe
-        self.work = effects.work
+        self.burdened, self.arrived = effects.burdened, effects.arrived
         for number, frame in effects.traffic.frames:
             wire = self.world.wires.get(number)
             if wire is not None:
@@ -240,9 +241,12 @@ class World:
             if wire.closed and not any(wire.queues.values()):
                 choices.append(lambda wire=wire: self._reconnect(wire))
         choices += [
-            lambda d=device: d.run(lambda e: e.work(d.work))
+            lambda d=device: d.run(lambda e: e.produce(d.burdened))
             for device in self.devices
-            if device.work
+            if device.burdened
+        ]
+        choices += [
+            lambda d=device: d.run(Engine.take_in) for device in self.devices if device.arrived
         ]
         if not choices:
             return False
@@ -326,5 +330,5 @@ def bring_back(world: World, device: Device) -> None:
         device.path.with_name(device.path.name + suffix).unlink(missing_ok=True)
     shutil.copy(device.path.with_suffix(".old"), device.path)
     device.engine = device._open()
-    device.work = frozenset()
+    device.burdened, device.arrived = frozenset(), False
     device.run(Engine.start)
