@@ -20,6 +20,7 @@ from lutra.operation import Operation, decode_operation
 
 _MAX_OPERATIONS = 16_384
 _MAX_PERSONS = 4_096
+_MAX_ANSWERS = 4
 _Chains = dict[bytes, frozenset[bytes]]
 """Person → the evidence about it."""
 
@@ -31,6 +32,9 @@ class _Answer:
     devices: Devices
 
 
+_NOTHING = _Answer(frozenset(), {}, Devices({}, frozenset()))
+
+
 def evidence_of(operations: Iterable[Operation]) -> tuple[bytes, ...]:
     """Return operations of a person's device log as evidence, sorted."""
     return tuple(sorted(encode([item.header_bytes, item.body or b""]) for item in operations))
@@ -40,14 +44,14 @@ class ChainDirectory:
     """Reads device chains; a `lutra.groups.authorisation.Directory`.
 
     It is asked about ever growing sets of the same evidence, so it remembers what each piece says,
-    what each person's pieces amount to, and its last answer. Groups may share one. A device may let
-    several persons add it, as when two identities of one human become one.
+    what each person's pieces amount to, and its last answers. Groups may share one. A device may
+    let several persons add it, as when two identities of one human become one.
     """
 
     def __init__(self) -> None:
         self._operations: dict[bytes, Operation | None] = {}
         self._persons: dict[tuple[bytes, frozenset[bytes]], PersonState] = {}
-        self._last: _Answer | None = None
+        self._answers: list[_Answer] = []
 
     def __call__(self, evidence: frozenset[bytes]) -> Devices:
         """Return which devices belong to whom.
@@ -55,17 +59,18 @@ class ChainDirectory:
         What is no valid operation of a device log counts for nothing, for everyone alike. A device
         that let two persons add it belongs to the one with the lesser id.
         """
-        before = self._last
-        if before is not None and before.evidence <= evidence:
-            chains = self._chains_of(evidence - before.evidence)
-            if before.chains.keys().isdisjoint(chains):
-                devices = self._extended(before.devices, chains)
-                if devices is not None:
-                    self._last = _Answer(evidence, {**before.chains, **chains}, devices)
-                    return devices
-        chains = self._chains_of(evidence)
-        devices = self._judge(chains)
-        self._last = _Answer(evidence, chains, devices)
+        parts = [answer for answer in self._answers if answer.evidence <= evidence]
+        before = max(parts, key=lambda answer: len(answer.evidence), default=_NOTHING)
+        chains = self._chains_of(evidence - before.evidence)
+        devices = None
+        if before.chains.keys().isdisjoint(chains):
+            devices = self._extended(before.devices, chains)
+        if devices is not None:
+            chains = {**before.chains, **chains}
+        else:
+            chains = self._chains_of(evidence)
+            devices = self._judge(chains)
+        self._answers = [_Answer(evidence, chains, devices), *self._answers[: _MAX_ANSWERS - 1]]
         return devices
 
     def _chains_of(self, evidence: frozenset[bytes]) -> _Chains:

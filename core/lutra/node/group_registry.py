@@ -392,26 +392,26 @@ class GroupRegistry:
 
     def _save_members(self, replica: Group) -> None:
         store, now = self._context.store, self._context.now()
-        before = store.members.list(replica.id)
-        members = replica.members()
-        present = {member.device for member in members if member.present}
-        if any(not item.removed and item.device not in present for item in before):
-            self._revoke_invites(replica.id)
-        added = {item.device: item.added_time for item in before}
-        rows = [
-            MemberRow(
+        before = {item.device: item for item in store.members.list(replica.id)}
+        rows = {
+            member.device: MemberRow(
                 member.device,
                 member.name,
                 member.device_name,
                 "" if member.role is None else member.role.name.lower(),
-                added.get(member.device, now),
+                before[member.device].added_time if member.device in before else now,
                 not member.present,
                 member.person,
             )
-            for member in members
-        ]
-        if sorted(rows, key=lambda row: (row.added_time, row.device)) != before:
-            store.members.replace_all(replica.id, rows)
+            for member in replica.members()
+        }
+        present = {device for device, row in rows.items() if not row.removed}
+        if any(not item.removed and item.device not in present for item in before.values()):
+            self._revoke_invites(replica.id)
+        changed = [row for device, row in rows.items() if before.get(device) != row]
+        gone = before.keys() - rows.keys()
+        if changed or gone:
+            store.members.put(replica.id, changed, gone)
 
     def _revoke_invites(self, group: bytes) -> None:
         """Withdraw a group's invites: somebody who is out now may know them."""

@@ -100,14 +100,7 @@ class Kits:
     def known(self) -> list[KnownKit]:
         """Return the kits of this person and of those it shares groups with."""
         if self._known is None:
-            store = self._context.store
-            persons = {self._persons.id} | {
-                member.person
-                for row in store.groups.list()
-                if not row.left
-                for member in store.members.list(row.id)
-                if not member.removed and member.person
-            }
+            persons = {self._persons.id} | self._context.store.members.present_persons()
             self._known = [
                 KnownKit(device.key, person, device.active)
                 for person in sorted(persons)

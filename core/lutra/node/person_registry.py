@@ -129,8 +129,7 @@ class PersonRegistry:
                 self._changed(person)
 
     def _learn_of(self, identifier: bytes, operations: list[Operation]) -> bool:
-        person = self.get(identifier)
-        known = person.operations()
+        known = self.get(identifier).operations()
         held = {operation.id for operation in known}
         fresh = [operation for operation in operations if operation.id not in held]
         if not fresh:
@@ -141,11 +140,15 @@ class PersonRegistry:
                 whole.receive(operation)
         keys = {device.key for device in whole.state.devices}
         sound = [operation for operation in whole.operations() if operation.author in keys]
+        if len(sound) == len(held):
+            return False
+        if len(sound) < len(whole.operations()):
+            whole = Person(identifier, sound)
+        self._persons[identifier] = whole
         for operation in sound:
             if operation.id not in held:
-                person.receive(operation)
                 self._context.store.persons.add(operation)
-        return len(sound) > len(held)
+        return True
 
     def enter(self, person: bytes, operations: Iterable[Operation]) -> None:
         """Belong to a person that this profile's settings name already, from now on."""

@@ -61,7 +61,7 @@ class StoredReplica:
         if found is not None:
             return not found.removed
         # Only just let in: whoever proved to know the group may tell who is in it.
-        return not members.list(group)
+        return not members.has_any(group)
 
     def may_introduce(self, group: bytes, device: bytes) -> bool:
         """Tell whether ``device`` could be a member without this device having heard of it.

@@ -188,12 +188,21 @@ class Members:
     def __init__(self, connection: Connection) -> None:
         self._connection = connection
 
-    def replace_all(self, group: bytes, rows: Iterable[MemberRow]) -> None:
-        """Put ``rows`` in the place of everything known about a group's roster."""
+    def put(self, group: bytes, rows: Iterable[MemberRow], gone: Iterable[bytes] = ()) -> None:
+        """Add devices to a group's roster, or replace what it says of them.
+
+        Args:
+            group: the group.
+            rows: the devices.
+            gone: devices that the roster does not name any more, not even as removed.
+        """
         with self._connection.transaction():
-            self._connection.run("DELETE FROM members WHERE group_id = ?", (group,))
             self._connection.run_many(
-                "INSERT INTO members (group_id, device, person_name, device_name, role, "
+                "DELETE FROM members WHERE group_id = ? AND device = ?",
+                [(group, device) for device in gone],
+            )
+            self._connection.run_many(
+                "INSERT OR REPLACE INTO members (group_id, device, person_name, device_name, role, "
                 "added_time, removed, person) VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
                 [
                     (
@@ -230,6 +239,11 @@ class Members:
         )
         return None if row is None else MemberRow(*row[:5], removed=bool(row[5]), person=row[6])
 
+    def has_any(self, group: bytes) -> bool:
+        """Tell whether anything is known of a group's roster."""
+        found = self._connection.row("SELECT 1 FROM members WHERE group_id = ? LIMIT 1", (group,))
+        return found is not None
+
     def persons_of(self, device: bytes) -> dict[bytes, bytes]:
         """Return group → the person that a device belongs to there, for all its groups."""
         rows = self._connection.rows(
@@ -239,8 +253,15 @@ class Members:
 
     def present(self) -> frozenset[bytes]:
         """Return the devices that are in a group that this device has not left."""
+        return self._present("device")
+
+    def present_persons(self) -> frozenset[bytes]:
+        """Return the persons that are in a group that this device has not left."""
+        return self._present("person") - {b""}
+
+    def _present(self, column: str) -> frozenset[bytes]:
         rows = self._connection.rows(
-            "SELECT DISTINCT device FROM members JOIN groups ON groups.id = members.group_id "
+            f"SELECT DISTINCT {column} FROM members JOIN groups ON groups.id = members.group_id "  # noqa: S608
             "WHERE removed = 0 AND has_left = 0"
         )
         return frozenset(row[0] for row in rows)

@@ -260,7 +260,7 @@ def test_nothing_is_readable_on_disk(path: Path, key: bytes) -> None:
     store.keys.put("device", raw * 3)
     store.groups.put(GroupRow(group, marker, raw * 3, 1, 1, state=raw))
     store.epochs.put(group, b"e" * 32, raw * 3)
-    store.members.replace_all(group, [MemberRow(b"x" * 32, marker, marker, "admin", 1)])
+    store.members.put(group, [MemberRow(b"x" * 32, marker, marker, "admin", 1)])
     store.documents.upsert(DocumentRow(document, group, marker, 1, 1))
     store.documents.append_tail(document, raw)
     store.documents.set_snapshot(document, raw * 1000)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
@@ -226,18 +228,21 @@ def test_epochs_come_in_the_order_they_were_put(store: Store) -> None:
     assert store.epochs.get(GROUP, EPOCH) is None
 
 
-def test_a_roster_is_replaced_as_a_whole(store: Store) -> None:
+def test_a_roster_is_changed_by_device(store: Store) -> None:
     first = MemberRow(b"a" * 32, "Ada", "Laptop", "admin", 1)
     second = MemberRow(b"b" * 32, "Bob", "Phone", "writer", 2, removed=True)
     other = MemberRow(b"c" * 32, "Cy", "Desk", "reader", 3)
-    store.members.replace_all(GROUP, [second, first])
-    store.members.replace_all(b"h" * 32, [other])
+    assert not store.members.has_any(GROUP)
+    store.members.put(GROUP, [second, first])
+    store.members.put(b"h" * 32, [other])
     assert store.members.list(GROUP) == [first, second]
     assert store.members.get(GROUP, second.device) == second
-    store.members.replace_all(GROUP, [second])
+    second = replace(second, device_name="Tablet")
+    store.members.put(GROUP, [second], gone=[first.device, other.device])
     assert store.members.list(GROUP) == [second]
     assert store.members.get(GROUP, first.device) is None
     assert store.members.list(b"h" * 32) == [other]
+    assert store.members.has_any(GROUP)
 
 
 def test_an_invite_is_used_as_often_as_it_says(store: Store) -> None:
