@@ -51,7 +51,7 @@ from lutra.groups.contents import (
 from lutra.groups.epochs import EpochNode, epoch_id_of
 from lutra.groups.errors import AlreadyMemberError, NotAMemberError
 from lutra.groups.ids import group_id
-from lutra.groups.key_packages import KEPT_AFTER_EXPIRY_SECONDS, create_offer
+from lutra.groups.key_packages import KEPT_AFTER_EXPIRY_SECONDS, check_offer, create_offer
 from lutra.groups.keyring import Keyring
 from lutra.groups.keys import ControlSigner, Reception
 from lutra.groups.links import kid_of, seal_links
@@ -66,6 +66,7 @@ from lutra.mls import (
     KeyPackageBundle,
     LeafContent,
     StagedCommit,
+    suite_for,
 )
 from lutra.mls import Group as MlsGroup
 from lutra.operation import Operation
@@ -145,6 +146,24 @@ class Group(ReceivingGroup):
         if offered := tuple(offers):
             operations.append(self._issue(signer, OFFER, Offers(offered)))
         return operations
+
+    def carry_offer(self, signer: ControlSigner, offer: Offer) -> list[Operation]:
+        """Carry the key package of a member's device into the group and give the device its keys.
+
+        Returns nothing where the device has its place already, is to have none, or has made an
+        offer before.
+
+        Raises:
+            ControlError, MlsRemoteError: the key package is not valid, or not the device's.
+            NotAMemberError: this device is not in the group.
+        """
+        self.require_membership()
+        check_offer(offer, self.id, suite_for(self.suite_id))
+        head, control = self.control.head(), self.control
+        waits = head is not None and offer.device in control.auth().leaves - head.roster.keys()
+        if not waits or self._offered(offer.device):
+            return []
+        return [*self.introduce(signer, (), [offer]), *self.reconcile(signer)]
 
     def introduce_itself(self, signer: ControlSigner, evidence: Iterable[bytes]) -> list[Operation]:
         """Show that this device, which nobody has introduced, belongs to a member.
@@ -246,9 +265,13 @@ class Group(ReceivingGroup):
         """Tell the members how this device and its person are called."""
         return self._issue_sealed(signer, CARD, Card(name, device_name))
 
-    def create_offer(self) -> Offer:
-        """Make a key package for this device; store the private state before giving it away."""
-        offer, bundle = self._new_offer()
+    def create_offer(self, suite: int | None = None) -> Offer:
+        """Make a key package for this device; store the private state before giving it away.
+
+        Args:
+            suite: the group's cipher suite, where that may not be known yet.
+        """
+        offer, bundle = self._new_offer(suite)
         self._keyring.put_bundle(bundle)
         return offer
 
@@ -393,11 +416,16 @@ class Group(ReceivingGroup):
             if self._device in self.control.unserved(head):
                 return []
             return [self._issue(signer, STALE, Stale(self.create_offer()))]
-        seconds, everything = now // 1000, self.control.everything
-        used = [item for node in head.path() for item in node.packages]
-        if self.control.offers.choose(self._device, everything, seconds, used) is not None:
+        if self._offered(self._device):
             return []
         return [self._issue(signer, OFFER, Offers((self.create_offer(),)))]
+
+    def _offered(self, device: bytes) -> bool:
+        """Tell whether a device has a key package on offer that a commit may use now."""
+        head, everything = self.control.head(), self.control.everything
+        used = [] if head is None else [item for node in head.path() for item in node.packages]
+        seconds = self._setup.clock() // 1000
+        return self.control.offers.choose(device, everything, seconds, used) is not None
 
     def _enter_from_outside(self, signer: ControlSigner, head: EpochNode) -> Operation:
         _, bundle = self._new_offer()
@@ -424,13 +452,11 @@ class Group(ReceivingGroup):
 
     # Issuing
 
-    def _new_offer(self) -> tuple[Offer, KeyPackageBundle]:
-        root = self.control.tree.root
-        suite = self._setup.suite_id if root is None else root.public.suite.suite_id
+    def _new_offer(self, suite: int | None = None) -> tuple[Offer, KeyPackageBundle]:
         return create_offer(
             self._device,
             self.id,
-            suite,
+            suite or self.suite_id,
             self._setup.sign,
             now=self._setup.clock() // 1000,
             random=self._setup.random,

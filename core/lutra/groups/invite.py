@@ -8,14 +8,17 @@ what it says about itself can be read only by a device that knows the secret too
     joining   -> request(proof, sealed: card, signature of its device)
     inviting  -> reply(proof, sealed: admitted(group id, …) | pending | refused(why))
     inviting  -> reply(…)                            later, to whoever stayed after ``pending``
+    joining   -> offer(sealed: key package)          after ``admitted``, if it likes
 
 The proof of the joining side comes first because a short code can be guessed: whoever answers for
 an inviting device gets one guess, and so does whoever asks. Both sides' codes are dead after a
 wrong one, so one side must not ask twice with the same short code.
 
 Who is admitted then meets the group's members as one of them; its keys come with the group's
-control operations. Whoever has to wait, or was cut off, comes back with the *ticket* that both
-derived: a 128-bit secret used like an invite's, which leads to the same request.
+control operations. To offer a key package it has to know these, which takes time where they are
+many: given to the inviting device already here, its keys are made meanwhile. Whoever has to wait,
+or was cut off, comes back with the *ticket* that both derived: a 128-bit secret used like an
+invite's, which leads to the same request.
 """
 
 from __future__ import annotations
@@ -29,7 +32,7 @@ from lutra.codec import decode, encode
 from lutra.crypto.random import Random
 from lutra.crypto.signing import is_signature
 from lutra.errors import MalformedError, RemoteError
-from lutra.groups.contents import MAX_EVIDENCE
+from lutra.groups.contents import MAX_EVIDENCE, Offer
 from lutra.groups.errors import JoinRefusedError
 from lutra.groups.foreign_names import foreign_name
 from lutra.groups.invite_keys import (
@@ -76,11 +79,13 @@ class Admission:
         group: the group's id.
         discovery_secret: see `lutra.groups.ids.discovery_secret`.
         device: the inviting device.
+        suite: the group's MLS cipher suite.
     """
 
     group: bytes
     discovery_secret: bytes
     device: bytes
+    suite: int
 
     def __repr__(self) -> str:
         return f"Admission(group={self.group.hex()[:16]}…)"
@@ -215,6 +220,13 @@ class Joiner:
             return None
         raise RemoteError("The other device sent something unexpected while joining.")
 
+    def offer(self, offer: Offer) -> bytes:
+        """Return the frame that gives a key package to the device that has admitted this one."""
+        keys = self._keys
+        assert keys is not None
+        fields = ["offer", offer.key_package, offer.signature]
+        return encode(["offer", keys.seal(Side.JOINING, fields, self._random)])
+
     def _request(self, share: bytes) -> bytes:
         keys = self._exchange.finish(share, commit(self._card, self._blinding))
         self._keys = keys
@@ -233,8 +245,9 @@ class Joiner:
                 "The device that answered is not the one that made this invite.", proven=False
             )
         name, fields = _fields(keys.unseal(Side.INVITING, _some_bytes(sealed), MAX_OPENING_BYTES))
-        if name == "admitted" and len(fields) == 3:
-            self.admission = Admission(*(_bytes(field, 32) for field in fields))
+        if name == "admitted" and len(fields) == 4:
+            group, secret, device = (_bytes(field, 32) for field in fields[:3])
+            self.admission = Admission(group, secret, device, _suite(fields[3]))
             self._state = _JoinerState.DONE
         elif name == "pending" and not fields:
             self._state = _JoinerState.WAITING
@@ -283,6 +296,10 @@ class Desk(Protocol):
         """Tell what has become of a request that was noted."""
         ...
 
+    def take_offer(self, group: bytes, offer: Offer) -> None:
+        """Give keys to a device that was admitted and offers a key package; raises as others do."""
+        ...
+
 
 @dataclass(frozen=True, slots=True)
 class Derived:
@@ -301,6 +318,7 @@ class _InviterState(Enum):
     WAITING = "waiting"
     ANSWERED = "answered"
     NOTED = "noted"
+    ADMITTED = "admitted"
     DONE = "done"
 
 
@@ -318,11 +336,18 @@ class Inviter:
         self._commitment = b""
         self._keys: JoinKeys | None = None
         self._ticket: InviteSecret | None = None
+        self._device = b""
+        self._group = b""
 
     @property
     def done(self) -> bool:
         """True once the peer has been told what became of its wish."""
-        return self._state is _InviterState.DONE
+        return self._state in (_InviterState.ADMITTED, _InviterState.DONE)
+
+    @property
+    def has_admitted(self) -> bool:
+        """The peer may offer a key package, once: see `take_offer`."""
+        return self._state is _InviterState.ADMITTED
 
     @property
     def waits(self) -> bool:
@@ -343,6 +368,23 @@ class Inviter:
         if answered and name == "request" and len(fields) == 2:
             return self._judge(_bytes(fields[0], _PROOF_BYTES), _some_bytes(fields[1]))
         raise RemoteError("A joining device sent something unexpected.")
+
+    def take_offer(self, frame: bytes) -> None:
+        """Take the key package of a peer that was admitted.
+
+        Raises:
+            RemoteError: it has not its form or its place, or is not the peer's.
+        """
+        name, fields = _frame(frame, MAX_FRAME_BYTES)
+        keys = self._keys
+        if not self.has_admitted or keys is None or name != "offer" or len(fields) != 1:
+            raise RemoteError("A joining device sent something unexpected.")
+        self._state = _InviterState.DONE
+        name, fields = _fields(keys.unseal(Side.JOINING, _some_bytes(fields[0]), MAX_FRAME_BYTES))
+        if name != "offer" or len(fields) != 2:
+            raise RemoteError("A message of the joining exchange has not its form.")
+        offer = Offer(self._device, _some_bytes(fields[0]), _some_bytes(fields[1]))
+        self._desk.take_offer(self._group, offer)
 
     def look_again(self) -> bytes | None:
         """Return the frame that tells a waiting peer what was decided, or None if nothing was."""
@@ -381,6 +423,7 @@ class Inviter:
         self._keys = keys
         request, comparison = _read_card(keys, sealed)
         self._ticket = found.secret if found.is_ticket else keys.ticket()
+        self._device = request.device
         return self._reply(self._desk.ask(found, request, Derived(self._ticket, comparison)))
 
     def _reply(self, verdict: Verdict) -> bytes:
@@ -390,7 +433,8 @@ class Inviter:
         fields: list[Any] = ["pending"]
         if verdict.admission is not None:
             given = verdict.admission
-            fields = ["admitted", given.group, given.discovery_secret, given.device]
+            self._state, self._group = _InviterState.ADMITTED, given.group
+            fields = ["admitted", given.group, given.discovery_secret, given.device, given.suite]
         elif verdict.refusal is not None:
             fields = ["refused", verdict.refusal.value]
         sealed = keys.seal(Side.INVITING, fields, self._random)
@@ -440,6 +484,12 @@ def _bytes(value: Any, length: int) -> bytes:
 
 def _some_bytes(value: Any) -> bytes:
     if type(value) is not bytes:
+        raise RemoteError("A message of the joining exchange has not its form.")
+    return value
+
+
+def _suite(value: Any) -> int:
+    if type(value) is not int or not 0 < value < 1 << 16:
         raise RemoteError("A message of the joining exchange has not its form.")
     return value
 

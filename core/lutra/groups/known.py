@@ -52,6 +52,12 @@ class KnownGroup:
         return self.control.profile
 
     @property
+    def suite_id(self) -> int:
+        """The MLS cipher suite; the one of the setup before the creation is known."""
+        root = self.control.tree.root
+        return self._setup.suite_id if root is None else root.public.suite.suite_id
+
+    @property
     def discovery_secret(self) -> bytes | None:
         """What members recognise one another's devices by; None before the creation is known."""
         return self.control.discovery_secret

@@ -9,7 +9,7 @@ if TYPE_CHECKING:
     from lutra.node.engine import Engine
 
 Result = TypeVar("Result")
-JOIN = b"lutra join 2"
+JOIN = b"lutra join 3"
 """First frame of an errand: to join by an invite."""
 RESTORE = b"lutra restore 1"
 """First frame of an errand: to bring a person back by a recovery kit."""

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from functools import partial
 
 from lutra.errors import BugError, NotFoundError
-from lutra.groups.contents import Profile, Role
+from lutra.groups.contents import Offer, Profile, Role
 from lutra.groups.data_keys import BodyCipher
 from lutra.groups.directory import ChainDirectory
 from lutra.groups.errors import NotAMemberError, ReadOnlyGroupError
@@ -15,7 +15,7 @@ from lutra.groups.group import Group
 from lutra.groups.ids import group_id
 from lutra.groups.keys import ControlSigner
 from lutra.groups.setup import Setup
-from lutra.mls.suites import HYBRID_SUITE
+from lutra.mls.suites import HYBRID_SUITE, SUITES
 from lutra.node.branches import Branches
 from lutra.node.context import Context
 from lutra.node.departures import departure_of
@@ -203,6 +203,20 @@ class GroupRegistry:
         context.store.groups.put(row)
         context.outbox.emit(GroupsChanged(group))
         return True
+
+    def offer(self, group: bytes, suite: int) -> Offer | None:
+        """Make a key package for a group this device was let into just now.
+
+        Returns:
+            None where it is in by what is known here already, so that it says so in the group
+            itself, or where the cipher suite is not known here.
+        """
+        replica = self.get(group)
+        if replica.is_member(self._context.device) or suite not in SUITES:
+            return None
+        offer = replica.create_offer(suite)
+        self._context.store.groups.set_state(group, replica.private_state())
+        return offer
 
     def reopen(self, group: bytes) -> None:
         """Take part in a group again, if it is here: somebody has let this person in once more."""

@@ -8,7 +8,7 @@ from typing import cast
 from lutra.codec import decode, encode
 from lutra.crypto.hashing import equal_constant_time
 from lutra.errors import NotFoundError, NotPermittedError, UsageError
-from lutra.groups.contents import Role
+from lutra.groups.contents import Offer, Role
 from lutra.groups.errors import InviteError
 from lutra.groups.group import Group
 from lutra.groups.invite import (
@@ -261,6 +261,17 @@ class Invitations:
             return Verdict(refusal=Refusal.WITHDRAWN)
         return Verdict(refusal=Refusal.WITHDRAWN) if row.revoked else PENDING
 
+    def take_offer(self, group: bytes, offer: Offer) -> None:
+        """Carry the key package of a device that was admitted into the group, and add the device.
+
+        Raises:
+            RemoteError: the key package is not valid, or not the device's.
+        """
+        replica = self._groups.get(group)
+        if replica.is_member(self._context.device):
+            replica.carry_offer(self._groups.signer(group), offer)
+            self._groups.save(group)
+
     # Deciding
 
     def requests(self) -> list[tuple[InviteRow, JoinRequestRow]]:
@@ -384,7 +395,7 @@ class Invitations:
     def _admission(self, replica: Group) -> Verdict:
         secret = replica.discovery_secret
         assert secret is not None
-        return Verdict(Admission(replica.id, secret, self._context.device))
+        return Verdict(Admission(replica.id, secret, self._context.device, replica.suite_id))
 
     def _comparison(self, row: InviteRow, noted: JoinRequestRow | None, derived: Derived) -> str:
         """Return the digits both sides show: once shown, a later exchange does not change them."""

@@ -47,6 +47,10 @@ class Inviting:
             await connection.send(answer)
         if inviter.waits and len(self._waiting) < MAX_WAITING:
             await self._wait(inviter, connection)
+        if inviter.has_admitted:
+            async with asyncio.timeout(_STEP_SECONDS):
+                offer = await connection.receive()
+            await self._engine.call(lambda _: inviter.take_offer(offer))
         # What was sent still leaves. A newcomer dials anew, as a member.
         connection.close()
 

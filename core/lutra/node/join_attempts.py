@@ -181,7 +181,8 @@ class JoinAttempts:
                 self._groups.reopen(given.group)
             self._context.store.joins.delete(join)
             self._context.outbox.emit(JoinChanged(join, "admitted", given.group))
-            return Step.ADMITTED, None
+            offer = self._groups.offer(given.group, given.suite)
+            return Step.ADMITTED, None if offer is None else joiner.offer(offer)
         self._put(replace(row, state=JoinState.WAITING, reason=""))
         return Step.WAITING, None
 

@@ -35,6 +35,8 @@ FRESH_SECONDS = 60.0
 _REFUSED_SECONDS = 3.0
 _FIRST_PAUSE, _LONGEST_PAUSE = 2.0, 60.0
 _MAX_DOORS = 32
+_OFFER_SECONDS = 0.05
+"""So long a key package waits: the group's first operations go before the keys it asks for."""
 
 
 @dataclass(slots=True)
@@ -282,8 +284,6 @@ class _Attempt:
                     return reached
                 raise
             step, answer = await self._take(secret, joiner, frame)
-            if answer is not None:
-                await connection.send(answer)
             if step is Step.ADMITTED:
                 assert joiner.admission is not None
                 address = connection.address
@@ -296,9 +296,21 @@ class _Attempt:
                         "dialled",
                     )
                 )
+                await self._offer(connection, answer)
+            elif answer is not None:
+                await connection.send(answer)
             if step not in (Step.GOES_ON, Step.WAITING):
                 return step
             reached = step
+
+    async def _offer(self, connection: Connection, offer: bytes | None) -> None:
+        """Give a key package to the device that has let this one in."""
+        self.is_deciding = True
+        if offer is not None:
+            await asyncio.sleep(_OFFER_SECONDS)
+            with contextlib.suppress(LutraError):
+                # What is lost here is offered again in the group.
+                await connection.send(offer)
 
     async def _take(
         self, secret: InviteSecret, joiner: Joiner, frame: bytes

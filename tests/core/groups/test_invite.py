@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 from lutra.codec import decode, encode
 from lutra.crypto.signing import SigningKey
 from lutra.errors import RemoteError
+from lutra.groups.contents import Offer
 from lutra.groups.errors import InviteError, JoinRefusedError
 from lutra.groups.invite import (
     MAX_OPENING_BYTES,
@@ -34,7 +35,7 @@ from lutra.identity.key_agreement import commit
 RANDOM = random.Random(7).randbytes
 KEY = SigningKey(b"j" * 32)
 REQUEST = JoinRequest(KEY.public, (b"statement about ben",), "Ben Beaver", "Ben's laptop")
-ADMISSION = Admission(b"g" * 32, b"d" * 32, b"a" * 32)
+ADMISSION = Admission(b"g" * 32, b"d" * 32, b"a" * 32, 3)
 TELLING = (b"Ben", b"laptop", b"statement", KEY.public, *(b"g" * 32, b"d" * 32, b"a" * 32))
 
 
@@ -46,6 +47,7 @@ class Desk:
     verdict_now: Verdict = field(default_factory=lambda: Verdict(ADMISSION))
     asked: list[tuple[Found, JoinRequest, Derived]] = field(default_factory=list)
     guesses: list[InviteSecret] = field(default_factory=list)
+    offers: list[tuple[bytes, Offer]] = field(default_factory=list)
 
     def find(self, where: bytes, channel: Channel) -> Found | None:
         for secret in self.secrets:
@@ -69,6 +71,9 @@ class Desk:
     def verdict(self, ticket: InviteSecret) -> Verdict:
         assert ticket in [derived.ticket for _, _, derived in self.asked]
         return self.verdict_now
+
+    def take_offer(self, group: bytes, offer: Offer) -> None:
+        self.offers.append((group, offer))
 
 
 def channel() -> Channel:
@@ -111,6 +116,62 @@ def test_whoever_knows_the_secret_is_admitted(secret: InviteSecret) -> None:
     assert secret.id not in said
     with pytest.raises(RemoteError):
         inviting.receive(frames[-2])
+
+
+def test_whoever_is_admitted_may_offer_a_key_package_once() -> None:
+    secret = InviteSecret.generate(RANDOM)
+    desk, on = Desk([secret]), channel()
+    joining, inviting = joiner(secret, on), Inviter(on, desk, RANDOM)
+    run(joining, inviting)
+    assert inviting.has_admitted
+    # Whatever it says of the device, it is the one that was admitted.
+    frame = joining.offer(Offer(b"x" * 32, b"package", b"signature"))
+    assert b"package" not in frame
+    inviting.take_offer(frame)
+    assert desk.offers == [(ADMISSION.group, Offer(KEY.public, b"package", b"signature"))]
+    assert (inviting.done, inviting.has_admitted) == (True, False)
+    with pytest.raises(RemoteError):
+        inviting.take_offer(frame)
+    assert len(desk.offers) == 1
+
+
+def test_nobody_else_can_offer_a_key_package() -> None:
+    secret = InviteSecret.generate(RANDOM)
+    desk, on = Desk([secret]), channel()
+    joining, inviting = joiner(secret, on), Inviter(on, desk, RANDOM)
+    offer = Offer(KEY.public, b"package", b"signature")
+    elsewhere = joiner(secret, channel())
+    run(elsewhere, Inviter(elsewhere._channel, desk, RANDOM))
+    with pytest.raises(RemoteError):
+        inviting.take_offer(elsewhere.offer(offer))
+    run(joining, inviting)
+    with pytest.raises(RemoteError):
+        inviting.take_offer(elsewhere.offer(offer))
+    assert desk.offers == []
+    desk.verdict_now = PENDING
+    waiting, noting = joiner(secret, on), Inviter(on, desk, RANDOM)
+    run(waiting, noting)
+    with pytest.raises(RemoteError):
+        noting.take_offer(waiting.offer(offer))
+    desk.verdict_now = Verdict(ADMISSION)
+    reply = noting.look_again()
+    assert reply is not None
+    waiting.receive(reply)
+    noting.take_offer(waiting.offer(offer))
+    assert desk.offers == [(ADMISSION.group, offer)]
+
+
+@pytest.mark.parametrize("content", [b"", [], ["offer"], ["offer", b"a"], ["other", b"a", b"b"]])
+def test_an_offer_of_another_form_is_refused(content: object) -> None:
+    secret = InviteSecret.generate(RANDOM)
+    desk, on = Desk([secret]), channel()
+    joining, inviting = joiner(secret, on), Inviter(on, desk, RANDOM)
+    run(joining, inviting)
+    assert joining._keys is not None
+    sealed = joining._keys.seal(Side.JOINING, content, RANDOM)  # type: ignore[arg-type]
+    with pytest.raises(RemoteError):
+        inviting.take_offer(encode(["offer", sealed]))
+    assert desk.offers == []
 
 
 def test_no_two_exchanges_look_alike() -> None:

@@ -293,6 +293,7 @@ class Meeting:
         self.channel = Channel(world.random_bytes(32), *keys)
         self.inviting: Inviter = inviter.run(lambda e: e.inviter(self.channel))
         self.joining: Joiner | None = None
+        self.loses_offer = world.rng.random() < 0.5
 
     def join(self, secret: InviteSecret, *addresses: str) -> Step:
         """Use an invite; returns where that ended."""
@@ -307,6 +308,10 @@ class Meeting:
         frame: bytes | None = joining.start()
         step = Step.GOES_ON
         while frame is not None:
+            if step is Step.ADMITTED:
+                if not self.loses_offer:
+                    self.inviter.run(lambda _, offer=frame: self.inviting.take_offer(offer))
+                return step
             answer = self.send(frame)
             step, frame = self.joiner.run(
                 lambda e, answer=answer: e.joins.receive(join, using, joining, answer)
