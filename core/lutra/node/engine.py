@@ -6,8 +6,7 @@ that a simulator drives the same code as the desktop.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterable, Sequence
 from typing import TypeVar
 
 from lutra.crypto.random import Random, system_random
@@ -32,9 +31,9 @@ from lutra.node.device_views import DeviceView
 from lutra.node.document_registry import DocumentRegistry
 from lutra.node.document_states import DocumentStates
 from lutra.node.earlier_groups import EarlierGroups
+from lutra.node.effects import Effects, Reach
 from lutra.node.events import (
     CatchUpChanged,
-    Event,
     GroupsChanged,
     InvitesChanged,
     JoinChanged,
@@ -68,11 +67,10 @@ from lutra.node.publishing import Deadlines
 from lutra.node.queries import Queries
 from lutra.node.removals import Removals
 from lutra.node.replica import StoredReplica
-from lutra.node.session_hub import SessionHub, Traffic
+from lutra.node.session_hub import SessionHub
 from lutra.node.telling import Telling
 from lutra.node.views import Identity
 from lutra.operation import OperationLimitError
-from lutra.store.joins import JoinRow
 from lutra.store.peers import AddressRow
 from lutra.store.store import Store
 from lutra.sync.replica import IngestReport, WireOperation
@@ -84,48 +82,6 @@ _FIRST_LOOK_SECONDS = 0.2
 """After the start, and between one group and the next."""
 _REACHING = (InvitesChanged, JoinChanged, JoinRequested)
 """Events after which others may be looked for, or let in, than before."""
-
-
-@dataclass(frozen=True, slots=True)
-class Reach:
-    """Whom this device looks for and lets in.
-
-    Attributes:
-        devices: members of its groups, itself included.
-        secrets: group id → discovery secret.
-        offered: rendezvous at which somebody may look for this device to join a group.
-        joins: invites that this device uses.
-        kits: rendezvous of recovery kits whose persons could come back here.
-    """
-
-    devices: frozenset[bytes]
-    secrets: Mapping[bytes, bytes] = field(repr=False)
-    offered: Sequence[bytes] = field(default=(), repr=False)
-    joins: Sequence[JoinRow] = ()
-    kits: Sequence[bytes] = field(default=(), repr=False)
-
-
-@dataclass(frozen=True, slots=True)
-class Effects:
-    """What a call caused, for the node to carry out.
-
-    Attributes:
-        events: for listeners, in order.
-        traffic: for connections.
-        deadline: monotonic time of the next `Engine.tick`, or None if nothing is due.
-        burdened: connections with bulk to send: call `Engine.produce` for those that can take it.
-        arrived: bulk has arrived: call `Engine.take_in` soon, after what is more urgent.
-        reach: whom to look for and let in, if that may have changed.
-        wipe: why everything on this device is to be deleted, if it is.
-    """
-
-    events: Sequence[Event]
-    traffic: Traffic
-    deadline: float | None
-    burdened: frozenset[int]
-    arrived: bool
-    reach: Reach | None
-    wipe: str | None = None
 
 
 class Engine:

@@ -11,7 +11,8 @@ from typing import TypeVar
 
 from lutra.crypto.random import Random, system_random
 from lutra.errors import EnvironmentalError
-from lutra.node.engine import Effects, Engine
+from lutra.node.effects import Effects
+from lutra.node.engine import Engine
 from lutra.node.events import Trouble
 from lutra.node.session_hub import Traffic
 from lutra.store.backup import BackupReport, back_up

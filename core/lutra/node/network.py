@@ -11,7 +11,8 @@ from lutra.net.discovery import Discovery, DiscoveryEvent, Found, Gone, NetworkC
 from lutra.net.mdns import ServiceKind
 from lutra.net.peers import Admission, PeerConnected, PeerEvent, PeerManager
 from lutra.node.addresses import parse_address
-from lutra.node.engine import Engine, Reach
+from lutra.node.effects import Reach
+from lutra.node.engine import Engine
 from lutra.node.errands import JOIN, NEARBY, RESTORE, EngineCalls
 from lutra.node.inviting import Inviting
 from lutra.node.joining import Joining, Means

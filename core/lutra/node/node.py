@@ -22,7 +22,8 @@ from lutra.node.device_admission import places_of
 from lutra.node.device_files import DeviceFiles
 from lutra.node.device_views import DeviceView, PairingView
 from lutra.node.editor_session import EditorSession
-from lutra.node.engine import Effects, Engine, Reach
+from lutra.node.effects import Effects, Reach
+from lutra.node.engine import Engine
 from lutra.node.events import (
     CatchUpChanged,
     NearbyChanged,

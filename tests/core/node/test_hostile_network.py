@@ -17,7 +17,8 @@ from lutra.net.connection import Address, Connection
 from lutra.net.frames import Purpose
 from lutra.net.transport import dial
 from lutra.node.document_registry import KIND
-from lutra.node.engine import Effects, Engine
+from lutra.node.effects import Effects
+from lutra.node.engine import Engine
 from lutra.node.errands import JOIN
 from lutra.node.node import Node
 from lutra.operation import Extensions, Operation, sign_operation

@@ -19,7 +19,8 @@ from lutra.groups.invite import Inviter, Joiner
 from lutra.groups.invite_keys import Channel
 from lutra.groups.invite_secret import InviteSecret
 from lutra.identity.device_log import consent
-from lutra.node.engine import Effects, Engine
+from lutra.node.effects import Effects
+from lutra.node.engine import Engine
 from lutra.node.events import Event
 from lutra.node.join_attempts import Step
 from lutra.node.new_identity import (
