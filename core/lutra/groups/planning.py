@@ -55,11 +55,15 @@ def plan_commit(control: ControlState, keyring: Keyring, device: bytes, now: int
     if head is None or device not in auth.leaves or device not in head.roster:
         return None
     unserved = control.unserved(head)
-    if device in unserved or keyring.group(head.id) is None:
+    mls = keyring.group(head.id)
+    if device in unserved or mls is None:
         return None
     changes = changes_for(head, auth, unserved)
-    adds = _additions(control, head, changes.may_add, now)
     removes = [Remove(leaf) for leaf in sorted(head.roster[item] for item in changes.removes)]
+    adds = _additions(control, head, changes.may_add, now)
+    if adds:
+        # One of them may use a key of somebody else.
+        adds = mls.addable(adds, removes, checked=control.offers)
     is_open = control.is_gate_open(head)
     is_commit = bool(removes or adds or not is_open or _is_renewal_due(control, keyring, head))
     if is_commit and not removes and not adds:

@@ -11,7 +11,7 @@ arrives and refuse the other. Rivalling private commits made in one epoch share 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Container, Sequence
 from dataclasses import replace
 
 from lutra.mls.committing import (
@@ -48,7 +48,7 @@ from lutra.mls.results import (
     SentMessage,
     StagedCommit,
 )
-from lutra.mls.selecting import select_proposals
+from lutra.mls.selecting import select_additions, select_proposals
 from lutra.mls.sending import make_update, send_application, send_proposal
 from lutra.mls.services import PskLookup, Services, no_psks
 from lutra.mls.state import MemberState, Status
@@ -328,6 +328,22 @@ class Group(EpochView):
     def committable(self, psks: PskLookup = no_psks) -> tuple[bytes, ...]:
         """Return references of received proposals that `commit` would include."""
         return tuple(select_proposals(self._state, self._services, psks))
+
+    def addable(
+        self,
+        additions: Sequence[Add],
+        beside: Sequence[Proposal] = (),
+        *,
+        checked: Container[KeyPackage] = frozenset(),
+    ) -> list[Add]:
+        """Return the additions that `commit` would take together, and with other proposals.
+
+        Args:
+            additions: by value, wanted most first.
+            beside: other proposals of the commit, by value.
+            checked: key packages that `KeyPackage.check` has passed for this group's suite.
+        """
+        return select_additions(self._state, self._services, additions, beside, checked)
 
     def group_info(
         self,

@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Container, Sequence
+from typing import TypeVar
 
 from lutra.mls.errors import MlsRemoteError
 from lutra.mls.framing import Sender
+from lutra.mls.key_package import KeyPackage
 from lutra.mls.proposal_list import SentProposal, apply_plan, plan_proposals
 from lutra.mls.proposals import (
     USAGE_APPLICATION,
     Add,
     GroupContextExtensions,
     PreSharedKey,
+    Proposal,
     ReInit,
     Remove,
     Update,
@@ -21,6 +24,7 @@ from lutra.mls.services import PskLookup, Services
 from lutra.mls.state import MemberState
 from lutra.mls.transition import check_new_members
 
+_Item = TypeVar("_Item")
 _MISFITS = 4
 """Proposals of one sender that may spoil the list before its others are left out too."""
 
@@ -49,20 +53,68 @@ def select_proposals(
         usage: see `plan_proposals`.
     """
     chosen = _by_subject(state, psks, by_value)
-    known: set[object] = set()
+    judge = _Judge(state, services, usage)
     refused: Counter[Sender] = Counter()
-    fitting: dict[bytes, SentProposal] = {}
-    # Halves are tried whole, so that a few misfits among many cost little.
-    pending = [list(chosen.items())]
+
+    def fits(items: list[tuple[bytes, SentProposal]]) -> bool:
+        return judge.fits([*(sent for _, sent in items), *by_value])
+
+    def is_worth(item: tuple[bytes, SentProposal]) -> bool:
+        return refused[item[1].sender] < _MISFITS
+
+    def refuse(item: tuple[bytes, SentProposal]) -> None:
+        refused[item[1].sender] += 1
+
+    return dict(_fitting(list(chosen.items()), fits, is_worth, refuse))
+
+
+def select_additions(
+    state: MemberState,
+    services: Services,
+    additions: Sequence[Add],
+    by_value: Sequence[Proposal],
+    checked: Container[KeyPackage],
+) -> list[Add]:
+    """Choose additions that can be committed together, and with the other proposals of a commit.
+
+    A key package may be valid by itself and yet use a key that somebody else in the group has.
+
+    Args:
+        state: the committer's.
+        services: for credential checks, time, limits.
+        additions: to choose from, wanted most first.
+        by_value: what the commit holds besides.
+        checked: see `plan_proposals`.
+    """
+    judge = _Judge(state, services, USAGE_APPLICATION, checked)
+    own = Sender.member(state.own_index)
+
+    def fits(items: list[Add]) -> bool:
+        return judge.fits([SentProposal(own, one) for one in (*by_value, *items)])
+
+    return _fitting(list(additions), fits)
+
+
+def _fitting(
+    items: list[_Item],
+    fits: Callable[[list[_Item]], bool],
+    is_worth: Callable[[_Item], bool] = lambda _: True,
+    refuse: Callable[[_Item], None] = lambda _: None,
+) -> list[_Item]:
+    """Return the items that fit together, earlier ones first.
+
+    Halves are tried whole, so that a few misfits among many cost little.
+    """
+    fitting: list[_Item] = []
+    pending = [items]
     while pending:
-        part = [item for item in pending.pop() if refused[item[1].sender] < _MISFITS]
+        part = [item for item in pending.pop() if is_worth(item)]
         if not part:
             continue
-        proposals = [*fitting.values(), *(sent for _, sent in part), *by_value]
-        if _fits(state, proposals, services, usage, known):
-            fitting.update(part)
+        if fits([*fitting, *part]):
+            fitting += part
         elif len(part) == 1:
-            refused[part[0][1].sender] += 1
+            refuse(part[0])
         else:
             half = len(part) // 2
             pending += [part[half:], part[:half]]
@@ -112,28 +164,40 @@ def _subject(sent: SentProposal) -> object:
             return proposal
 
 
-def _fits(
-    state: MemberState,
-    proposals: Sequence[SentProposal],
-    services: Services,
-    usage: int,
-    known: set[object],
-) -> bool:
-    public = state.public
-    try:
-        plan = plan_proposals(
-            public.context,
-            public.tree,
-            proposals,
-            services,
-            committer=state.own_index,
-            is_sending=True,
-            usage=usage,
-            known=known,
-        )
-        draft = public.tree.edit()
-        added = apply_plan(draft, plan)
-        check_new_members(public, draft.freeze(), plan, added)
-    except MlsRemoteError:
-        return False
-    return True
+class _Judge:
+    """Tries lists of proposals; what was found valid by itself is not verified again."""
+
+    def __init__(
+        self,
+        state: MemberState,
+        services: Services,
+        usage: int,
+        checked: Container[KeyPackage] = frozenset(),
+    ) -> None:
+        self._state = state
+        self._services = services
+        self._usage = usage
+        self._checked = checked
+        self._known: set[object] = set()
+
+    def fits(self, proposals: Sequence[SentProposal]) -> bool:
+        """Tell whether a member could commit these proposals together."""
+        public = self._state.public
+        try:
+            plan = plan_proposals(
+                public.context,
+                public.tree,
+                proposals,
+                self._services,
+                committer=self._state.own_index,
+                is_sending=True,
+                usage=self._usage,
+                known=self._known,
+                checked=self._checked,
+            )
+            draft = public.tree.edit()
+            added = apply_plan(draft, plan)
+            check_new_members(public, draft.freeze(), plan, added)
+        except MlsRemoteError:
+            return False
+        return True

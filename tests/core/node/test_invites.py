@@ -10,10 +10,9 @@ import pytest
 from core.node.world import Device, Meeting, World
 from lutra.codec import encode
 from lutra.crypto.signing import SigningKey
-from lutra.errors import NotFoundError, NotPermittedError, RemoteError, UsageError
-from lutra.groups.contents import COMMIT, OFFER, Offer, Role
+from lutra.errors import NotFoundError, NotPermittedError, UsageError
+from lutra.groups.contents import Role
 from lutra.groups.errors import InviteError
-from lutra.groups.group import Group
 from lutra.groups.invite_secret import InviteSecret
 from lutra.node import invitations
 from lutra.node.engine import Engine
@@ -444,81 +443,3 @@ def test_statements_that_are_forged_do_not_make_a_person(world: World) -> None:
     stranger = SigningKey.generate(world.random_bytes)
     assert ana.engine.persons.owner(stranger.public, [b"", b"\x80", encode([b"a", b"b"])]) is None
     assert ana.engine.persons.owner(stranger.public, ana.engine.persons.evidence()) is None
-
-
-# A key package with the admission
-
-
-def meet(world: World, *, loses_offer: bool = False) -> tuple[Device, Device, Meeting, bytes]:
-    """Let a second device into a group; nothing of the group has reached it yet."""
-    ana, group = otters(world)
-    ben = world.add("ben")
-    meeting = Meeting(world, ana, ben)
-    meeting.loses_offer = loses_offer
-    assert meeting.join(long(made(ana, group))) is Step.ADMITTED
-    return ana, ben, meeting, group
-
-
-def roster(device: Device, group: bytes) -> set[bytes]:
-    """Return the devices in the keys of a group's head."""
-    head = device.engine._groups.get(group).control.head()
-    assert head is not None
-    return set(head.roster)
-
-
-@pytest.mark.parametrize("restarts", [False, True])
-def test_keys_are_made_before_the_newcomer_has_heard_of_the_group(
-    world: World, restarts: bool
-) -> None:
-    ana, ben, _, group = meet(world)
-    assert roster(ana, group) == {ana.device, ben.device}
-    operations = len(ana.engine._groups.get(group).control.history)
-    page = ana.run(lambda e: e.create_document(group, "Notes", "text"))
-    if restarts:
-        ben.restart()
-    world.connect(ana, ben)
-    world.settle()
-    assert ben.text(page) == "text"
-    # No second key package, and no second commit: what follows is the newcomer's card.
-    kinds = [item.decode().kind for item in ben.store.operations.control(group)][operations:]
-    assert [kind for kind in kinds if kind in (OFFER, COMMIT)] == []
-
-
-def test_an_offer_that_is_lost_is_made_again_in_the_group(world: World) -> None:
-    ana, ben, _, group = meet(world, loses_offer=True)
-    assert roster(ana, group) == {ana.device}
-    world.connect(ana, ben)
-    world.settle()
-    assert roster(ana, group) == roster(ben, group) == {ana.device, ben.device}
-    assert ben.epoch(group) == ana.epoch(group) is not None
-
-
-def test_only_a_valid_key_package_of_the_device_itself_is_carried(world: World) -> None:
-    ana, ben, _, group = meet(world, loses_offer=True)
-    before = rows(ana)
-    replica = ben.engine._groups.get(group)
-    offer = replica.create_offer(ana.engine._groups.get(group).suite_id)
-    stranger = world.add("cleo")
-    false = [
-        replace(offer, device=stranger.device),
-        replace(offer, signature=bytes(64)),
-        replace(offer, key_package=offer.key_package[:-1] + bytes(1)),
-        Offer(ben.device, b"", b""),
-        replica.create_offer(1),
-    ]
-    for one in false:
-        with pytest.raises(RemoteError):
-            ana.run(lambda e, one=one: e.invitations.take_offer(group, one))
-    assert rows(ana) == before
-    # A device that is no member, or has its keys already, gets none this way.
-    other = Group(group, stranger.engine._groups._setup()).create_offer()
-    ana.run(lambda e: e.invitations.take_offer(group, other))
-    assert roster(ana, group) == {ana.device}
-    ana.run(lambda e: e.invitations.take_offer(group, offer))
-    assert roster(ana, group) == {ana.device, ben.device}
-    operations = len(ana.engine._groups.get(group).control.history)
-    ana.run(lambda e: e.invitations.take_offer(group, replica.create_offer()))
-    assert len(ana.engine._groups.get(group).control.history) == operations
-    ana.run(lambda e: e.remove_person(group, ben.engine.persons.id))
-    ana.run(lambda e: e.invitations.take_offer(group, offer))
-    assert roster(ana, group) == {ana.device}
