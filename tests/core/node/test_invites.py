@@ -11,7 +11,7 @@ from core.node.world import Device, Meeting, World
 from lutra.codec import encode
 from lutra.crypto.signing import SigningKey
 from lutra.errors import NotFoundError, NotPermittedError, RemoteError, UsageError
-from lutra.groups.contents import COMMIT, OFFER, Offer, Role
+from lutra.groups.contents import COMMIT, OFFER, Offer, Profile, Role
 from lutra.groups.errors import InviteError
 from lutra.groups.group import Group
 from lutra.groups.invite_secret import InviteSecret
@@ -522,3 +522,31 @@ def test_only_a_valid_key_package_of_the_device_itself_is_carried(world: World) 
     ana.run(lambda e: e.remove_person(group, ben.engine.persons.id))
     ana.run(lambda e: e.invitations.take_offer(group, offer))
     assert roster(ana, group) == {ana.device}
+
+
+def test_key_packages_of_no_use_now_are_not_carried(world: World) -> None:
+    """A device that was let in may come back as often as it likes, each time with another one."""
+    ana, ben, _, group = meet(world, loses_offer=True)
+    before = rows(ana)
+    replica = ben.engine._groups.get(group)
+    for days in (40, -70):
+        ben.skew_ms = int(days * DAY * 1000)
+        offer = replica.create_offer()
+        ana.run(lambda e, offer=offer: e.invitations.take_offer(group, offer))
+    assert rows(ana) == before
+    ben.skew_ms = 0
+    ana.run(lambda e: e.invitations.take_offer(group, replica.create_offer()))
+    assert roster(ana, group) == {ana.device, ben.device}
+
+
+@pytest.mark.parametrize("profile", Profile)
+def test_the_name_that_a_newcomer_can_read_goes_with_the_keys(
+    world: World, profile: Profile
+) -> None:
+    ana, ben = world.add("ana"), world.add("ben")
+    group = ana.run(lambda e: e.create_group("Otters", profile))
+    meeting = Meeting(world, ana, ben)
+    meeting.loses_offer = False
+    assert meeting.join(long(made(ana, group))) is Step.ADMITTED
+    assert roster(ana, group) == {ana.device, ben.device}
+    assert not ana.engine._groups.get(group).is_name_hidden()
