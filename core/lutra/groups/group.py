@@ -51,7 +51,12 @@ from lutra.groups.contents import (
 from lutra.groups.epochs import EpochNode, epoch_id_of
 from lutra.groups.errors import AlreadyMemberError, NotAMemberError
 from lutra.groups.ids import group_id
-from lutra.groups.key_packages import KEPT_AFTER_EXPIRY_SECONDS, check_offer, create_offer
+from lutra.groups.key_packages import (
+    KEPT_AFTER_EXPIRY_SECONDS,
+    check_offer,
+    create_offer,
+    is_valid_at,
+)
 from lutra.groups.keyring import Keyring
 from lutra.groups.keys import ControlSigner, Reception
 from lutra.groups.links import kid_of, seal_links
@@ -151,14 +156,16 @@ class Group(ReceivingGroup):
         """Carry the key package of a member's device into the group and give the device its keys.
 
         Returns nothing where the device has its place already, is to have none, or has made an
-        offer before.
+        offer before, and where the key package is of no use now: there could be ever more of them.
 
         Raises:
             ControlError, MlsRemoteError: the key package is not valid, or not the device's.
             NotAMemberError: this device is not in the group.
         """
         self.require_membership()
-        check_offer(offer, self.id, suite_for(self.suite_id))
+        package = check_offer(offer, self.id, suite_for(self.suite_id))
+        if not is_valid_at(package, self._setup.clock() // 1000):
+            return []
         head, control = self.control.head(), self.control
         waits = head is not None and offer.device in control.auth().leaves - head.roster.keys()
         if not waits or self._offered(offer.device):

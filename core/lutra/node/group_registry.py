@@ -218,6 +218,18 @@ class GroupRegistry:
         self._context.store.groups.set_state(group, replica.private_state())
         return offer
 
+    def carry_offer(self, group: bytes, offer: Offer) -> None:
+        """Carry a newcomer's key package into a group, and add it; see `Group.carry_offer`.
+
+        Raises:
+            RemoteError: the key package is not valid, or not the device's.
+        """
+        replica = self.get(group)
+        if self._can_speak(replica) and replica.carry_offer(self.signer(group), offer):
+            # The name, which the newcomer may be unable to read, goes with the keys.
+            self._introduce(replica)
+            self._save(replica)
+
     def reopen(self, group: bytes) -> None:
         """Take part in a group again, if it is here: somebody has let this person in once more."""
         row = self._context.store.groups.get(group)

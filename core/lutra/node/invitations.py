@@ -267,10 +267,7 @@ class Invitations:
         Raises:
             RemoteError: the key package is not valid, or not the device's.
         """
-        replica = self._groups.get(group)
-        if replica.is_member(self._context.device):
-            replica.carry_offer(self._groups.signer(group), offer)
-            self._groups.save(group)
+        self._groups.carry_offer(group, offer)
 
     # Deciding
 

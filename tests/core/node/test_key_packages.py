@@ -102,6 +102,7 @@ def test_a_newcomer_can_read_the_groups_name(
     meeting = Meeting(world, ana, ben)
     meeting.loses_offer = loses_offer
     meeting.join(long(made(ana, group)))
+    assert loses_offer or not ana.engine._groups.get(group).is_name_hidden()
     ben.restart()
     world.connect(ana, ben)
     world.settle()
