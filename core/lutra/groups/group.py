@@ -66,14 +66,17 @@ from lutra.groups.resync import EXTERNAL_AFTER_MS
 from lutra.groups.retention import deletable
 from lutra.groups.setup import Setup
 from lutra.mls import (
+    Add,
     CommitOptions,
     ExternalJoin,
     KeyPackageBundle,
     LeafContent,
+    Proposal,
     StagedCommit,
     suite_for,
 )
 from lutra.mls import Group as MlsGroup
+from lutra.mls.errors import MlsRemoteError
 from lutra.operation import Operation
 
 RANK_DELAY_MS = 3_000
@@ -301,7 +304,10 @@ class Group(ReceivingGroup):
         if plan is None:
             return []
         if plan.is_commit:
-            return [self._commit(signer, plan)]
+            staged = self._stage(plan)
+            if staged is None:
+                return self.reconcile(signer)
+            return [self._publish(signer, plan.head, staged, plan.unlinked)]
         secret = self._keyring.secrets[plan.head.id]
         links = seal_links(self.id, secret, plan.unlinked, self._setup.random)
         return [self._issue(signer, KEYLINK, KeyLink(plan.head.id, links))]
@@ -373,12 +379,31 @@ class Group(ReceivingGroup):
     def _plan(self) -> Plan | None:
         return plan_commit(self.control, self._keyring, self._device, self._setup.clock())
 
-    def _commit(self, signer: ControlSigner, plan: Plan) -> Operation:
+    def _stage(self, plan: Plan) -> StagedCommit[MlsGroup] | None:
+        """Make a plan's commit; None where a key package is unfit, so that another plan is due.
+
+        A key package that is valid by itself may not fit in with the others, by its keys or by
+        what it says its device can do. Its device gets no place; nobody else is to suffer from it.
+        """
         mls = self._keyring.group(plan.head.id)
         assert mls is not None
         options = CommitOptions(welcome_tree=False, references=())
-        staged = mls.commit(plan.proposals, options=options)
-        return self._publish(signer, plan.head, staged, plan.unlinked)
+        try:
+            return mls.commit(plan.proposals, options=options)
+        except MlsRemoteError:
+            fit: list[Proposal] = []
+            for proposal in plan.proposals:
+                try:
+                    mls.commit((*fit, proposal), options=options)
+                except MlsRemoteError:
+                    if not isinstance(proposal, Add):
+                        raise
+                    self._keyring.unfit.add(proposal.key_package.encoded)
+                else:
+                    fit.append(proposal)
+            if len(fit) == len(plan.proposals):
+                raise
+            return None
 
     def _publish(
         self,

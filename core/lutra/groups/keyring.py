@@ -43,6 +43,7 @@ class Keyring:
         processed: how many operations this state has seen.
         sealed: message keys are kept, and no epoch is once another is entered (GROUPS §2.9).
         unsaved: message keys were used since the state was last taken.
+        unfit: encoded key packages that no commit can add, as was found by trying; not stored.
     """
 
     def __init__(self, services: Services) -> None:
@@ -60,6 +61,7 @@ class Keyring:
         self.processed = 0
         self.sealed = False
         self.unsaved = False
+        self.unfit: set[bytes] = set()
 
     def group(self, epoch: bytes) -> Group | None:
         """Return the MLS state of an epoch, if it is held."""

@@ -58,7 +58,7 @@ def plan_commit(control: ControlState, keyring: Keyring, device: bytes, now: int
     if device in unserved or keyring.group(head.id) is None:
         return None
     changes = changes_for(head, auth, unserved)
-    adds = _additions(control, head, changes.may_add, now)
+    adds = _additions(control, keyring, head, changes.may_add, now)
     removes = [Remove(leaf) for leaf in sorted(head.roster[item] for item in changes.removes)]
     is_open = control.is_gate_open(head)
     is_commit = bool(removes or adds or not is_open or _is_renewal_due(control, keyring, head))
@@ -85,7 +85,7 @@ def rank_of(
 
 
 def _additions(
-    control: ControlState, head: EpochNode, devices: frozenset[bytes], now: int
+    control: ControlState, keyring: Keyring, head: EpochNode, devices: frozenset[bytes], now: int
 ) -> list[Add]:
     if not devices:
         return []
@@ -94,7 +94,11 @@ def _additions(
         control.offers.choose(item, control.everything, now // 1000, used)
         for item in sorted(devices)
     ]
-    return [Add(package) for package in chosen if package is not None]
+    return [
+        Add(package)
+        for package in chosen
+        if package is not None and package.encoded not in keyring.unfit
+    ]
 
 
 def _is_renewal_due(control: ControlState, keyring: Keyring, head: EpochNode) -> bool:
