@@ -7,6 +7,7 @@ from dataclasses import replace
 
 import pytest
 
+from core.node.test_attacks import crafted
 from core.node.world import Device, Meeting, World
 from lutra.codec import encode
 from lutra.crypto.signing import SigningKey
@@ -15,6 +16,7 @@ from lutra.groups.contents import COMMIT, OFFER, Offer, Profile, Role
 from lutra.groups.errors import InviteError
 from lutra.groups.group import Group
 from lutra.groups.invite_secret import InviteSecret
+from lutra.mls import Capabilities, suite_for
 from lutra.node import invitations
 from lutra.node.engine import Engine
 from lutra.node.events import InvitesChanged, JoinChanged, JoinRequested, Trouble
@@ -537,6 +539,22 @@ def test_key_packages_of_no_use_now_are_not_carried(world: World) -> None:
     ben.skew_ms = 0
     ana.run(lambda e: e.invitations.take_offer(group, replica.create_offer()))
     assert roster(ana, group) == {ana.device, ben.device}
+
+
+def test_one_key_package_of_a_device_is_carried_whatever_becomes_of_it(world: World) -> None:
+    ana, ben, _, group = meet(world, loses_offer=True)
+    suite = ana.engine._groups.get(group).suite_id
+    before = len(ana.engine._groups.get(group).control.history)
+    for _ in range(3):
+        # It fits no commit, and its time is over soon.
+        key = suite_for(suite).signatures.generate(world.random_bytes)[0]
+        offer = crafted(ben, group, key, Capabilities(cipher_suites=(1,)))
+        ana.run(lambda e, offer=offer: e.invitations.take_offer(group, offer))
+        assert len(ana.engine._groups.get(group).control.history) == before + 1
+        world.clock.seconds += 2000
+    world.connect(ana, ben)
+    world.settle()
+    assert ben.epoch(group) == ana.epoch(group) is not None
 
 
 @pytest.mark.parametrize("profile", Profile)
