@@ -21,6 +21,7 @@ from lutra.node import invitations
 from lutra.node.engine import Engine
 from lutra.node.events import InvitesChanged, JoinChanged, JoinRequested, Trouble
 from lutra.node.join_attempts import PATIENCE, Step
+from lutra.store.groups import GroupRow
 from lutra.store.invites import InviteRow, ShortState
 from lutra.store.joins import JoinState
 
@@ -568,3 +569,12 @@ def test_the_name_that_a_newcomer_can_read_goes_with_the_keys(
     assert meeting.join(long(made(ana, group))) is Step.ADMITTED
     assert roster(ana, group) == {ana.device, ben.device}
     assert not ana.engine._groups.get(group).is_name_hidden()
+
+
+def test_an_admission_to_a_group_of_an_earlier_lutra_ends_the_attempt(world: World) -> None:
+    """Whoever invites may say of any group that it leads there."""
+    ana, group = otters(world)
+    ben = world.add("ben")
+    ben.store.groups.put(GroupRow(group, "Old", b"", 1, 1, form=1))
+    assert Meeting(world, ana, ben).join(long(made(ana, group))) is Step.ADMITTED
+    assert ben.store.joins.list() == []
