@@ -155,8 +155,8 @@ class Group(ReceivingGroup):
     def carry_offer(self, signer: ControlSigner, offer: Offer) -> list[Operation]:
         """Carry the key package of a member's device into the group and give the device its keys.
 
-        Returns nothing where the device has its place already, is to have none, or has made an
-        offer before, and where the key package is of no use now: there could be ever more of them.
+        Returns nothing where the device has its place already, is to have none, or has ever made
+        an offer, and where the key package is of no use now: there could be more without end.
 
         Raises:
             ControlError, MlsRemoteError: the key package is not valid, or not the device's.
@@ -168,7 +168,7 @@ class Group(ReceivingGroup):
             return []
         head, control = self.control.head(), self.control
         waits = head is not None and offer.device in control.auth().leaves - head.roster.keys()
-        if not waits or self._offered(offer.device):
+        if not waits or control.offers.has_any(offer.device):
             return []
         return [*self.introduce(signer, (), [offer]), *self.reconcile(signer)]
 

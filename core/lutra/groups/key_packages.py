@@ -126,6 +126,10 @@ class OfferBook:
         """Tell whether a key package was offered by anybody, and so passed `check_offer`."""
         return package in self._packages
 
+    def has_any(self, device: bytes) -> bool:
+        """Tell whether a device has ever offered a key package, whatever became of it."""
+        return device in self._known
+
     def holds(self, device: bytes, encoded: bytes, known: int) -> bool:
         """Tell whether an operation in the bit set ``known`` offers exactly this key package."""
         return any(

@@ -209,10 +209,10 @@ class GroupRegistry:
 
         Returns:
             None where it is in by what is known here already, so that it says so in the group
-            itself, or where the cipher suite is not known here.
+            itself, where the cipher suite is not known here, or where the group can only be read.
         """
-        replica = self.get(group)
-        if replica.is_member(self._context.device) or suite not in SUITES:
+        replica = self.find(group)
+        if replica is None or replica.is_member(self._context.device) or suite not in SUITES:
             return None
         offer = replica.create_offer(suite)
         self._context.store.groups.set_state(group, replica.private_state())

@@ -6,8 +6,12 @@ import pytest
 
 from core.node.world import Device, World
 from lutra.crypto.signing import SigningKey
+from lutra.groups.contents import OFFER, Offer, Offers
+from lutra.groups.key_packages import _CONTEXT
+from lutra.mls import Capabilities, Credential, Lifetime, create_key_package
 from lutra.node import early
 from lutra.node.document_registry import KIND
+from lutra.node.engine import Engine
 from lutra.node.events import PresenceChanged, Trouble
 from lutra.operation import Extensions, LogKey, Operation, sign_operation
 from lutra.sync.replica import ForkEvidence, RefusalReason, WireOperation
@@ -267,3 +271,65 @@ def test_clocks_that_are_years_off_put_no_page_on_top_for_ever(world: World) -> 
     assert view.created <= ana.engine._context.now()
     changes = ana.run(lambda e: e.queries.history(document))
     assert all(change.time <= ana.engine._context.now() for change in changes)
+
+
+def crafted(
+    device: Device, group: bytes, signature_private: bytes, capabilities: Capabilities
+) -> Offer:
+    """Return a key package that is valid by itself, vouched for by its device."""
+    seconds = device.engine._context.now() // 1000
+    bundle = create_key_package(
+        device.engine._groups._setup().suite_id,
+        Credential.basic(device.device),
+        signature_private,
+        lifetime=Lifetime(seconds - 1000, seconds + 1000),
+        capabilities=capabilities,
+        grease=False,
+        random=device.world.random_bytes,
+    )
+    encoded = bundle.key_package.encoded
+    signature = device.engine.signing_key.sign(_CONTEXT + group + encoded)
+    return Offer(device.device, encoded, signature)
+
+
+@pytest.mark.parametrize("flaw", ["suite", "credential", "key"])
+def test_a_key_package_that_fits_no_commit_stops_nobody(world: World, flaw: str) -> None:
+    group, (ana, ben, cleo) = friends(world, "ana", "ben", "cleo")
+    tablet = world.add("tablet", sibling=ben)
+    ben.run(lambda e: e._groups.tend(group))
+    replica = ben.engine._groups.get(group)
+    suite = replica.suite_id
+    head = replica.control.head()
+    assert head is not None
+    mls = replica._keyring.group(head.id)
+    assert mls is not None
+    capabilities = {
+        "suite": Capabilities(cipher_suites=(1,)),
+        "credential": Capabilities(cipher_suites=(suite,), credentials=(2,)),
+        "key": Capabilities(cipher_suites=(suite,)),
+    }[flaw]
+    offer = crafted(tablet, group, mls._state.signature_private, capabilities)
+    ben.run(
+        lambda e: (
+            replica._issue(e._groups.signer(group), OFFER, Offers((offer,))),
+            e._groups.save(group),
+        )
+    )
+    assert tablet.device in replica.control.auth().leaves
+    for other in (ana, cleo):
+        world.connect(ben, other)
+    world.settle()
+    for other in (ana, cleo):
+        for _ in range(3):
+            world.clock.seconds += 40
+            other.run(Engine.tick)
+    dan = world.add("dan")
+    world.cut_all()
+    world.join(ana, dan, group)
+    world.connect(ana, dan)
+    world.connect(ana, cleo)
+    world.settle()
+    assert dan.epoch(group) == ana.epoch(group) == cleo.epoch(group) is not None
+    head = ana.engine._groups.get(group).control.head()
+    assert head is not None
+    assert head.roster.keys() == {ana.device, ben.device, cleo.device, dan.device}

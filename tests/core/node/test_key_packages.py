@@ -6,15 +6,17 @@ from dataclasses import replace
 
 import pytest
 
+from core.node.test_attacks import crafted
 from core.node.test_invites import long, made, otters, rows
 from core.node.world import Device, Meeting, World
 from lutra.errors import RemoteError
 from lutra.groups.contents import COMMIT, OFFER, Offer, Offers, Profile
 from lutra.groups.group import Group
 from lutra.groups.key_packages import create_offer
-from lutra.mls import Capabilities, Credential, Lifetime, create_key_package, suite_for
+from lutra.mls import Capabilities, suite_for
 from lutra.node.engine import Engine
 from lutra.node.join_attempts import Step
+from lutra.store.groups import GroupRow
 
 
 def meet(world: World, *, loses_offer: bool = False) -> tuple[Device, Device, Meeting, bytes]:
@@ -139,24 +141,6 @@ def test_key_packages_of_no_use_now_are_not_carried(world: World) -> None:
     assert len(ana.engine._groups.get(group).control.history) == operations
 
 
-def with_key(world: World, device: Device, group: bytes, key: bytes, suite: int) -> Offer:
-    """Return a key package of a device whose leaf has a given private signature key."""
-    setup = device.engine._groups._setup(suite)
-    now = setup.clock() // 1000
-    bundle = create_key_package(
-        suite,
-        Credential.basic(device.device),
-        key,
-        lifetime=Lifetime(now - 1000, now + 1000),
-        capabilities=Capabilities(cipher_suites=(suite,)),
-        grease=False,
-        random=world.random_bytes,
-    )
-    encoded = bundle.key_package.encoded
-    signature = device.engine.signing_key.sign(b"lutra key package v1" + group + encoded)
-    return Offer(device.device, encoded, signature)
-
-
 @pytest.mark.parametrize("way", ["with the admission", "in the group"])
 def test_two_devices_with_one_key_do_not_hold_up_a_group(world: World, way: str) -> None:
     ana, group = otters(world)
@@ -172,7 +156,7 @@ def test_two_devices_with_one_key_do_not_hold_up_a_group(world: World, way: str)
         meeting = Meeting(world, ana, device)
         meeting.loses_offer = True
         assert meeting.join(long(row)) is Step.ADMITTED
-        offer = with_key(world, device, group, key, suite)
+        offer = crafted(device, group, key, Capabilities(cipher_suites=(suite,)))
         if way == "with the admission":
             ana.run(lambda e, offer=offer: e.invitations.take_offer(group, offer))
         else:
@@ -194,3 +178,28 @@ def publish(engine: Engine, group: bytes, offer: Offer) -> None:
     replica = engine._groups.get(group)
     replica._issue(engine._groups.signer(group), OFFER, Offers((offer,)))
     engine._groups.save(group)
+
+
+def test_one_key_package_of_a_device_is_carried_whatever_becomes_of_it(world: World) -> None:
+    ana, ben, _, group = meet(world, loses_offer=True)
+    suite = ana.engine._groups.get(group).suite_id
+    before = len(ana.engine._groups.get(group).control.history)
+    for _ in range(3):
+        # It fits no commit, and its time is over soon.
+        key = suite_for(suite).signatures.generate(world.random_bytes)[0]
+        offer = crafted(ben, group, key, Capabilities(cipher_suites=(1,)))
+        ana.run(lambda e, offer=offer: e.invitations.take_offer(group, offer))
+        assert len(ana.engine._groups.get(group).control.history) == before + 1
+        world.clock.seconds += 2000
+    world.connect(ana, ben)
+    world.settle()
+    assert ben.epoch(group) == ana.epoch(group) is not None
+
+
+def test_an_admission_to_a_group_of_an_earlier_lutra_ends_the_attempt(world: World) -> None:
+    """Whoever invites may say of any group that it leads there."""
+    ana, group = otters(world)
+    ben = world.add("ben")
+    ben.store.groups.put(GroupRow(group, "Old", b"", 1, 1, form=1))
+    assert Meeting(world, ana, ben).join(long(made(ana, group))) is Step.ADMITTED
+    assert ben.store.joins.list() == []
