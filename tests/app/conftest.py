@@ -15,6 +15,7 @@ import pytest
 
 pytest.importorskip("PySide6.QtWidgets", reason="the desktop extra is not installed")
 
+from PySide6.QtCore import QCoreApplication, QEvent
 from PySide6.QtWidgets import QAbstractButton, QApplication, QLabel, QWidget
 from pytestqt.qtbot import QtBot
 
@@ -57,6 +58,9 @@ def make_desktop(qapp: QApplication, qtbot: QtBot, tmp_path: Path) -> Iterator[M
     yield make
     for desktop in made:
         desktop.close()
+        # Qt restyles every window there is, also those that only wait to be collected.
+        desktop.window.deleteLater()
+    QCoreApplication.sendPostedEvents(None, QEvent.Type.DeferredDelete.value)
 
 
 def write_in(desktop: Desktop, qtbot: QtBot, name: str) -> None:
