@@ -130,7 +130,7 @@ def share(host: Engine, guest: Engine, group: bytes) -> None:
     joiner, _ = guest.run(lambda: guest.joins.open(attempt.invite, secret, channel))
     inviter, _ = host.run(lambda: host.inviter(channel))
     frame: bytes | None = joiner.start()
-    while frame is not None:
+    while frame is not None and joiner.admission is None:
         answer, _ = host.run(lambda frame=frame: inviter.receive(frame))
         (_, frame), _ = guest.run(
             lambda answer=answer: guest.joins.receive(attempt.invite, secret, joiner, answer)
