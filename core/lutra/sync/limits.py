@@ -52,11 +52,11 @@ class Limits:
         greeting_seconds: how long to wait for the peer's greeting.
     """
 
-    window_bytes: int = 1024 * 1024
+    window_bytes: int = 2 * 1024 * 1024
     live_reserve_bytes: int = 64 * 1024
     frame_bytes: int = 64 * 1024
     slice_operations: int = 128
-    slice_bytes: int = 512 * 1024
+    slice_bytes: int = 1024 * 1024
     acknowledge_seconds: float = 0.05
     presence_seconds: float = 0.033
     presence_per_second: float = 60.0
