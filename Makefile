@@ -35,7 +35,7 @@ else
 endif
 
 test: setup
-	QT_QPA_PLATFORM=offscreen $(VENV)/python -m pytest -n 2 --dist worksteal tests
+	QT_QPA_PLATFORM=offscreen $(VENV)/python -m pytest -n 2 tests
 
 soak: setup
 	QT_QPA_PLATFORM=offscreen $(VENV)/python -m pytest --soak --timeout 7200 -m soak tests
