@@ -53,6 +53,10 @@ class Outflow:
         self._flights: dict[bool, deque[Flight]] = {False: deque(), True: deque()}
         self._acknowledged = {False: 0, True: 0}
 
+    def grant(self, window: int) -> None:
+        """Take a window of so many more bytes."""
+        self.available += window
+
     def sent(self, live: bool, flight: Flight) -> None:
         """Account for a frame that leaves now."""
         self.available -= flight.cost

@@ -13,11 +13,12 @@ from lutra.sync import limits as bounds
 from lutra.sync.errors import SyncViolationError, malformed
 from lutra.sync.events import CloseReason
 from lutra.sync.flow import Inflow, operation_cost
-from lutra.sync.frames import Ask, Branches, Forks, Frame, Operations, Part, Request, Want
+from lutra.sync.forked import ForkedLogs
+from lutra.sync.frames import Frame, Operations, Part, Request, Want
 from lutra.sync.group import GroupSync
 from lutra.sync.limits import Limits
 from lutra.sync.peek import Place, place_of
-from lutra.sync.replica import ForkEvidence, RefusalReason, SyncReplica, WireOperation
+from lutra.sync.replica import RefusalReason, SyncReplica, WireOperation
 from lutra.sync.states import Stage, out_of_state
 
 _EARLY = (Stage.INTRODUCTION, Stage.CONTROL)
@@ -63,6 +64,7 @@ class Receiver:
     Args:
         replica: where operations go.
         peer_device: whom they come from.
+        forked: tells, and asks, about forked control logs.
         limits: this device's choices.
         clock: seconds, monotonic.
         emit: takes frames to answer with.
@@ -73,6 +75,7 @@ class Receiver:
         self,
         replica: SyncReplica,
         peer_device: bytes,
+        forked: ForkedLogs,
         *,
         limits: Limits,
         clock: Callable[[], float],
@@ -81,6 +84,7 @@ class Receiver:
     ) -> None:
         self._replica = replica
         self._peer = peer_device
+        self._forked = forked
         self._limits = limits
         self._clock = clock
         self._emit = emit
@@ -300,8 +304,8 @@ class Receiver:
             start = end
         if group.stage is not Stage.INTRODUCTION:  # There we only listen.
             self._answer_refusals(group, places, refused)
-            self.send_forks(group, report.forks)
-            self.ask(group, report.missing, has=True)
+            self._forked.prove(group, report.forks)
+            self._forked.ask(group, report.missing, has=True)
 
     def _settle(self, item: _Arrived, refused: Sequence[int]) -> None:
         now = self._clock()
@@ -326,20 +330,3 @@ class Receiver:
                 wants[key] = None if whole else group.head_seq(key)
         if wants:
             self._emit(Request(group.handle, [Want(key, after) for key, after in wants.items()]))
-
-    def ask(self, group: GroupSync, ids: Sequence[bytes], *, has: bool) -> None:
-        """Ask for single control operations; see `GroupSync.wanted`."""
-        wanted = group.wanted(ids, has=has)
-        for start in range(0, len(wanted), bounds.MAX_FRAME_IDS):
-            self._emit(Ask(group.handle, wanted[start : start + bounds.MAX_FRAME_IDS]))
-
-    def send_branches(self, group: GroupSync, ids: Sequence[bytes]) -> None:
-        """Name operations held of forked control logs."""
-        for start in range(0, len(ids), bounds.MAX_FRAME_IDS):
-            self._emit(Branches(group.handle, ids[start : start + bounds.MAX_FRAME_IDS]))
-
-    def send_forks(self, group: GroupSync, evidence: Sequence[ForkEvidence]) -> None:
-        """Send proofs of equivocation."""
-        for start in range(0, len(evidence), bounds.MAX_FRAME_FORKS):
-            some = evidence[start : start + bounds.MAX_FRAME_FORKS]
-            self._emit(Forks(group.handle, some))

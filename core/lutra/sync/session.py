@@ -13,38 +13,33 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from lutra.crypto.hashing import blake3_hash
 from lutra.crypto.random import Random, system_random
 from lutra.operation import LogKey
 from lutra.sync import events as e
 from lutra.sync import frames as f
 from lutra.sync import limits as bounds
-from lutra.sync.errors import SyncViolationError, beyond_limit
+from lutra.sync.errors import SyncViolationError
 from lutra.sync.events import CloseReason
 from lutra.sync.flow import Outflow
+from lutra.sync.forked import ForkedLogs
 from lutra.sync.group import GroupSync
 from lutra.sync.limits import Limits
 from lutra.sync.presence import PresenceIn, PresenceOut
+from lutra.sync.progress import Progress
 from lutra.sync.receiver import Receiver
-from lutra.sync.reconcile import Outcome, Turn
 from lutra.sync.replica import ForkEvidence, SyncReplica, WireOperation
 from lutra.sync.sender import Sender
 from lutra.sync.sharing import Sharing
 from lutra.sync.states import (
     DONE_STAGES,
     REQUEST_STAGES,
-    ROUND_STAGES,
     SHARED_STAGES,
     Role,
     SessionState,
     Stage,
-    StageEvent,
     check_session_frame,
-    next_stage,
     out_of_state,
 )
-
-_MAX_PROOFS_RECEIVED = 4 * bounds.MAX_GROUP_FORKS
 
 
 @dataclass(slots=True)
@@ -86,7 +81,6 @@ class Session:
         limits: Limits | None = None,
     ) -> None:
         self._replica = replica
-        self._role = role
         self.peer_device = peer_device
         self._clock = clock
         self._limits = limits or Limits()
@@ -101,17 +95,30 @@ class Session:
         )
         self._groups = self._sharing.groups
         self._groups_dirty = False
-        self._proofs_received = 0
         self._ingest_turn = True
-        self._sender: Sender | None = None
-        self._outflow: Outflow | None = None
+        # Without credit, which the peer's greeting brings, nothing is sent.
+        self._outflow = Outflow(0)
+        self._sender = Sender(replica, self._outflow, self._groups, self._limits)
+        self._forked = ForkedLogs(replica, self._sharing, peer_device, self._emit)
         self._receiver = Receiver(
             replica,
             peer_device,
+            self._forked,
             limits=self._limits,
             clock=clock,
             emit=self._emit,
             finished=self._peer_done,
+        )
+        self._progress = Progress(
+            replica,
+            self._sharing,
+            role=role,
+            peer_device=peer_device,
+            sender=self._sender,
+            outflow=self._outflow,
+            forked=self._forked,
+            emit=self._emit,
+            tell=self._tell,
         )
         self._greeting_deadline = clock() + self._limits.greeting_seconds
         self._presence_out = PresenceOut(self._limits.presence_seconds)
@@ -127,9 +134,9 @@ class Session:
             f.Operations: self._on_operations,
             f.Part: self._on_part,
             f.Request: self._on_request,
-            f.Forks: self._on_forks,
-            f.Branches: self._on_branches,
-            f.Ask: self._on_ask,
+            f.Forks: self._forked.on_forks,
+            f.Branches: self._forked.on_branches,
+            f.Ask: self._forked.on_ask,
             f.Ack: self._on_ack,
             f.Presence: self._on_presence,
             f.Goodbye: self._on_goodbye,
@@ -174,7 +181,7 @@ class Session:
     @property
     def has_bulk(self) -> bool:
         """`produce` has something to do now."""
-        return not self.closed and self._sender is not None and self._sender.ready
+        return not self.closed and self._sender.ready
 
     @property
     def deadline(self) -> float | None:
@@ -223,7 +230,7 @@ class Session:
         """Send one bounded slice of bulk, where there is some."""
         if self._groups_dirty and self._state is SessionState.OPEN:
             self._flush()
-        if not self.has_bulk or self._sender is None:
+        if not self.has_bulk:
             return
         try:
             self._emit(self._sender.produce())
@@ -244,18 +251,18 @@ class Session:
         The replica's heads must include them already. Nothing happens where the group is not
         shared, or the peer has them or gets them by other ways.
         """
-        if group in self._sharing.shared and self._sender is not None and not self.closed:
+        if group in self._sharing.shared and not self.closed:
             self._sender.push(self._groups[group], operations)
 
     def push_forks(self, group: bytes, evidence: Sequence[ForkEvidence]) -> None:
         """Offer proofs of equivocation that are new here."""
         if group in self._sharing.shared and not self.closed:
-            self._receiver.send_forks(self._groups[group], evidence[: bounds.MAX_GROUP_FORKS])
+            self._forked.prove(self._groups[group], evidence[: bounds.MAX_GROUP_FORKS])
 
     def push_branches(self, group: bytes, ids: Sequence[bytes]) -> None:
         """Name operations of forked control logs that are new here."""
         if group in self._sharing.shared and not self.closed:
-            self._receiver.send_branches(self._groups[group], ids)
+            self._forked.name(self._groups[group], ids)
 
     def offer(self, group: bytes, ids: Sequence[bytes]) -> None:
         """Send single control operations without being asked."""
@@ -318,153 +325,35 @@ class Session:
         changes = self._sharing.update()
         for group, was_shared in changes.ended:
             self._receiver.drop(group)
-            if self._sender is not None:
-                self._sender.drop(group)
+            self._sender.drop(group)
             # It is announced no more, so that announcing it again says something.
             self._groups_dirty |= group.limited
             if was_shared and not group.limited:
-                self._out.append(e.GroupWithdrawn(group.id))
+                self._tell(e.GroupWithdrawn(group.id))
         if changes.restart:
             self._end(CloseReason.RESTART, "A group is shared again; connect anew.", say=True)
             return
         for tag in changes.strangers:
             self._emit(f.Introduce(tag))
         for group in changes.begun:
-            if not group.limited:
-                self._out.append(e.GroupShared(group.id))
-            evidence = self._replica.forks(group.id)[: bounds.MAX_GROUP_FORKS]
-            self._receiver.send_forks(group, evidence)
-            self._receiver.send_branches(group, self._forked(group))
-            if self._role is Role.INITIATOR:
-                self._send_turns(group, True, group.control.exchange.begin())
-                if not group.limited and self._replica.may_sync(group.id, self.peer_device):
-                    # It counts only if the control logs turn out to be equal, as they mostly are.
-                    group.early = True
-                    self._send_turns(group, False, group.data.exchange.begin())
+            self._progress.begin(group)
 
     # Progress.
 
     def _advance(self) -> None:
-        if self.closed:
-            return
-        for group in list(self._groups.values()):
-            if group.stage is Stage.INTRODUCTION:
-                self._advance_introduction(group)
-            while (
-                group.stage in (Stage.CONTROL, Stage.DATA)
-                and not group.telling
-                and self._advance_group(group)
-            ):
-                pass
-            if group.telling and not group.asked and not self._outflow_of(group):
-                self._sharing.end_telling(group)
-                self._groups_dirty = True
-
-    def _outflow_of(self, group: GroupSync) -> bool:
-        """Tell whether the peer has not confirmed yet all that was sent of a group."""
-        return self._outflow is not None and self._outflow.is_under_way(group.id)
-
-    def _advance_introduction(self, group: GroupSync) -> None:
-        """End an introduction: ours when all is sent, the peer's when all is ingested."""
-        logs = group.control
-        if group.introduces:
-            if not logs.sent_done and not logs.waiting:
-                logs.sent_done = True
-                self._emit(f.Done(group.handle, True))
-                # More may have come meanwhile, to be shown in another introduction.
-                self._groups_dirty = True
-        elif logs.got_done:
-            self._sharing.end_introduction(group)
-            self._groups_dirty = True
-
-    def _advance_group(self, group: GroupSync) -> bool:
-        """Finish a stage of a group if both sides are through; tell whether that happened."""
-        control = group.stage is Stage.CONTROL
-        logs = group.logs(control)
-        if not logs.exchange.is_equal:
-            # The responder waits until it has ingested what the initiator sent, so that when the
-            # initiator hears its word, both have everything.
-            may_finish = self._role is Role.INITIATOR or logs.got_done
-            if not logs.sent_done and logs.exchange.finished and not logs.waiting and may_finish:
-                logs.sent_done = True
-                self._emit(f.Done(group.handle, control))
-            if not (logs.sent_done and logs.got_done):
-                return False
-        if control:
-            group.stage = next_stage(group.stage, StageEvent.CONTROL_DONE)
-            self._out.append(e.ControlSettled(group.id))
-            self._begin_data(group)
-        else:
-            group.stage = next_stage(group.stage, StageEvent.DATA_DONE)
-            self._out.append(e.GroupSettled(group.id))
-        return True
-
-    def _begin_data(self, group: GroupSync) -> None:
-        # The control operations just exchanged may have removed the peer, or this device.
-        if not self._replica.may_sync(group.id, self.peer_device):
-            self._wind_up(group)
-            return
-        if group.limited:
-            group.limited = False
-            self._out.append(e.GroupShared(group.id))
-        if self._role is Role.INITIATOR:
-            if group.early and group.control.exchange.is_equal:
-                for key, after in group.since_early.items():
-                    group.data.lacks(key, after, urgent=True)
-            else:
-                self._send_turns(group, False, group.data.exchange.begin())
-        group.since_early.clear()
-
-    def _wind_up(self, group: GroupSync) -> None:
-        """Let a group end between the two once the peer has what it may still get."""
-        self._limit(group)
-        if group.telling or group.stage not in (Stage.DATA, Stage.LIVE):
-            return
-        group.telling = True
-        # Of a forked log this device may be the only one to hold a side; later nobody asks it.
-        group.asked.update(dict.fromkeys(self._forked(group)))
-
-    def _forked(self, group: GroupSync) -> Sequence[bytes]:
-        return self._replica.branches(group.id)[: bounds.MAX_GROUP_IDS]
-
-    def _limit(self, group: GroupSync) -> None:
-        """Give the peer no document of a group any more."""
-        if not group.limited:
-            group.limited = True
-            self._out.append(e.GroupWithdrawn(group.id))
-        group.data.urgent.clear()
-        group.data.pending.clear()
-        if self._sender is not None:
-            self._sender.drop_documents(group)
+        if not self.closed:
+            self._groups_dirty |= self._progress.advance()
 
     def _peer_done(self, group: GroupSync, control: bool) -> None:
         group.logs(control).got_done = True
 
-    def _send_turns(self, group: GroupSync, control: bool, turns: Sequence[Turn]) -> None:
-        for turn in turns:
-            self._emit(f.Round(group.handle, control, turn.last, turn.ranges, turn.wants))
-
-    def _apply(self, group: GroupSync, control: bool, outcome: Outcome) -> None:
-        urgent = frozenset(self._replica.priority(group.id))
-        logs = group.logs(control)
-        for key, after in outcome.lacking:
-            newest = group.head_seq(key) if group.is_control(key) is control else None
-            if newest is not None and (after is None or after < newest):
-                logs.lacks(key, after, urgent=key.log in urgent)
-        if outcome.held:
-            group.note_known(outcome.held)
-            self._replica.acknowledged(self.peer_device, group.id, outcome.held)
-        for lower, upper in outcome.matched:
-            self._replica.matched(self.peer_device, group.id, control, lower, upper)
-
     def _flush(self) -> None:
-        assert self._sender is not None
         now = self._clock()
         if self._groups_dirty:
             # Who is removed still gets the removal itself, but no document any more.
             for group in self._groups.values():
                 if not self._replica.may_sync(group.id, self.peer_device):
-                    self._wind_up(group)
+                    self._progress.wind_up(group)
         for frame in self._sender.flush_live():
             self._emit(frame)
         if self._groups_dirty:
@@ -488,7 +377,10 @@ class Session:
         self._statistics.bytes_sent += len(data)
         if isinstance(frame, f.Operations):
             self._statistics.operations_sent += len(frame.operations)
-        self._out.append(e.Send(data))
+        self._tell(e.Send(data))
+
+    def _tell(self, output: e.Output) -> None:
+        self._out.append(output)
 
     # Frames.
 
@@ -497,8 +389,7 @@ class Session:
             raise SyncViolationError(
                 CloseReason.VERSION, "The two devices run versions that cannot talk to each other."
             )
-        self._outflow = Outflow(frame.window)
-        self._sender = Sender(self._replica, self._outflow, self._groups, self._limits)
+        self._outflow.grant(frame.window)
         self._state = SessionState.OPEN
         self._hear(frame.tags)
 
@@ -515,21 +406,8 @@ class Session:
 
     def _on_round(self, frame: f.Round) -> None:
         group = self._sharing.by_handle(frame.handle)
-        if group is None:
-            return
-        may_be_early = self._role is Role.RESPONDER and not group.early
-        if group.stage is Stage.CONTROL and not frame.control and may_be_early:
-            # It came with the first round about control logs, which are not equal.
-            group.early = True
-            return
-        if group.stage not in ROUND_STAGES[frame.control]:
-            raise out_of_state("a round of another stage")
-        if group.limited and not frame.control:
-            return
-        exchange = group.logs(frame.control).exchange
-        outcome, turns = exchange.receive(frame.ranges, frame.wants, frame.last)
-        self._apply(group, frame.control, outcome)
-        self._send_turns(group, frame.control, turns)
+        if group is not None:
+            self._progress.take_round(group, frame)
 
     def _on_done(self, frame: f.Done) -> None:
         group = self._sharing.by_handle(frame.handle)
@@ -569,46 +447,7 @@ class Session:
                 group.known.pop(key, None)
                 group.logs_of(key).lacks(key, after, urgent=True)
 
-    def _on_forks(self, frame: f.Forks) -> None:
-        group = self._sharing.by_handle(frame.handle)
-        if group is None:
-            return
-        self._proofs_received += len(frame.evidence)
-        if self._proofs_received > _MAX_PROOFS_RECEIVED * max(1, len(self._groups)):
-            raise beyond_limit("A peer sent too many proofs of forks.")
-        if not self._replica.ingest_forks(group.id, frame.evidence, self.peer_device):
-            raise SyncViolationError(
-                CloseReason.OPERATION, "A peer sent a proof of a fork that proves nothing."
-            )
-
-        held = [blake3_hash(header) for pair in frame.evidence for header in pair]
-        if group.stage in SHARED_STAGES:
-            self._receiver.ask(group, self._replica.lacking(group.id, held), has=False)
-
-    def _on_branches(self, frame: f.Branches) -> None:
-        group = self._named(frame.handle, frame.ids)
-        if group is not None:
-            self._receiver.ask(group, self._replica.lacking(group.id, frame.ids), has=True)
-
-    def _on_ask(self, frame: f.Ask) -> None:
-        group = self._named(frame.handle, frame.ids)
-        if group is not None:
-            group.asked.update(dict.fromkeys(frame.ids))
-
-    def _named(self, handle: bytes, ids: Sequence[bytes]) -> GroupSync | None:
-        """Return the group in which a peer names operations by their ids."""
-        group = self._sharing.by_handle(handle)
-        if group is None:
-            return None
-        if group.stage not in SHARED_STAGES:
-            raise out_of_state("ids of operations")
-        group.named += len(ids)
-        if group.named > 2 * bounds.MAX_GROUP_IDS:
-            raise beyond_limit("A peer named too many single operations.")
-        return group
-
     def _on_ack(self, frame: f.Ack) -> None:
-        assert self._outflow is not None
         flights, refused = self._outflow.acknowledge(frame)
         for group_id, key in refused:
             if (group := self._groups.get(group_id)) is not None:
@@ -627,7 +466,7 @@ class Session:
     def _on_presence(self, frame: f.Presence) -> None:
         group = self._sharing.by_handle(frame.handle)
         if group is not None and self._presence_in.accept(self._clock()):
-            self._out.append(e.PresenceReceived(group.id, frame.document, frame.data))
+            self._tell(e.PresenceReceived(group.id, frame.document, frame.data))
 
     def _on_goodbye(self, frame: f.Goodbye) -> None:
         self._end(frame.reason, frame.message, say=False)
@@ -643,4 +482,4 @@ class Session:
             self._emit(f.Goodbye(reason, message))
         self._state = SessionState.CLOSED
         self.close_reason = reason
-        self._out.append(e.Closed(reason, message, by_peer=not say))
+        self._tell(e.Closed(reason, message, by_peer=not say))
