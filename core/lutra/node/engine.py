@@ -41,7 +41,6 @@ from lutra.node.events import (
     PeersChanged,
     PersonChanged,
     PresenceChanged,
-    Trouble,
 )
 from lutra.node.from_backup import continue_anew, retire
 from lutra.node.group_registry import GroupRegistry
@@ -49,7 +48,7 @@ from lutra.node.ingest import Ingest
 from lutra.node.invitations import Invitations
 from lutra.node.join_attempts import JoinAttempts
 from lutra.node.kits import Kits
-from lutra.node.log_keeper import LogFrozenError, LogKeeper
+from lutra.node.log_keeper import LogKeeper
 from lutra.node.membership import Membership
 from lutra.node.new_identity import (
     DEVICE,
@@ -63,23 +62,18 @@ from lutra.node.new_identity import (
 from lutra.node.own_devices import OwnDevices
 from lutra.node.own_removal import OwnRemoval
 from lutra.node.person_registry import PersonRegistry
-from lutra.node.publishing import Deadlines
 from lutra.node.queries import Queries
 from lutra.node.removals import Removals
 from lutra.node.replica import StoredReplica
 from lutra.node.session_hub import SessionHub
 from lutra.node.telling import Telling
+from lutra.node.upkeep import Upkeep
 from lutra.node.views import Identity
-from lutra.operation import OperationLimitError
 from lutra.store.peers import AddressRow
 from lutra.store.store import Store
 from lutra.sync.replica import IngestReport, WireOperation
 
 Result = TypeVar("Result")
-_TEND_SECONDS = 30.0
-"""How often a group is looked at for what is due by time alone."""
-_FIRST_LOOK_SECONDS = 0.2
-"""After the start, and between one group and the next."""
 _REACHING = (InvitesChanged, JoinChanged, JoinRequested)
 """Events after which others may be looked for, or let in, than before."""
 
@@ -123,7 +117,6 @@ class Engine:
             outbox=Outbox(),
         )
         self._context = context
-        self._monotonic = monotonic
         self._logs = LogKeeper(context)
         if store.settings.get(PERSON_ID) is None:
             # The profile comes from a Lutra that knew devices only.
@@ -193,9 +186,16 @@ class Engine:
             replica=self._replica,
         )
         self._own_removal = OwnRemoval(context, self.persons)
-        self._deadlines = Deadlines()
         self._reach_moved = False
         self.sessions = SessionHub(self._replica, context.device, monotonic)
+        self._upkeep = Upkeep(
+            context,
+            groups=self._groups,
+            documents=self._documents,
+            states=self._states,
+            sessions=self.sessions,
+            monotonic=monotonic,
+        )
         self.removals = Removals(
             context,
             self._logs,
@@ -255,44 +255,22 @@ class Engine:
         self.own_devices.ensure_personal()
         EarlierGroups(self._context, self._groups, self._documents).renew()
         self.joins.tend()
-        now = self._monotonic()
-        for document in self._documents.drafted():
-            self._deadlines.publish_now(document, now)
         if self._is_anew:
             # Whoever is met first should see that the new device belongs here.
             self._tell_groups()
-        for place, group in enumerate(self._groups.ids()):
-            # One after the other: each is loaded then.
-            self._deadlines.tend(group, now + _FIRST_LOOK_SECONDS * (1 + place))
+        self._upkeep.start()
 
     def warm(self, group: bytes) -> None:
         """Load what the first session about a group would otherwise wait for, and tend it."""
         self._logs.head_set(group, control=True)
         for member in self._groups.get(group).members():
             self._acknowledgements.warm(member.device)
-        self._groups.tend(group)
-        self._gate_moved(group)
+        self._upkeep.tend(group)
 
     def tick(self) -> None:
         """Do what is due."""
-        now = self._monotonic()
-        documents, groups, rested, tended = self._deadlines.due(now)
-        for group in groups:
-            self._groups.reconcile(group)
-            self._gate_moved(group)
-        for group in tended:
-            self._groups.tend(group)
-            self._gate_moved(group)
-        if tended:
+        if self._upkeep.tick():
             retire(self._context.store, self.persons, caught_up=self._is_caught_up())
-        for document in documents:
-            self._publish(document)
-        for group in self._deadlines.due_states(now):
-            self._states.publish(group)
-            self._plan_states(group, at_once=True)
-        for document in rested:
-            self._documents.rest(document)
-        if tended:
             self.joins.tend()
         self.sessions.tick()
 
@@ -374,34 +352,31 @@ class Engine:
     def create_document(self, group: bytes, title: str, text: str) -> bytes:
         """Make a document; returns its id."""
         document = self._documents.create(group, title, text)
-        self._edited(document, at_once=True)
+        self._upkeep.edited(document, at_once=True)
         return document
 
     def edit(self, document: bytes, change: Callable[[Document], Result]) -> Result:
         """Let ``change`` edit a document; durable when the transaction has committed."""
         result = self._documents.edit(document, change)
-        self._edited(document)
+        self._upkeep.edited(document)
         return result
 
     def apply_local(self, document: bytes, slot: int, update: bytes) -> None:
         """Take in edits of an editor window."""
         self._documents.apply_local(document, slot, update)
-        self._edited(document)
+        self._upkeep.edited(document)
 
     def publish(self, document: bytes) -> None:
         """Put a document's drafts into operations now."""
-        self._publish(document)
+        self._upkeep.publish(document)
 
     def publish_all(self) -> None:
         """Put all drafts into operations now, as far as keys allow."""
-        for document in self._documents.drafted():
-            self._publish(document)
+        self._upkeep.publish_all()
 
     def finish(self) -> None:
         """Leave things tidy before closing: no drafts, as far as keys allow, and short logs."""
-        self.publish_all()
-        for document in self._deadlines.resting():
-            self._documents.rest(document)
+        self._upkeep.finish()
 
     def open_editor(self, document: bytes) -> tuple[int, int, bytes]:
         """Take an editing place; returns slot, Loro peer id and the state to start from."""
@@ -497,49 +472,9 @@ class Engine:
             if not self._groups.row(group).left:
                 self._groups.tend(group)
 
-    def _edited(self, document: bytes, at_once: bool = False) -> None:
-        group = self._documents.get(document).row.group
-        connected = bool(self.sessions.connected(group))
-        if self._deadlines.edited(document, self._monotonic(), connected) or at_once:
-            self._publish(document)
-
-    def _publish(self, document: bytes) -> None:
-        """Publish a document; what cannot be published now or ever stays a draft."""
-        try:
-            published = self._documents.publish(document)
-        except (LogFrozenError, OperationLimitError) as error:
-            self._context.outbox.emit(Trouble(error.code, error.message))
-            published = False
-        if published:
-            self._deadlines.published(document, self._monotonic())
-        else:
-            self._deadlines.postpone(document)
-
-    def _gate_moved(self, group: bytes) -> None:
-        """Try again to publish what the send gate held back, and plan the next reconciliation."""
-        now = self._monotonic()
-        rank = self._groups.reconcile_rank(group, self.sessions.connected(group))
-        self._deadlines.reconcile(group, rank, now)
-        self._plan_states(group)
-        self._deadlines.tend(group, now + _TEND_SECONDS)
-        for document in self._documents.drafted():
-            if self.queries.document(document).group == group:
-                self._deadlines.publish_now(document, now)
-
-    def _plan_states(self, group: bytes, *, at_once: bool = False) -> None:
-        """Plan when to publish states of documents for those who cannot read their past."""
-        rank = self._states.rank(group, self.sessions.connected(group))
-        # Whoever has begun goes on.
-        rank = 0 if at_once and rank is not None else rank
-        self._deadlines.states(group, rank, self._monotonic())
-
     def _effects(self) -> Effects:
         """Hand new operations to the sessions and gather what is to be sent and told."""
-        self._deadlines.keep()
-        for group in self._states.take_moved():
-            self._plan_states(group)
-        for document in self._documents.take_grown():
-            self._deadlines.rest_later(document, self._monotonic())
+        self._upkeep.keep()
         branches, wanted = self._context.outbox.branches, self._context.outbox.wanted
         events, fresh, forks = self._context.outbox.take()
         for item in fresh:
@@ -554,7 +489,7 @@ class Engine:
         if changed:
             self.sessions.groups_changed()
             for group in changed:
-                self._gate_moved(group)
+                self._upkeep.gate_moved(group)
         traffic = self.sessions.take()
         for presence in traffic.presence:
             if not self.queries.is_in(presence.document, presence.group):
@@ -570,8 +505,8 @@ class Engine:
             )
         if traffic.peers_changed:
             events.append(PeersChanged())
-            self._publish_soon()
-        due = (self._deadlines.next(), self.sessions.next_tick(), self._catching_up.deadline)
+            self._upkeep.publish_soon()
+        due = (self._upkeep.deadline, self.sessions.next_tick(), self._catching_up.deadline)
         times = [at for at in due if at is not None]
         moved = any(isinstance(event, _REACHING) for event in events)
         reach = self.reach() if changed or moved or self._reach_moved else None
@@ -605,16 +540,10 @@ class Engine:
         others = {member.device for one in groups for member in self._groups.get(one).members()}
         return others <= self.persons.own.state.active() | {own}
 
-    def _publish_soon(self) -> None:
-        """Do not wait for typing to rest when somebody has just connected."""
-        now = self._monotonic()
-        for document in self._documents.drafted():
-            self._deadlines.publish_now(document, now)
-
     def _forget(self) -> None:
         """Drop all state in memory that the undone transaction may have changed."""
         self._context.outbox.clear()
-        self._deadlines.undo(self._monotonic())
+        self._upkeep.undo()
         self.sessions.abandon()
         self._logs.forget()
         self._ingest.forget()

@@ -73,7 +73,7 @@ def seen(device: Device, group: bytes) -> tuple[object, ...]:
         [device.engine.queries.text(page) for page in pages],
         [item.id for item in device.engine._logs.head_set(group, True).items()],
         [item.id for item in device.engine._logs.head_set(group, False).items()],
-        device.engine._deadlines.resting(),
+        device.engine._upkeep.resting(),
         device.engine._documents.drafted(),
     )
 
