@@ -151,6 +151,20 @@ def test_export_writes_markdown_and_never_overwrites(
     assert "one two" in notes.read_text()
 
 
+def test_a_second_export_writes_what_is_not_there_yet(
+    ana: Lutra, group: str, page: str, tmp_path: Path
+) -> None:
+    first = ana.value("export", str(tmp_path))["files"]
+    Path(first[0]).write_text("mine")
+    ana.value("page", "create", group, "--title", "Other", stdin="other")
+    again = ana("export", str(tmp_path), "--json")
+    assert again.status == 1
+    assert [Path(file).read_text() for file in again.value["files"]] == ["# Other\n\nother\n"]
+    assert again.value["there"] == first
+    assert Path(first[0]).read_text() == "mine"
+    assert first[0] in ana("export", str(tmp_path)).out
+
+
 def test_an_unknown_id_fails_and_an_ambiguous_one_is_usage(ana: Lutra, page: str) -> None:
     other = "zzzzzz" if not page.startswith("zzzzzz") else "aaaaaa"
     missing = ana("page", "show", other)

@@ -5,6 +5,7 @@ Only the command that was asked for is imported, so that `lutra …` answers at 
 
 from __future__ import annotations
 
+import contextlib
 import importlib
 import os
 import sys
@@ -15,6 +16,7 @@ import click
 
 from lutra import __version__
 from lutra.cli.invocation import Invocation, common, to_json
+from lutra.cli.text import harmless
 from lutra.errors import LutraError, UsageError
 
 DONE, FAILED, USAGE = 0, 1, 2
@@ -84,9 +86,13 @@ def run(arguments: Sequence[str]) -> int:
     except (click.Abort, KeyboardInterrupt):
         return _failed("Stopped.", FAILED, as_json=as_json)
     except BrokenPipeError:
-        # The reader of our output has gone (`| head`); let the interpreter's last flush succeed.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        # The reader of our output has gone (`| head`).
+        _let_go_of_output()
         return FAILED
+    except OSError as error:
+        _let_go_of_output()
+        where = f": {error.filename}" if error.filename else ""
+        return _failed(f"{error.strerror or error}{where}.", FAILED, as_json=as_json)
     except LutraError as error:
         values = error.to_dict()
         status = USAGE if values["error"] == UsageError.code else FAILED
@@ -104,6 +110,14 @@ def main() -> None:
     sys.exit(run(sys.argv[1:]))
 
 
+def _let_go_of_output() -> None:
+    """Let the interpreter's last flush succeed where nothing more can be written."""
+    try:
+        sys.stdout.flush()
+    except OSError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+
+
 def _failed(
     sentence: str,
     status: int,
@@ -111,8 +125,9 @@ def _failed(
     *,
     as_json: bool,
 ) -> int:
-    click.echo(sentence, err=True)
+    click.echo(harmless(sentence, kept="\n"), err=True)
     if as_json:
         code = UsageError.code if status == USAGE else "failed"
-        click.echo(to_json(values or {"error": code, "message": sentence}))
+        with contextlib.suppress(OSError):
+            click.echo(to_json(values or {"error": code, "message": sentence}))
     return status

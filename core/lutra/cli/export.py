@@ -9,7 +9,7 @@ from typing import Any
 
 import click
 
-from lutra.cli.invocation import Invocation, common
+from lutra.cli.invocation import Folder, Invocation, common
 from lutra.cli.session import Session, session
 from lutra.cli.text import count, short
 
@@ -18,25 +18,31 @@ _RESERVED = re.compile(r"(?i)^(con|prn|aux|nul|com\d|lpt\d)$")
 
 
 @click.command()
-@click.argument("directory", type=click.Path(path_type=Path, file_okay=False))
+@click.argument("directory", type=Folder())
 @click.option("--group", "group_id", metavar="GROUP", help="Only the pages of this group.")
 @common
 def export(invocation: Invocation, directory: Path, group_id: str | None) -> None:
     """Write pages as Markdown files into DIRECTORY, one folder a group.
 
-    Files that are there already are left alone.
+    Files that are there already are left alone, which makes the status 1: they may be older.
     """
     with session(invocation.profile) as node:
         groups = node.call("groups")
         if group_id is not None:
             only = node.call("group", group=group_id)["id"]
             groups = [item for item in groups if item["id"] == only]
-        files = [file for item in groups for file in _export_group(node, directory, item)]
-    value = {"directory": str(directory), "pages": len(files), "files": files}
-    invocation.show(value, f"Exported {count(len(files), 'page')} to {directory}")
+        pages = [page for item in groups for page in _export_group(node, directory, item)]
+    files = [str(path) for path, written in pages if written]
+    there = [str(path) for path, written in pages if not written]
+    value = {"directory": str(directory), "pages": len(files), "files": files, "there": there}
+    left = f"; left alone, as there already: {', '.join(there)}" if there else ""
+    invocation.show(value, f"Exported {count(len(files), 'page')} to {directory}{left}")
+    if there:
+        raise click.exceptions.Exit(1)
 
 
-def _export_group(node: Session, directory: Path, group: dict[str, Any]) -> list[str]:
+def _export_group(node: Session, directory: Path, group: dict[str, Any]) -> list[tuple[Path, bool]]:
+    """Write a group's pages; returns each one's file, and whether it was written now."""
     pages = node.call("documents", group=group["id"])
     folder = directory / _file_name(group["name"], group["id"])
     if not pages:
@@ -48,12 +54,16 @@ def _export_group(node: Session, directory: Path, group: dict[str, Any]) -> list
         raise click.ClickException(f"Cannot write to {folder}: {error.strerror}.") from None
 
 
-def _export_page(node: Session, folder: Path, page: dict[str, Any]) -> str:
+def _export_page(node: Session, folder: Path, page: dict[str, Any]) -> tuple[Path, bool]:
     markdown = node.call("export", document=page["id"])["markdown"]
     path = folder / f"{_file_name(page['title'], page['id'])}.md"
-    with path.open("x", encoding="utf-8", newline="\n") as file:
+    try:
+        file = path.open("x", encoding="utf-8", newline="\n")
+    except FileExistsError:
+        return path, False
+    with file:
         file.write(markdown)
-    return str(path)
+    return path, True
 
 
 def _file_name(title: str, identifier: str) -> str:

@@ -30,7 +30,12 @@ def _span(_context: click.Context, _option: click.Parameter, value: str | None) 
 @click.argument("group_id", metavar="GROUP")
 @click.option("--role", type=click.Choice(ROLES), default="writer", help="Role of who comes in.")
 @click.option("--expires", callback=_span, metavar="SPAN", help="Good for 30m, 12h, 3d, 2w …")
-@click.option("--uses", type=int, metavar="N", help="So many persons may use it (default: 1).")
+@click.option(
+    "--uses",
+    type=click.IntRange(min=1),
+    metavar="N",
+    help="So many persons may use it (default: 1).",
+)
 @click.option("--approve", is_flag=True, help="Whoever uses it waits until you approve.")
 @click.option("--short", "short_code", is_flag=True, help="A number and two words to say, too.")
 @click.option("--qr", "as_qr", is_flag=True, help="Show the link as a QR code, too.")

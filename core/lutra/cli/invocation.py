@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import json
+import os
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -12,6 +13,8 @@ from typing import Any, TypeVar, cast
 
 import click
 import platformdirs
+
+from lutra.cli.text import harmless
 
 _Command = TypeVar("_Command", bound=Callable[..., Any])
 
@@ -30,7 +33,22 @@ class Invocation:
 
     def show(self, value: object, text: str) -> None:
         """Print a result: `value` with `--json`, otherwise `text`."""
-        click.echo(to_json(value) if self.json else text)
+        click.echo(to_json(value) if self.json else harmless(text, kept="\n"))
+
+
+class Folder(click.Path):
+    """A directory. An empty text is none: it would stand for the current one, by accident."""
+
+    def __init__(self) -> None:
+        super().__init__(path_type=Path, file_okay=False)
+
+    def convert(
+        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
+    ) -> str | bytes | os.PathLike[str]:
+        """Refuse an empty text."""
+        if value == "":
+            self.fail("the name of the directory is empty.", param, ctx)
+        return super().convert(value, param, ctx)
 
 
 def default_profile() -> Path:
@@ -51,7 +69,7 @@ def common(command: _Command) -> _Command:
 
     @click.option(
         "--profile",
-        type=click.Path(path_type=Path, file_okay=False),
+        type=Folder(),
         envvar="LUTRA_PROFILE",
         help="Directory of the profile (default: the user's data directory).",
     )
@@ -82,13 +100,20 @@ def network_options(command: _Command) -> _Command:
     return command
 
 
+def is_typed() -> bool:
+    """Tell whether a person types what is read from standard input."""
+    return sys.stdin is not None and sys.stdin.isatty()  # pyright: ignore[reportUnnecessaryComparison]
+
+
 def read_text() -> str:
     """Return standard input as text; line ends become `\\n`.
 
     Raises:
-        click.ClickException: it is not UTF-8.
+        click.ClickException: it is not UTF-8, or there is none.
     """
-    if sys.stdin.isatty():
+    if sys.stdin is None:  # pyright: ignore[reportUnnecessaryComparison] - closed by the caller
+        raise click.ClickException("There is no standard input to read the text from.")
+    if is_typed():
         click.echo("Type the text; Ctrl-D ends it.", err=True)
     data = sys.stdin.buffer.read()
     try:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import sys
+
 import click
 
-from lutra.cli.invocation import Invocation, common, read_text
+from lutra.cli.invocation import Invocation, common, is_typed, read_text
 from lutra.cli.session import session
-from lutra.cli.text import columns, count, moment, page_state, short
+from lutra.cli.text import columns, count, harmless, moment, page_state, short
 
 
 @click.group()
@@ -20,10 +22,15 @@ def page() -> None:
 @common
 def create(invocation: Invocation, group_id: str, title: str) -> None:
     """Create a page in GROUP with the text on standard input."""
+    if is_typed():
+        # Nobody is to write a text for a group that is not there.
+        with session(invocation.profile) as node:
+            group_id = node.call("group", group=group_id)["id"]
     text = read_text()
     with session(invocation.profile) as node:
         made = node.call("create_document", group=group_id, title=title, text=text)
-    invocation.show(made, f"Created “{made['title']}”: {made['id']}")
+    named = f"“{made['title']}”" if made["title"] else "a page without a title"
+    invocation.show(made, f"Created {named}: {made['id']}")
 
 
 @page.command(name="list")
@@ -53,8 +60,11 @@ def show(invocation: Invocation, page_id: str) -> None:
     if invocation.json:
         invocation.show(found, "")
         return
-    click.echo(f"{found['title'] or '(no title)'}. {page_state(found['status'])}", err=True)
-    click.echo(found["text"], nl=False)
+    title = harmless(found["title"]) or "(no title)"
+    click.echo(f"{title}. {page_state(found['status'])}", err=True)
+    # As bytes it goes out as it is; a terminal is not to be commanded by it, though.
+    text = harmless(found["text"], kept="\n\t") if sys.stdout.isatty() else found["text"]
+    click.echo(text.encode(), nl=False)
 
 
 @page.command()
@@ -102,6 +112,7 @@ def history(invocation: Invocation, page_id: str) -> None:
     """List who changed PAGE and when."""
     with session(invocation.profile) as node:
         changes = node.call("history", document=page_id)
+        is_empty = not changes and not node.call("document", document=page_id)["text"]
     rows = [
         (
             moment(item["time"]) or "(time not known)",
@@ -110,4 +121,9 @@ def history(invocation: Invocation, page_id: str) -> None:
         )
         for item in changes
     ]
-    invocation.show(changes, columns(rows) or "Nothing was written yet.")
+    nothing = (
+        "Nothing was written yet."
+        if is_empty
+        else "Who wrote this is not known here: newcomers get the page as it stands."
+    )
+    invocation.show(changes, columns(rows) or nothing)

@@ -92,6 +92,9 @@ def watch(invocation: Invocation) -> None:
     """Print the running node's events, one JSON object a line, until it ends or Ctrl-C."""
     client = ControlClient.connect(invocation.profile)
     if client is None:
+        from lutra.store.profile import Profile
+
+        Profile.open(invocation.profile)
         raise NothingRunsError(
             "No Lutra runs on this profile: start `lutra run` or the window first."
         )

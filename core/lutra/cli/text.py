@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import time
+import unicodedata
 from collections.abc import Sequence
 from typing import Any
 
+_COMMANDING = ("Cc", "Zl", "Zp", "Cs")
 SHORT_ID = 8
 """How many letters of an id are shown in lists; commands accept six or more."""
 
@@ -22,10 +24,26 @@ def moment(milliseconds: int) -> str:
     return time.strftime("%Y-%m-%d %H:%M", time.localtime(milliseconds / 1000))
 
 
+def harmless(text: str, *, kept: str = "") -> str:
+    """Replace what would command a terminal, in names and texts that come from other people.
+
+    Args:
+        text: what is to be shown.
+        kept: control characters that are wanted, for example line breaks.
+    """
+    return "".join(
+        character
+        if character in kept or unicodedata.category(character) not in _COMMANDING
+        else "\N{REPLACEMENT CHARACTER}"
+        for character in text
+    )
+
+
 def columns(rows: Sequence[Sequence[str]]) -> str:
-    """Align rows; the last column keeps its own width."""
+    """Align rows, each of which stays one line; the last column keeps its own width."""
     if not rows:
         return ""
+    rows = [[harmless(cell) for cell in row] for row in rows]
     widths = [max(len(row[i]) for row in rows) for i in range(len(rows[0]))]
     lines = (
         "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True))

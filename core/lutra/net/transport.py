@@ -90,7 +90,7 @@ async def dial(
         return await outcome
     except TimeoutError:
         raise _dial_error(address, "timeout") from None
-    except socket.gaierror:
+    except (socket.gaierror, UnicodeError):  # The latter for what cannot be a name.
         raise _dial_error(address, "name") from None
     except ConnectionRefusedError:
         raise _dial_error(address, "refused") from None
@@ -179,8 +179,10 @@ class Listener:
             sockets = _bind(host, port)
             self._server = await loop.create_server(self._accept, sock=sockets, backlog=128)
         except OSError as error:
+            # asyncio and socket add the address once more, in their own way.
+            reason = str(error.strerror).partition(" (while attempting")[0]
             raise ListenError(
-                f"Lutra cannot listen at {Address(host or '*', port)}: {error.strerror}.",
+                f"Lutra cannot listen at {Address(host or '*', port)}: {reason}.",
                 errno=error.errno,
             ) from None
         names = [listening.getsockname() for listening in self._server.sockets]

@@ -111,6 +111,7 @@ class DocumentRegistry:
     def forget(self) -> None:
         """Drop what is in memory, after a transaction was undone; editor places stay taken."""
         self._loaded.clear()
+        self._grown.clear()
 
     def get(self, identity: bytes) -> OpenDocument:
         """Return a document, loading it if need be.

@@ -6,6 +6,7 @@ paired with others of somebody's.
 
 from __future__ import annotations
 
+import unicodedata
 from collections.abc import Iterable
 
 from lutra.crypto.aead import seal
@@ -128,11 +129,13 @@ def checked_name(name: str) -> str:
     """Return a name without surrounding space.
 
     Raises:
-        UsageError: nothing is left, or it is too long.
+        UsageError: nothing is left, it is too long, or it is not one line of text.
     """
     name = name.strip()
     if not name:
         raise UsageError("A name must not be empty.")
+    if any(unicodedata.category(character) in ("Cc", "Zl", "Zp", "Cs") for character in name):
+        raise UsageError("A name must be one line, without control characters.")
     if len(name) > MAX_NAME_LENGTH:
         raise UsageError(f"A name may have at most {MAX_NAME_LENGTH} characters.")
     return name

@@ -168,7 +168,7 @@ class Removals:
 def _protected(unaware: Iterable[MemberView]) -> str:
     names = [item.device_name or item.name or "a device without a name" for item in unaware]
     if not names:
-        return "Everybody is connected: new text is protected at once, on all devices."
+        return "All devices that stay are connected: new text is protected at once."
     shown = ", ".join(names[:3]) + (f" and {len(names) - 3} more" if len(names) > 3 else "")
     return (
         "New text written here is protected at once. What is written on devices that have not "

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from random import Random
 from typing import Any
 
 import pytest
@@ -101,10 +102,11 @@ def actions(
         lambda e: e.remove_person(group, other.engine.persons.id),
         Engine.tick,
         Engine.finish,
+        lambda e: e.create_document(group, "Long", Random(1).randbytes(100_000).hex()),
     ]
 
 
-@pytest.mark.parametrize("number", range(9))
+@pytest.mark.parametrize("number", range(10))
 def test_a_write_that_fails_leaves_everything_as_before(
     world: World, monkeypatch: pytest.MonkeyPatch, number: int
 ) -> None:
