@@ -197,6 +197,8 @@ def change_text(change: MembershipChange) -> str:
         "role": tr("{by} made {name} {role}", by=by, name=name, role=role),
         "left": tr("{name} left", name=name),
     }.get(change.kind, change.kind)
+    if change.kind == "role" and change.by == change.person and change.role == "admin":
+        text = tr("{by} took over as admin, as nobody else was left", by=by)
     when = when_text(change.time)
     sentence = f"{text} · {when}" if when else text
     return sentence if change.counts else tr("{change} (undone)", change=sentence)

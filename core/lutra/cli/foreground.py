@@ -15,12 +15,13 @@ from lutra.node.options import NodeOptions
 from lutra.node.plain import plain
 from lutra.node.verbs import control_server
 from lutra.store.profile import Profile
+from lutra.store.wiping import refuse_wiped
 
 
 def run_node(
     directory: Path, options: NodeOptions, ready: Callable[[dict[str, Any]], None]
 ) -> None:
-    """Run a node until SIGINT or SIGTERM.
+    """Run a node until SIGINT or SIGTERM, or until it was wiped.
 
     Args:
         directory: the profile directory.
@@ -29,6 +30,7 @@ def run_node(
 
     Raises:
         ProfileInUseError: another process holds the profile.
+        ProfileWipedError: another of this person's devices had everything here deleted meanwhile.
         LutraError: a subclass says what else is wrong.
     """
     profile = Profile.open(directory)
@@ -54,6 +56,11 @@ async def _serve(
         await control.start()
         try:
             ready(plain(await node.status()))
-            await stop.wait()
+            wiped = asyncio.ensure_future(node.wiped())
+            asked = asyncio.ensure_future(stop.wait())
+            await asyncio.wait((wiped, asked), return_when=asyncio.FIRST_COMPLETED)
+            asked.cancel()
+            if not wiped.cancel():
+                refuse_wiped(profile.directory)
         finally:
             await control.close()

@@ -170,6 +170,8 @@ def _change(item: dict[str, Any]) -> str:
         "role": "{by} made {name} {role}",
         "left": "{name} left",
     }[item["kind"]]
+    if item["kind"] == "role" and item["by"] == item["person"] and item["role"] == "admin":
+        what = "{by} took over as admin, as nobody else was left"
     sentence = what.format(by=_named(item["by_name"]), name=_named(item["name"]), role=item["role"])
     undone = "" if item["counts"] else " (undone by something done at the same time)"
     return f"{moment(item['time'])}  {sentence}{undone}"

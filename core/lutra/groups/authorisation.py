@@ -73,6 +73,7 @@ class Auth:
         leaves: those that stand in the MLS tree, which keepers' devices do not.
         removals: bit set of the live removals.
         owner: any device ever seen → person; the one it acts for where it acts for one.
+        successor: who is admin only because nobody else is left that could be one.
     """
 
     roles: Mapping[bytes, Role]
@@ -80,6 +81,7 @@ class Auth:
     leaves: frozenset[bytes]
     removals: int
     owner: Mapping[bytes, bytes]
+    successor: bytes | None = None
 
     def role_of(self, device: bytes) -> Role | None:
         """Return the role a device acts in, or None where it is not in."""
@@ -363,8 +365,10 @@ class Authorisation:
         live = self._live(known, directory)
         standing = self._standing(known, live)
         roles = {person: item.role for person, item in standing.items()}
+        successor: bytes | None = None
         if roles and Role.ADMIN not in roles.values():
-            roles[self._eldest(standing)] = Role.ADMIN
+            successor = self._eldest(standing)
+            roles[successor] = Role.ADMIN
         forked = {device for device, pair in self._forks if known & pair == pair}
         devices: dict[bytes, bytes] = {}
         revoked, others = directory.revoked, directory.others
@@ -383,7 +387,7 @@ class Authorisation:
             device for device, person in devices.items() if roles[person] > Role.KEEPER
         )
         bits = sum(1 << item.index for item in live)
-        return Auth(roles, devices, leaves, bits, {**directory.owner, **devices})
+        return Auth(roles, devices, leaves, bits, {**directory.owner, **devices}, successor)
 
     def _eldest(self, members: Mapping[bytes, _Standing]) -> bytes:
         """Return who becomes admin where none is left: the member added first, if no keeper."""
@@ -516,6 +520,9 @@ def _is_permitted(
             return is_admin and target not in roles
         case RemovePerson(target, _):
             return is_admin and target in roles and not (is_last and target == person)
+        case SetRole(target, role) if target == person == auth.successor:
+            # Taking the office for good: otherwise it ends as soon as anybody else is admin.
+            return role is Role.ADMIN
         case SetRole(target, role):
             changes = target in roles and roles[target] is not role
             return is_admin and changes and not (is_last and target == person)

@@ -259,6 +259,18 @@ class Group(ReceivingGroup):
         changed = self._issue(signer, ROLE, SetRole(person, role))
         return [changed, *self.reconcile(signer)]
 
+    def take_office(self, signer: ControlSigner) -> list[Operation]:
+        """Stay admin when somebody else becomes one, where this person is admin by succession.
+
+        Returns:
+            nothing where it is not.
+        """
+        auth = self.control.auth()
+        person = auth.devices.get(self._device)
+        if person is None or person != auth.successor:
+            return []
+        return [self._issue(signer, ROLE, SetRole(person, Role.ADMIN))]
+
     def leave(self, signer: ControlSigner) -> list[Operation]:
         """Leave with all devices of this person; the others change the keys."""
         self.require_membership()

@@ -89,6 +89,7 @@ class Invitations:
         self._require_admin(self._groups.get(group))
         if self._groups.row(group).personal:
             raise UsageError("This group is for your own devices: pair them instead.")
+        self._groups.take_office(group)
         now = context.now()
         context.store.invites.forget(now - _KEPT)
         if (

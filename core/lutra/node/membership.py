@@ -233,6 +233,7 @@ class Membership:
         replica.require_membership()
         if replica.role_of(self._context.device) is not Role.ADMIN:
             raise NotPermittedError("Only an admin of this group can do this.")
+        self._groups.take_office(group)
         if person is not None and person not in replica.roles():
             raise NotAMemberError("This person is not in the group.")
         return replica

@@ -89,6 +89,7 @@ class Node(InviteApi):
         self._identity: Identity | None = None
         self._closing: asyncio.Future[None] | None = None
         self._wipe: str | None = None
+        self._wiped = asyncio.Event()
         self.bundles = Bundles(self._host)
         self.people = People(self._host)
         self.recovery = Recovery(self._host)
@@ -171,9 +172,17 @@ class Node(InviteApi):
             try:
                 if self._wipe is not None:
                     await asyncio.to_thread(self._profile.wipe, self._wipe)
+                    self._wiped.set()
             finally:
                 for subscription in list(self._subscriptions):
                     subscription.close()
+
+    async def wiped(self) -> None:
+        """Wait until everything here was deleted, as another of this person's devices asked.
+
+        The node is closed then, and its profile's folder says why.
+        """
+        await self._wiped.wait()
 
     async def __aenter__(self) -> Self:
         return self

@@ -168,7 +168,7 @@ class Removals:
 def _protected(unaware: Iterable[MemberView]) -> str:
     names = [item.device_name or item.name or "a device without a name" for item in unaware]
     if not names:
-        return "All devices that stay are connected: new text is protected at once."
+        return "Nobody else has to hear of it: new text is protected at once, on all devices."
     shown = ", ".join(names[:3]) + (f" and {len(names) - 3} more" if len(names) > 3 else "")
     return (
         "New text written here is protected at once. What is written on devices that have not "

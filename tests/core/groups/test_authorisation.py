@@ -217,6 +217,27 @@ def test_the_eldest_becomes_admin_where_none_is_left() -> None:
     assert table.roles() == {"ben": Role.KEEPER, "cleo": Role.ADMIN}
 
 
+def test_who_is_admin_by_succession_can_take_the_office_for_good() -> None:
+    table = Table()
+    last = table.found()
+    for name, role in (("ben", Role.WRITER), ("dora", Role.ADMIN)):
+        last = table.act("anna", AddPerson(person(name), role), last)
+    first = table.act("anna", RemovePerson(person("dora")), last)
+    second = table.act("dora", RemovePerson(person("anna")), last)
+    office = table.act("ben", SetRole(person("ben"), Role.ADMIN), first, second)
+    table.act("ben", AddPerson(person("anna"), Role.ADMIN), office)
+    assert table.roles() == {"ben": Role.ADMIN, "anna": Role.ADMIN}
+
+
+def test_nobody_else_takes_an_office() -> None:
+    table = Table()
+    last = table.found()
+    last = table.act("anna", AddPerson(person("ben"), Role.WRITER), last)
+    table.act("ben", SetRole(person("ben"), Role.ADMIN), last)
+    table.act("anna", SetRole(person("anna"), Role.WRITER), last)
+    assert table.roles() == {"anna": Role.ADMIN, "ben": Role.WRITER}
+
+
 def test_a_revoked_device_is_out_and_so_is_what_it_did_meanwhile() -> None:
     table, last = trio()
     table.act("ben", AddPerson(person("dora"), Role.WRITER), last)

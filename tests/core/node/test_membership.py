@@ -173,6 +173,30 @@ def test_what_a_removed_admin_did_before_it_knew_still_counts_as_the_rules_say(
     assert cleo.epoch(group) is not None
 
 
+def test_undoing_a_mutual_removal_leaves_the_successor_an_admin(world: World) -> None:
+    group, _, ana, ben, cleo = trio(world)
+    ana.run(lambda e: e.membership.set_role(group, person(ben), Role.ADMIN))
+    world.settle()
+    world.cut_all()
+    remove(ana, group, ben)
+    remove(ben, group, ana)
+    world.connect_all()
+    world.settle()
+    cleo.run(lambda e: e.membership.add_again(group, person(ana)))
+    cleo.run(lambda e: e.membership.set_role(group, person(ana), Role.WRITER))
+    cleo.run(lambda e: e.membership.set_role(group, person(ana), Role.ADMIN))
+    world.settle()
+    for device in (ana, cleo):
+        roles = {
+            item.device: item.role
+            for item in device.run(lambda e: e.queries.group(group)).members
+            if item.present
+        }
+        assert roles == {ana.device: "admin", cleo.device: "admin"}
+    last = [item for item in cleo.run(lambda e: e.removals.changes(group)) if item.kind == "role"]
+    assert (last[-3].person, last[-3].by, last[-3].role) == (person(cleo), person(cleo), "admin")
+
+
 def test_roles_change_and_the_last_admin_stays(world: World) -> None:
     group, page, ana, ben, cleo = trio(world)
     with pytest.raises(NotPermittedError):
