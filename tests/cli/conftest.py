@@ -7,7 +7,7 @@ import json
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -103,7 +103,12 @@ def start_node(profile: Path, *options: str) -> subprocess.Popen[bytes]:
 
 def until_text(lutra: Lutra, page: str, text: str) -> None:
     """Wait until a page reads as it should."""
+    until(lambda: lutra("page", "show", page).out == text)
+
+
+def until(holds: Callable[[], bool]) -> None:
+    """Wait until something holds."""
     deadline = time.monotonic() + 20
-    while lutra("page", "show", page).out != text:
-        assert time.monotonic() < deadline, f"never happened: a page that reads {text!r}"
+    while not holds():
+        assert time.monotonic() < deadline, "what was waited for never happened"
         time.sleep(0.05)

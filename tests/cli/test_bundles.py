@@ -55,7 +55,9 @@ def test_a_bundle_carries_pages_without_a_network(
     person = ben.value("person", "show")[0]["id"]
     ana.value("bundle", "export", str(stick), "--person", person[:8], "--overwrite")
     assert ben.value("bundle", "import", str(stick))["new"] == 0
-    ana.value("bundle", "export", str(tmp_path / "all"), "--all")
+    ana.value("bundle", "export", str(stick), "--person", "Ben", "--overwrite")
+    everything = ana.value("bundle", "export", str(tmp_path / "all"), "--all")
+    assert everything["groups"] == [group]
     assert ben.value("bundle", "import", str(tmp_path / "all"))["groups"][0]["name"] == "Choir"
 
 
@@ -74,6 +76,8 @@ def test_two_persons_verify_each_other(pair: tuple[Lutra, Lutra, str]) -> None:
     me, other = ana.value("person", "show")
     assert (me["me"], other["name"], other["groups"]) == (True, "Ben", [group])
     shown = ana.value("person", "show", other["id"])
+    assert ana.value("person", "show", "Ben")["id"] == other["id"]
+    assert ana("person", "show", "Carla").status == 1
     text = ana("person", "show", other["id"][:8]).out
     assert "not verified" in text
     assert " ".join(shown["safety_number"]["number"][:4]) in text

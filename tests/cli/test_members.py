@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from .conftest import Lutra
+from .conftest import Lutra, start_node, until
 
 LOOPBACK = ("--no-discovery", "--listen", "127.0.0.1:0")
 
@@ -83,6 +83,32 @@ def test_removing_somebody_and_undoing_it(lutra: Lutra, group: str) -> None:
     assert "not in the group any more" in text
     again = lutra.value("group", "add-again", group, "Ben")["members"]
     assert {item["name"]: item["role"] for item in again} == {"Ana": "admin", "Ben": "writer"}
+
+
+def test_an_invite_ends_with_the_office_of_who_made_it(
+    node: subprocess.Popen[bytes], lutra: Lutra, group: str, ben: Lutra
+) -> None:
+    del node
+    lutra.value("group", "role", group, "Ben", "admin")
+    address = lutra.value("status")["listening"][0]
+    other = start_node(ben.profile, "--peer", address)
+    try:
+        until(lambda: _roles(ben, group).get("Ben") == "admin")
+        ben.value("group", "invite", group)
+        assert [item["state"] for item in ben.value("group", "invites", group)] == ["open"]
+        lutra.value("group", "role", group, "Ben", "writer")
+        until(lambda: _roles(ben, group).get("Ben") == "writer")
+        assert [item["state"] for item in ben.value("group", "invites", group)] == ["revoked"]
+    finally:
+        other.terminate()
+        other.wait(20)
+        assert other.stdout is not None
+        other.stdout.close()
+
+
+def _roles(lutra: Lutra, group: str) -> dict[str, str]:
+    members = lutra.value("group", "members", group)["members"]
+    return {item["name"]: item["role"] for item in members}
 
 
 def test_leaving(group: str, ben: Lutra) -> None:

@@ -7,8 +7,8 @@ import binascii
 from collections.abc import Mapping, Sequence
 from typing import cast
 
-from lutra.errors import UsageError
-from lutra.node.ids import ID_LETTERS, parse_id, resolve_id
+from lutra.errors import NotFoundError, UsageError
+from lutra.node.ids import ID_LETTERS, MIN_PREFIX, parse_id, resolve_id
 from lutra.node.node import Node
 
 
@@ -116,7 +116,18 @@ async def group_id(node: Node, text: str) -> bytes:
 
 
 async def person_id(node: Node, text: str) -> bytes:
-    """Return the person that an id, or the beginning of one, names; raises as `group_id`."""
+    """Return the person that an id, or the beginning of one, names, or who alone is called so.
+
+    Raises:
+        UsageError: it is no id, or several fit.
+        NotFoundError: there is no such person here.
+    """
     if len(text) == ID_LETTERS:
         return parse_id(text)
-    return resolve_id(text, [view.id for view in await node.people.list()], "person")
+    people = await node.people.list()
+    called = [view.id for view in people if view.name and view.name == text.strip()]
+    if len(called) > 1:
+        raise UsageError(f"Several persons are called “{text}”; give the letters of an id.")
+    if not called and len(text.strip()) < MIN_PREFIX:
+        raise NotFoundError(f"There is nobody “{text}” here; give a name or the letters of an id.")
+    return called[0] if called else resolve_id(text, [view.id for view in people], "person")

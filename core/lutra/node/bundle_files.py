@@ -82,7 +82,10 @@ async def export_bundle(
         raise _file_error(error, path) from error
     finally:
         await _in_thread(lambda: _drop(file, temporary))
-    return BundleView(path, size, scope.groups, export.operations, export.kits)
+    # The personal group is none that a person knows of.
+    personal = await engine.call(lambda e: e.own_devices.personal)
+    groups = tuple(group for group in scope.groups if group != personal)
+    return BundleView(path, size, groups, export.operations, export.kits)
 
 
 class _Export:

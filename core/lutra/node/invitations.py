@@ -171,6 +171,11 @@ class Invitations:
         ]
         return offered
 
+    def may_admit(self, group: bytes) -> bool:
+        """Tell whether this device may let others into a group; its invites count only then."""
+        replica = self._groups.find(group)
+        return replica is not None and self._is_admin(replica)
+
     # What the exchange asks (Desk)
 
     def find(self, where: bytes, channel: Channel) -> Found | None:

@@ -365,14 +365,16 @@ class InviteApi(ABC):
         secret = InviteSecret(row.secret)
         network = self._network
         addresses = network.reachable_at() if network is not None and row.with_address else ()
-        now = await self._call(lambda engine: engine.now())
-        return _invite_view(row, secret.link(addresses), now)
+        now, counts = await self._call(
+            lambda engine: (engine.now(), engine.invitations.may_admit(row.group))
+        )
+        return _invite_view(row, secret.link(addresses), now, counts=counts)
 
 
-def _invite_view(row: InviteRow, link: str, now: int) -> InviteView:
+def _invite_view(row: InviteRow, link: str, now: int, *, counts: bool) -> InviteView:
     state = (
         "revoked"
-        if row.revoked
+        if row.revoked or not counts
         else "expired"
         if row.expires <= now
         else "used"

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Generator, Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
 
@@ -81,6 +81,10 @@ class Connection:
         """
         if len(key) != KEY_BYTES:
             raise ValueError("a database key has 32 bytes")
+        # Its neighbours, which SQLite makes, get its mode. A file that is there must not be opened
+        # and closed here: that would give up the locks this process holds on it.
+        with suppress(OSError):
+            os.close(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600))
         try:
             driver = dbapi2.connect(
                 str(path),

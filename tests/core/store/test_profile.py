@@ -135,6 +135,11 @@ def test_a_profile_is_private_and_its_description_has_no_key(folder: Path, kind:
     finally:
         os.umask(before)
     key = profile.unlock("größer als nichts")
+    before = os.umask(0)
+    try:
+        profile.open_store(key).close()
+    finally:
+        os.umask(before)
     for path in (folder, folder / "blobs"):
         assert stat.S_IMODE(path.stat().st_mode) == 0o700
     for path in folder.iterdir():
