@@ -52,7 +52,7 @@ def list_groups(invocation: Invocation) -> None:
     rows = [
         (
             short(item["id"]),
-            item["name"],
+            item["name"] or "(name not known yet)",
             count(_present(item), "device"),
             count(item["documents"], "page"),
         )

@@ -182,7 +182,8 @@ def _preview(found: dict[str, Any]) -> str:
         f"{_named(found['name'])} has been in the group since {moment(found['since'])}, with "
         f"{count(len(found['devices']), 'device')}; the group has {count(found['pages'], 'page')}.",
         found["keeps"],
-        f"{count(found['operations'], 'change')} of theirs stay; what comes later is refused.",
+        f"What they wrote stays ({count(found['operations'], 'change')}); what comes later is "
+        "refused.",
         found["protected"],
     ]
     if found["drafts"]:
