@@ -28,7 +28,9 @@ def group(node: subprocess.Popen[bytes], lutra: Lutra, ben: Lutra) -> str:
     lutra.value("page", "create", identifier, "--title", "Notes", stdin="la la")
     code = lutra.value("group", "invite", identifier)["code"]
     address = lutra.value("status")["listening"][0]
-    ben.value("group", "join", code, "--address", address, *LOOPBACK)
+    joined = ben("group", "join", code, "--address", address, *LOOPBACK).out
+    assert joined.startswith("Joined “")
+    assert "lutra run" in joined
     return identifier
 
 

@@ -12,6 +12,7 @@ from lutra.cli.session import session
 from lutra.cli.text import columns, moment, short
 
 _LOOK_SECONDS = 5
+_PAGES_LATER = "Its pages come while Lutra runs: lutra run, or the window."
 
 
 @click.command()
@@ -43,7 +44,8 @@ def join(
         if wait and found["state"] in ("seeking", "waiting"):
             click.echo(_progress(found), err=True)
             found = node.call("wait_join", join=found["id"])
-    invocation.show(found, _progress(found))
+        hint = "" if node.lasts or found["state"] != "admitted" else f"\n{_PAGES_LATER}"
+    invocation.show(found, _progress(found) + hint)
 
 
 @click.command()
