@@ -18,6 +18,7 @@ from qasync import QEventLoop
 from lutra_app import i18n
 from lutra_app.bridge import Bridge
 from lutra_app.collector import spare_the_window
+from lutra_app.display import explained
 from lutra_app.resources import resource
 from lutra_app.shell.memory import Memory
 from lutra_app.shell.window import MainWindow
@@ -71,7 +72,8 @@ class Desktop:
 def make_application() -> QApplication:
     """Return the Qt application with its name, icon and language."""
     QGuiApplication.setDesktopFileName("lutra")
-    application = QApplication(sys.argv[:1])
+    with explained():
+        application = QApplication(sys.argv[:1])
     application.setApplicationName("lutra")
     application.setApplicationDisplayName("Lutra")
     application.setWindowIcon(QIcon(str(resource("icons/lutra.svg"))))

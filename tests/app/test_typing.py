@@ -3,12 +3,20 @@
 from __future__ import annotations
 
 import pytest
-from PySide6.QtCore import QPointF, QRectF, Qt
+from PySide6.QtCore import QMimeData, QPointF, QRectF, Qt
+from PySide6.QtGui import QTextCursor, QTextDocument
 from PySide6.QtTest import QTest
 from PySide6.QtWidgets import QToolButton
 
-from app.editing import Editor, snapshot_of
+from app.editing import DOCUMENT, Editor, snapshot_of
+from lutra.documents.delta import utf16_length
+from lutra.documents.peers import peer_id
+from lutra.documents.replica import Replica
 from lutra_app.editor import decoration
+from lutra_app.editor.binding import Binding
+from lutra_app.editor.models import TitleModel
+from lutra_app.editor.pieces import shown
+from lutra_app.editor.title import TitleFormats
 from lutra_app.theme.theme import Theme
 
 K, M = Qt.Key, Qt.KeyboardModifier
@@ -161,6 +169,95 @@ def test_surrogate_pairs_are_one_character(editor: Editor) -> None:
     editor.put_caret(1)
     editor.key(K.Key_Delete)
     assert editor.replica.body.startswith("a👩")
+    editor.check()
+
+
+def test_half_a_surrogate_pair_moves_nothing(editor: Editor) -> None:
+    editor.type("ab")
+    editor.commit("\ud83d")
+    editor.type("cd")
+    editor.key(K.Key_Backspace)
+    assert editor.replica.body == "ab\ufffdc"
+    editor.check()
+
+
+def test_every_character_has_its_place_in_qt() -> None:
+    document = QTextDocument()
+    cursor = QTextCursor(document)
+    moved: list[str] = []
+    for number in {*range(0x10000), 0x1FFFE, 0x1FFFF, 0x10FFFF} - {*range(0xD800, 0xE000), 0x0A}:
+        for text in (f"{chr(number)}b", f"a{chr(number)}b", chr(number)):
+            cursor.select(QTextCursor.SelectionType.Document)
+            cursor.insertText(shown(text))
+            kept = document.blockCount() == 1 and document.begin().text() == shown(text)
+            if not kept or document.characterCount() - 1 != utf16_length(text):
+                moved.append(f"U+{number:04X}")
+    assert moved == []
+
+
+ODD = [
+    "\ufeffone\ntwo",
+    "one\n\ufefftwo",
+    "\ufeff\ufeff\ntwo",
+    "\ufffeone\ntwo",
+    "o\ufffe\ufdd0\ufdd1\rne\ntwo",
+]
+
+
+@pytest.mark.parametrize("text", ODD)
+def test_one_edits_where_one_sees_the_caret(theme: Theme, text: str) -> None:
+    editor = Editor(theme, text)
+    editor.key(K.Key_End, CTRL)
+    editor.key(K.Key_Backspace)
+    editor.type("!")
+    assert editor.replica.body == text[:-1] + "!"
+    editor.key(K.Key_Home, CTRL)
+    editor.type("?")
+    assert editor.replica.body == "?" + text[:-1] + "!"
+    assert editor.binding.text() == shown(editor.replica.body)
+    editor.close()
+
+
+def test_others_insert_a_byte_order_mark(theme: Theme) -> None:
+    editor = Editor(theme, "abcdef")
+    other = Replica(snapshot_of("abcdef"), peer_id(b"b" * 32, DOCUMENT, 1))
+    other.edit_body(3, 0, "\ufeffX")
+    update = other.take_updates()
+    assert update is not None
+    editor.receive([update])
+    editor.put_caret(5)
+    editor.type("!")
+    assert editor.replica.body == "abc\ufeffX!def"
+    assert editor.page.toPlainText() == "abc\u2060X!def"
+    editor.close()
+
+
+@pytest.mark.parametrize("text", ["\ufeffTitle", "\ufffeTitle"])
+def test_a_title_is_edited_where_one_sees_the_caret(
+    editor: Editor, theme: Theme, text: str
+) -> None:
+    editor.replica.edit_title(0, 0, text)
+    title = editor.page.title
+    binding = Binding(title.document(), TitleModel(editor.replica), TitleFormats(theme), plain=True)
+    binding.load()
+    title.bind(binding)
+    QTest.keyClick(title, K.Key_End)
+    QTest.keyClick(title, "!")
+    assert editor.replica.title == text + "!"
+    assert title.toPlainText() == shown(text) + "!"
+    mime = QMimeData()
+    mime.setText("a\ufeff \ud83db")
+    title.insertFromMimeData(mime)
+    assert editor.replica.title == text + "!a b"
+
+
+@pytest.mark.parametrize("mark", ["\ufeff", "\ufdd0"])
+def test_a_paste_leaves_byte_order_marks_out(editor: Editor, mark: str) -> None:
+    editor.paste(text=f"{mark}pasted {mark}")
+    editor.type("!")
+    editor.paste(html=f"<p>{mark}<b>bold</b>{mark}</p>")
+    editor.type("?")
+    assert editor.replica.body.split() == ["pasted", "!bold?"]
     editor.check()
 
 

@@ -36,6 +36,7 @@ from lutra_app.editor.pieces import (
     common_tail,
     decode,
     encode,
+    encode_line,
     fragments,
     merged,
     normal_pieces,
@@ -380,9 +381,9 @@ class Binding(QObject):
         pieces: list[Piece] = []
         block = self._document.findBlock(start)
         while block.isValid() and block.position() < end:
-            base = block.position()
+            base, line = block.position(), encode_line(block)
             for first, last, marks in fragments(block, start, end):
-                data = encode(block.text())[2 * (first - base) : 2 * (last - base)]
+                data = line[2 * (first - base) : 2 * (last - base)]
                 append_piece(pieces, data, {} if self._plain else marks)
             newline = base + block.length() - 1
             if start <= newline < end and block.next().isValid():

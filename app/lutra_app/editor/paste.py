@@ -30,6 +30,8 @@ _LINE_TAGS: Final = frozenset(
     ("p", "div", "li", "blockquote", "pre", "tr", "section", "article", "ul", "ol", "table")
 ) | frozenset(_HEADING_TAGS)
 _SILENT_TAGS: Final = frozenset(("style", "script", "head", "title", "template"))
+_NO_TEXT: Final = frozenset("\ufdd0\ufdd1\ufeff\ufffe")
+"""What marks the order of bytes, or stands for no character at all: never meant to be pasted."""
 _LINK_SCHEMES: Final = frozenset(("http", "https", "mailto"))
 _MOST: Final = 4 * 1024 * 1024
 
@@ -59,7 +61,12 @@ def spans_of(mime: QMimeData, *, plain: bool = False) -> list[Span]:
 def tidy(text: str) -> str:
     """Return text with one kind of line end and without characters that cannot be shown."""
     text = text.replace("\r\n", "\n").replace("\r", "\n").replace("\u2029", "\n")
-    return "".join(c for c in text if c in "\n\t" or (c >= " " and not 0xD800 <= ord(c) <= 0xDFFF))
+    return "".join(c for c in text if c in "\n\t" or _showable(c))
+
+
+def _showable(character: str) -> bool:
+    half = 0xD800 <= ord(character) <= 0xDFFF
+    return character >= " " and not half and character not in _NO_TEXT
 
 
 def looks_like_markdown(text: str) -> bool:

@@ -13,8 +13,13 @@ from lutra_app.editor.formats import Attributes, as_block, as_marks, marks_of
 Key = tuple[tuple[str, object], ...]
 """Attributes in a fixed order, so that they can be compared."""
 
-# Characters that Qt would take for a line end or a frame are shown as one replacement character.
-_UNSHOWABLE = str.maketrans(dict.fromkeys("\r\u2029\ufdd0\ufdd1", "\ufffd"))
+# Characters that Qt would take for a line end, a frame or (U+FFFE first: all that follows is read
+# with its bytes swapped) a byte order are shown as one replacement character. Qt drops U+FEFF where
+# a text begins with it; it is invisible, so the invisible character that has taken its meaning over
+# in Unicode, the word joiner, is shown for it.
+_UNSHOWABLE = str.maketrans(
+    {**dict.fromkeys("\r\u2029\ufdd0\ufdd1\ufffe", "\ufffd"), "\ufeff": "\u2060"}
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,6 +43,18 @@ def encode(text: str) -> bytes:
 def decode(data: bytes) -> str:
     """Return the text; half a surrogate pair becomes one replacement character."""
     return data.decode("utf-16-le", "replace")
+
+
+def encode_line(block: QTextBlock) -> bytes:
+    """Return a line's text as UTF-16-LE, at the positions Qt gives its characters."""
+    data = encode(block.text())
+    length = block.length() - 1
+    if len(data) == 2 * length:
+        return data
+    # Half a surrogate pair, which an input method can commit, has a position but is not in text().
+    document, start = block.document(), block.position()
+    units = "".join(document.characterAt(start + offset) for offset in range(length))
+    return encode(decode(encode(units)))
 
 
 def normal_pieces(spans: Sequence[Span]) -> list[Piece]:

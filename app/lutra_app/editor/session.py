@@ -13,7 +13,6 @@ from typing import TYPE_CHECKING
 
 from PySide6.QtCore import QElapsedTimer, QObject, QTimer, Signal, SignalInstance
 
-from lutra.documents.delta import Span
 from lutra.documents.errors import EditRangeError
 from lutra.documents.replica import Changes, Replica
 from lutra.node.events import DocumentChanged, PresenceChanged
@@ -43,33 +42,25 @@ class PageSession(QObject):
         bridge: the way to the node.
         editor: the node's side of it.
         page: where it is shown.
-        keep: called with title and text once the page is closed, if some of what was typed could
-            not be saved.
 
     Attributes:
-        refused: some of what was typed could not be saved, and nobody has kept it yet.
+        refused: why the node did not take what was typed last, a sentence; empty if it takes all.
+            What was typed is on the page, and here until it is saved again.
 
     Signals:
         saving: keystrokes take noticeably long to become durable (True), or are durable (False).
-        failed: an edit could not be saved: a sentence. What was typed is still on the page.
+        settled: the node has answered everything that was handed over; `refused` says how.
         title_changed: the title is this now.
         people_changed: who is on the page: (name, device) pairs.
     """
 
     saving = Signal(bool)
-    failed = Signal(str)
+    settled = Signal()
     title_changed = Signal(str)
     people_changed = Signal(list)
 
-    def __init__(
-        self,
-        bridge: Bridge,
-        editor: EditorSession,
-        page: PageBody,
-        keep: Callable[[str, list[Span]], None],
-    ) -> None:
+    def __init__(self, bridge: Bridge, editor: EditorSession, page: PageBody) -> None:
         super().__init__(page)
-        self._keep = keep
         self.document = editor.document
         self._bridge = bridge
         self._editor = editor
@@ -77,9 +68,10 @@ class PageSession(QObject):
         self._updates: deque[bytes] = deque()
         self._batch = _FIRST_BATCH
         self._presence: dict[bytes, PresenceChanged] = {}
-        self._unsaved = 0
+        self._unsaved: list[bytes] = []
+        self._under_way = 0
         self._closed = False
-        self.refused = False
+        self.refused = ""
         self._follow_title = ""
         self.replica = Replica(editor.snapshot, editor.peer)
         body, title = BodyModel(self.replica), TitleModel(self.replica)
@@ -140,7 +132,6 @@ class PageSession(QObject):
         page.carets.show_all([])
         editor = self._editor
         self._bridge.ask(lambda _: editor.close())
-        self._give_up()
         self.deleteLater()
 
     # -- own edits -----------------------------------------------------------------------
@@ -152,40 +143,57 @@ class PageSession(QObject):
         update = self.replica.take_updates()
         if update is None:
             return
-        editor = self._editor
-        self._unsaved += 1
-        if not self._slow_save.isActive():
-            self._slow_save.start()
-        self._bridge.ask(lambda _: editor.apply(update), self._saved, self._not_saved)
+        self._unsaved.append(update)
+        self._hand_over(update)
         self._place_carets(wake=False)
         self._tell_presence.start()
 
     @property
     def unsaved(self) -> int:
         """How many hand-overs to the node are not durable yet."""
-        return self._unsaved
+        return len(self._unsaved)
 
-    def _saved(self, _: None) -> None:
-        self._unsaved -= 1
-        if self._closed:
-            return
-        if self._unsaved == 0:
-            self._slow_save.stop()
-            self.saving.emit(False)
+    @property
+    def under_way(self) -> bool:
+        """The node has not answered everything yet."""
+        return self._under_way > 0
+
+    def save_again(self) -> None:
+        """Hand over once more what the node did not take; `settled` follows."""
+        self.refused = ""
+        for update in self._unsaved:
+            self._hand_over(update)
+
+    def let_go(self) -> None:
+        """What is not saved here is kept elsewhere."""
+        self.refused = ""
+        self._unsaved.clear()
+
+    def _hand_over(self, update: bytes) -> None:
+        editor = self._editor
+        self._under_way += 1
+        if not self._slow_save.isActive():
+            self._slow_save.start()
+
+        def saved(_: None) -> None:
+            self._unsaved.remove(update)
+            self._answered()
+
+        self._bridge.ask(lambda _: editor.apply(update), saved, self._not_saved)
 
     def _not_saved(self, message: str) -> None:
-        self.refused = True
-        self._saved(None)
-        if self._closed:
-            self._give_up()
-        else:
-            self.failed.emit(message)
+        # What follows on it is refused as well, for no reason that would tell a person anything.
+        self.refused = self.refused or message
+        self._answered()
 
-    def _give_up(self) -> None:
-        """Hand over, once, what is on the page and not in the node."""
-        if self.refused:
-            self.refused = False
-            self._keep(self.replica.title, list(self.replica.body_spans()))
+    def _answered(self) -> None:
+        self._under_way -= 1
+        if self._closed or self._under_way:
+            return
+        self._slow_save.stop()
+        if not self.refused:
+            self.saving.emit(False)
+        self.settled.emit()
 
     def undo(self) -> None:
         """Take back the person's own last edits."""

@@ -18,6 +18,7 @@ from PySide6.QtWidgets import QFrame, QTextEdit
 from lutra.documents.delta import Span
 from lutra_app.editor.binding import Binding, Delta
 from lutra_app.editor.formats import Attributes, Formats, Place
+from lutra_app.editor.paste import tidy
 from lutra_app.editor.steady import Steady
 from lutra_app.i18n import tr
 from lutra_app.theme.theme import Theme, ui_font
@@ -169,7 +170,7 @@ class TitleEdit(QTextEdit):
         """Paste as one line."""
         if self._binding is None or self.isReadOnly():
             return
-        text = " ".join(source.text().split())
+        text = " ".join(tidy(source.text()).split())
         cursor = self.textCursor()
         self._binding.insert(cursor, [Span(text)] if text else [])
         self.setTextCursor(cursor)

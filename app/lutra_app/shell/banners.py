@@ -70,6 +70,11 @@ class Banners(QWidget):
         self._strips[key] = strip
         self._layout.addWidget(strip)
 
+    def enable(self, key: str, enabled: bool) -> None:
+        """Let the button of a banner be pressed, or not."""
+        if key in self._strips:
+            self._strips[key].action.setEnabled(enabled)
+
     def text(self, key: str) -> str:
         """Return what a banner says; empty if there is none."""
         return self._shown[key].text if key in self._shown else ""

@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from lutra_app.people.person_sheet import PersonSheet
     from lutra_app.recovery.kits import Kits
     from lutra_app.shell.forms import LinkForm
+    from lutra_app.shell.leaving import Leaving
     from lutra_app.shell.palette import Command, Palette
 
 
@@ -147,6 +148,13 @@ class Sheets(QObject):
         from lutra_app.bundles.bundle_sheet import BundleSheet
 
         return BundleSheet(self._bridge, self._theme, self._over, lambda: self._workspace.groups)
+
+    @cached_property
+    def leaving(self) -> Leaving:
+        """Asks what becomes of text that could not be stored."""
+        from lutra_app.shell.leaving import Leaving
+
+        return Leaving(self._theme, self._over)
 
     def close(self) -> None:
         """Close the sheet that is open."""

@@ -53,6 +53,7 @@ class MainWindow(QMainWindow):
         self._memory = Memory(directory)
         self._first = True
         self._new = False
+        self._may_lose = False
         self._cover: Welcome | Unlock | None = None
         self.setWindowTitle("Lutra")
         self.setMinimumSize(Width.WINDOW_LEAST, 420)
@@ -225,10 +226,24 @@ class MainWindow(QMainWindow):
             self.sheets.open_file(path)
 
     def closeEvent(self, event: QCloseEvent) -> None:
-        """Keep everything before going."""
+        """Keep everything before going, or ask if that is not possible."""
         self._memory.remember(self, self.panes)
+        if not self._may_lose and not self.workspace.rescue.finish():
+            event.ignore()
+            self._ask_to_leave()
+            return
         self.workspace.close()
         super().closeEvent(event)
+
+    def _ask_to_leave(self) -> None:
+        """Ask what becomes of the text that could not be stored."""
+        unsaved = self.workspace.rescue.unsaved
+        if unsaved is not None:
+            self.sheets.leaving.begin(unsaved.replica, unsaved.refused, self._leave)
+
+    def _leave(self) -> None:
+        self._may_lose = True
+        self.close()
 
     # -- what the person does ------------------------------------------------------------
 

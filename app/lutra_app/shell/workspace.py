@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING
 
 from PySide6.QtCore import QObject, QTimer, Signal
 
-from lutra.documents.delta import Span
 from lutra.node.events import (
     CatchUpChanged,
     DeviceRemoved,
@@ -34,11 +33,10 @@ from lutra_app.editor.session import PageSession
 from lutra_app.i18n import tr
 from lutra_app.people.drawer import Drawer
 from lutra_app.shell.attention import Attention
-from lutra_app.shell.banners import Banner
 from lutra_app.shell.known import Known, read_known
 from lutra_app.shell.page_area import PageArea
 from lutra_app.shell.page_status import PageStatus
-from lutra_app.shell.rescue import keep_copy
+from lutra_app.shell.rescue import Rescue
 from lutra_app.shell.standing import standing
 from lutra_app.sidebar.sidebar import Sidebar
 
@@ -55,6 +53,7 @@ class Workspace(QObject):
     Attributes:
         known: what the lists show.
         attention: what the banners say.
+        rescue: looks after what could not be saved.
 
     Signals:
         opened: a page is open and can be edited.
@@ -75,6 +74,7 @@ class Workspace(QObject):
         self._bridge, self._sidebar, self._area, self._drawer = bridge, sidebar, area, drawer
         self.known = Known()
         self.attention = Attention(bridge, area.banners, self)
+        self.rescue = Rescue(bridge, area.banners, self)
         self._documents: dict[bytes, list[DocumentView]] = {}
         self.session: PageSession | None = None
         self._current: bytes | None = None
@@ -86,10 +86,15 @@ class Workspace(QObject):
         self._refresh.timeout.connect(self._ask_lists)
         self._refreshing = False
         self._again = False
+        self._outdated = False
         self._opened_first: Callable[[], None] | None = None
         bridge.happened.connect(self._take)
         bridge.trouble.connect(area.notice.show_text)
         drawer.history_wanted.connect(self._ask_history)
+        self.rescue.refused.connect(self._note_refusal)
+        self.rescue.saved.connect(self._note_saved)
+        self.rescue.copied.connect(self._note_copy)
+        self.rescue.reopen_wanted.connect(self._reopen)
 
     @property
     def current(self) -> bytes | None:
@@ -160,13 +165,14 @@ class Workspace(QObject):
             return
         self._current = document
         self._sidebar.select(document)
-        self._bridge.set_open_documents(frozenset((document,)))
+        self._follow_events()
 
         def failed(message: str) -> None:
             if missing is not None:
                 missing()
             else:
                 self._area.notice.show_text(message)
+                self._stay()
 
         self._bridge.ask(
             lambda node: node.open_editor(document),
@@ -175,16 +181,42 @@ class Workspace(QObject):
         )
 
     def _show_page(self, document: bytes, editor: EditorSession) -> None:
-        if document != self._current:
+        def give_back() -> None:
             self._bridge.ask(lambda _: editor.close())
-            return
+
+        def show() -> None:
+            if document == self._current:
+                self._replace_page(document, editor)
+            else:
+                give_back()
+
+        def stay() -> None:
+            give_back()
+            self._stay()
+
+        self.rescue.when_stored(show, stay)
+
+    def _stay(self) -> None:
+        """Go on with the page that is open: another cannot be opened."""
+        if self.session is not None:
+            self._current = self.session.document
+            self._sidebar.select(self._current)
+            self._follow_events()
+
+    def _follow_events(self) -> None:
+        """Hear of edits to the page that is being opened, and to the one shown until then."""
+        shown = self.session.document if self.session is not None else None
+        wanted = (self._current, shown)
+        self._bridge.set_open_documents(frozenset(one for one in wanted if one is not None))
+
+    def _replace_page(self, document: bytes, editor: EditorSession) -> None:
         self._close_page()
-        self._bridge.set_open_documents(frozenset((document,)))
-        self._current = document
-        session = PageSession(self._bridge, editor, self._area.page, self._keep_copy)
+        self._outdated = False
+        self._follow_events()
+        session = PageSession(self._bridge, editor, self._area.page)
         self.session = session
+        self.rescue.follow(session)
         session.saving.connect(self._status.note_saving)
-        session.failed.connect(self._note_refusal)
         session.title_changed.connect(lambda title: self._sidebar.rename_page(document, title))
         session.people_changed.connect(self._note_people)
         self._note_people([])
@@ -217,8 +249,7 @@ class Workspace(QObject):
 
     def _freeze(self) -> None:
         """Let a page be written only where what is written would be taken."""
-        refused = self.session is not None and self.session.refused
-        self._area.page.set_frozen(refused or standing(self.group) is not None)
+        self._area.page.set_frozen(self.rescue.holding or standing(self.group) is not None)
 
     def _show_people(self, group: GroupView | None) -> None:
         waiting = self.known.waiting(group.id) if group is not None else 0
@@ -227,6 +258,7 @@ class Workspace(QObject):
 
     def _close_page(self) -> None:
         if self.session is not None:
+            self.rescue.leave()
             self.session.close()
             self.session = None
 
@@ -282,31 +314,17 @@ class Workspace(QObject):
     def _note_refusal(self, message: str) -> None:
         self._status.note_trouble(message)
         self._freeze()
-        self._area.banners.show_banner(
-            "refused",
-            Banner(
-                tr(
-                    "What you typed last could not be saved: {reason} It is still on this page; "
-                    "closing the page keeps a copy.",
-                    reason=message,
-                ),
-                "warning",
-                loud=True,
-                action=tr("Keep a copy in my pages"),
-                run=self._reopen,
-            ),
+
+    def _note_saved(self) -> None:
+        self._freeze()
+        if self._outdated:
+            self._reopen()
+
+    def _note_copy(self, page: DocumentView) -> None:
+        self._ask_lists()
+        self._area.notice.show_text(
+            tr("What could not be saved is kept in the page “{title}”.", title=page.title)
         )
-
-    def _keep_copy(self, title: str, spans: list[Span]) -> None:
-        self._area.banners.show_banner("refused", None)
-
-        def kept(page: DocumentView) -> None:
-            self._ask_lists()
-            self._area.notice.show_text(
-                tr("What could not be saved is kept in the page “{title}”.", title=page.title)
-            )
-
-        self._bridge.ask(lambda node: keep_copy(node, title, spans), kept)
 
     # -- events --------------------------------------------------------------------------
 
@@ -344,7 +362,8 @@ class Workspace(QObject):
             case Trouble():
                 self._area.notice.show_text(event.message)
                 if event.code == "events.lost":
-                    self._reopen()
+                    self._outdated = True
+                    self.rescue.when_stored(self._reopen, self._stay)
             case _:
                 pass
 

@@ -7,11 +7,12 @@ that changes something returns once the change is durable.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Self, TypeVar
 
 from lutra.crypto.random import Random, system_random
+from lutra.documents.delta import Span
 from lutra.documents.document import Document
 from lutra.groups.contents import Profile as HistoryProfile
 from lutra.groups.contents import Role
@@ -375,6 +376,16 @@ class Node(InviteApi):
         """Make a page with a title and text."""
         identity = await self._call(lambda engine: engine.create_document(group, title, text))
         return await self.document(identity)
+
+    async def create_page(self, group: bytes, title: str, spans: Sequence[Span]) -> DocumentView:
+        """Make a page with a title and formatted text; all of it is stored, or nothing is."""
+
+        def make(engine: Engine) -> bytes:
+            made = engine.create_document(group, title, "")
+            engine.edit(made, lambda content: content.insert_spans(0, spans))
+            return made
+
+        return await self.document(await self._call(make))
 
     async def text(self, document: bytes) -> str:
         """Return a page's text without formatting."""
