@@ -189,4 +189,4 @@ async def keep_copy(node: Node, title: str, spans: Sequence[Span]) -> DocumentVi
     ]
     group = groups[0] if groups else await node.create_group(tr("My pages"))
     name = tr("{title} (your copy)", title=title.strip() or tr("Untitled"))
-    return await node.create_page(group.id, name, spans)
+    return await node.create_formatted(group.id, name, spans)

@@ -377,8 +377,10 @@ class Node(InviteApi):
         identity = await self._call(lambda engine: engine.create_document(group, title, text))
         return await self.document(identity)
 
-    async def create_page(self, group: bytes, title: str, spans: Sequence[Span]) -> DocumentView:
-        """Make a page with a title and formatted text; all of it is stored, or nothing is."""
+    async def create_formatted(
+        self, group: bytes, title: str, spans: Sequence[Span]
+    ) -> DocumentView:
+        """Make a page with formatted text; all of it is stored, or nothing is."""
 
         def make(engine: Engine) -> bytes:
             made = engine.create_document(group, title, "")
