@@ -167,6 +167,48 @@ def test_files_for_devices_that_never_meet(
     assert twice.status == 1
 
 
+@pytest.mark.parametrize("by_link", [True, False])
+def test_a_response_that_cannot_be_written_adds_nothing_and_a_lost_one_is_given_again(
+    lutra: Lutra, short_directory: Path, by_link: bool
+) -> None:
+    lutra.value("init", "--name", "Ana", "--device", "laptop")
+    offer, request, response = (str(short_directory / name) for name in ("o", "request", "r"))
+    if by_link:
+        offer = lutra.value("device", "pair", "--offer-link")["offer"]
+    else:
+        lutra.value("device", "pair", "--offer", offer)
+    phone = Lutra(short_directory / "phone", lutra._capsys, lutra._monkeypatch)
+    phone.value("device", "link", "--offer", offer, "--request", request, "--device", "phone")
+    answer = ("device", "pair", "--yes-same", "--request", request, "--response")
+    there = short_directory / "there"
+    there.write_bytes(b"mine")
+    for path in (there, short_directory / "no folder" / "r"):
+        assert lutra(*answer, str(path)).status != 0
+    assert there.read_bytes() == b"mine"
+    assert len(lutra.value("device", "list")) == 1
+    first = lutra.value(*answer, response)
+    lost = Path(response).read_bytes()
+    Path(response).unlink()
+    again = lutra.value(*answer, response)
+    assert again == first
+    assert Path(response).read_bytes() == lost
+    assert len(lutra.value("device", "list")) == 2
+    phone.value("device", "link", "--response", response, "--yes-same")
+    assert phone.value("status")["identity"]["name"] == "Ana"
+
+
+def test_saying_no_to_the_digits_leaves_no_file(lutra: Lutra, short_directory: Path) -> None:
+    lutra.value("init", "--name", "Ana", "--device", "laptop")
+    offer, request, response = (str(short_directory / name) for name in ("o", "request", "r"))
+    lutra.value("device", "pair", "--offer", offer)
+    phone = Lutra(short_directory / "phone", lutra._capsys, lutra._monkeypatch)
+    phone.value("device", "link", "--offer", offer, "--request", request, "--device", "phone")
+    answer = ("device", "pair", "--request", request, "--response", response)
+    assert lutra(*answer, stdin="n\n").status == 1
+    assert not Path(response).exists()
+    assert len(lutra.value("device", "list")) == 1
+
+
 def test_names_and_removal(ana: Lutra, short_directory: Path) -> None:
     offer, request, response = (str(short_directory / name) for name in ("o", "request", "r"))
     ana.value("device", "pair", "--offer", offer)

@@ -131,6 +131,11 @@ class FileSteps:
                 ),
                 wrap=True,
             ),
+            label(
+                tr("If it gets lost, open the same request here again to get the same response."),
+                "muted",
+                wrap=True,
+            ),
             heading=tr("Carry the response"),
             buttons=(
                 plain(tr("Done"), self._back),

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import base64
+from collections.abc import Generator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -29,19 +31,21 @@ def offer(invocation: Invocation, path: Path | None) -> None:
         text += "There: lutra device link --offer LINK --request FILE"
         invocation.show({"offer": made["link"]}, text)
         return
-    _write(path, made["content"])
+    with _new_file(path):
+        _write(path, made["content"])
     text = f"Bring {path} to the new device: lutra device link --offer FILE --request FILE"
     invocation.show({"offer": str(path)}, text)
 
 
 def answer(invocation: Invocation, request: Path, response: Path, *, yes_same: bool) -> None:
-    """On the existing device: add the device that asks."""
+    """On the existing device: add the device that asks; again, if the response got lost."""
     with session(invocation.profile) as node:
         content = _read(request)
         asked = node.call("pairing_read_request", content=content)
-        _compare(node, asked["digits"], asked["device_name"], yes_same=yes_same)
-        made = node.call("pairing_respond", content=content, same_digits=bool(asked["digits"]))
-        _write(response, made["content"])
+        with _new_file(response):
+            _compare(node, asked["digits"], asked["device_name"], yes_same=yes_same)
+            made = node.call("pairing_respond", content=content, same_digits=bool(asked["digits"]))
+            _write(response, made["content"])
     text = f"Added “{asked['device_name']}”. Bring {response} to it: lutra device link --response "
     shown = {**asked, "response": str(response)}
     invocation.show(shown, text + "FILE. No other device can open this file.")
@@ -66,7 +70,8 @@ def ask(
         else:
             given["content"] = _read(Path(offer))
         made = node.call("pairing_request", **given)
-        _write(request, made["content"])
+        with _new_file(request):
+            _write(request, made["content"])
         text = f"Bring {request} to the other device: lutra device pair --request FILE --response "
         text += "FILE."
         if made["digits"]:
@@ -100,10 +105,31 @@ def _read(path: Path) -> str:
         raise PairingPathError(f"{path} cannot be read: {error.strerror}.") from None
 
 
+@contextmanager
+def _new_file(path: Path) -> Generator[None]:
+    """Make a file, empty, before what it is for is done: if it cannot be made, nothing is.
+
+    It is gone again if that fails.
+    """
+    try:
+        path.touch(exist_ok=False)
+    except FileExistsError:
+        raise UsageError(f"{path} exists already.") from None
+    except OSError as error:
+        raise _unwritten(path, error) from None
+    try:
+        yield
+    except BaseException:
+        path.unlink(missing_ok=True)
+        raise
+
+
 def _write(path: Path, content: str) -> None:
-    if path.exists():
-        raise UsageError(f"{path} exists already.")
     try:
         path.write_bytes(base64.b64decode(content))
     except OSError as error:
-        raise PairingPathError(f"{path} cannot be written: {error.strerror}.") from None
+        raise _unwritten(path, error) from None
+
+
+def _unwritten(path: Path, error: OSError) -> PairingPathError:
+    return PairingPathError(f"{path} cannot be written: {error.strerror}.")

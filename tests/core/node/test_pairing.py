@@ -240,6 +240,11 @@ async def test_files_pair_devices_that_meet_later(tmp_path: Path) -> None:
             with pytest.raises(PairingStateError):
                 await laptop.device_files.respond(asked.content)
             response = await laptop.device_files.respond(asked.content, same_digits=True)
+            assert await laptop.device_files.read_request(asked.content) == shown
+            assert await laptop.device_files.respond(asked.content, same_digits=True) == response
+            assert len(await laptop.devices()) == 2
+            with pytest.raises(PairingStateError):
+                await laptop.device_files.read_request(asked.content + b"x")
             with pytest.raises(PairingStateError):
                 await newcomer.device_files.accept(response)
             await newcomer.device_files.accept(response, same_digits=True)
