@@ -189,10 +189,16 @@ def test_devices_that_never_meet(
     qtbot.waitUntil(lambda: "Each has all your groups" in says(first), timeout=WAIT_MS)
     press(first, "Add a device")
     pick(first, "By files")
-    offer = ask(old, qtbot, lambda node: node.device_files.offer())
-    assert first.files.write(tmp_path / "offer", offer.content)
+    chosen: list[Path | None] = [tmp_path / "offer", None, tmp_path / "no folder" / "offer"]
+    monkeypatch.setattr(first.files, "_ask_save", lambda _name: chosen.pop(0))
+    press(first, "Save the offer …")
+    qtbot.waitUntil(lambda: "Carry it to the new device" in says(first), timeout=WAIT_MS)
     content = sheet.files.read(tmp_path / "offer")
     assert content is not None
+    # Whoever does not save another offer keeps the one that was saved.
+    press(first, "Save the offer …")
+    press(first, "Save the offer …")
+    qtbot.waitUntil(lambda: "cannot be written" in says(first), timeout=WAIT_MS)
     sheet.files.take_offer(content)
     qtbot.waitUntil(lambda: "Carry the request" in says(sheet), timeout=WAIT_MS)
     digits = next(line for line in says(sheet).split("\n") if line.replace(" ", "").isdigit())

@@ -197,6 +197,27 @@ def test_a_response_that_cannot_be_written_adds_nothing_and_a_lost_one_is_given_
     assert phone.value("status")["identity"]["name"] == "Ana"
 
 
+def test_offers_and_requests_that_cannot_be_written_leave_the_earlier_files_valid(
+    lutra: Lutra, short_directory: Path
+) -> None:
+    lutra.value("init", "--name", "Ana", "--device", "laptop")
+    offer, request, response = (str(short_directory / name) for name in ("o", "request", "r"))
+    nowhere = str(short_directory / "no folder" / "file")
+    phone = Lutra(short_directory / "phone", lutra._capsys, lutra._monkeypatch)
+    lutra.value("device", "pair", "--offer", offer)
+    for path in (offer, nowhere):
+        assert lutra("device", "pair", "--offer", path).status != 0
+    ask = ("device", "link", "--device", "phone", "--offer", offer, "--request")
+    assert phone(*ask, nowhere).status == 1
+    assert not phone.profile.exists()
+    phone.value(*ask, request)
+    for path in (request, nowhere):
+        assert phone(*ask, path).status != 0
+    lutra.value("device", "pair", "--request", request, "--response", response, "--yes-same")
+    phone.value("device", "link", "--response", response, "--yes-same")
+    assert phone.value("status")["identity"]["name"] == "Ana"
+
+
 def test_saying_no_to_the_digits_leaves_no_file(lutra: Lutra, short_directory: Path) -> None:
     lutra.value("init", "--name", "Ana", "--device", "laptop")
     offer, request, response = (str(short_directory / name) for name in ("o", "request", "r"))

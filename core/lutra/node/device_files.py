@@ -130,6 +130,8 @@ class DeviceFiles:
     async def request(self, offered: bytes | str, *, merge: bool = False) -> RequestView:
         """Answer an offer with a request, to be brought to the existing device.
 
+        The same offer gets the same request again, which may be on its way already.
+
         Args:
             offered: the offer's file or its link.
             merge: an identity that is here is to become part of the person.
@@ -147,17 +149,25 @@ class DeviceFiles:
                 if card.person is not None
                 else "There is no identity here that could be merged."
             )
-        requesting = Requesting.make(
-            offer,
-            card,
-            self._desk.key,
-            choice=Choice.MERGE if merge else Choice.NONE,
-            merged=await self._desk.identity() if merge else (),
-        )
-        await self._desk.save(requesting.store(), _REQUESTING)
+        merged = await self._desk.identity() if merge else ()
+        requesting = await self._asked_before(offer, card.device, merged)
+        if requesting is None:
+            choice = Choice.MERGE if merge else Choice.NONE
+            requesting = Requesting.make(offer, card, self._desk.key, choice=choice, merged=merged)
+            await self._desk.save(requesting.store(), _REQUESTING)
         return RequestView(
             requesting.digits or "", card.person_name, card.device_name, requesting.request
         )
+
+    async def _asked_before(
+        self, offer: Offer, device: bytes, merged: tuple[Operation, ...]
+    ) -> Requesting | None:
+        stored = await self._desk.load(_REQUESTING)
+        if stored is None:
+            return None
+        before = Requesting.restore(stored)
+        asked = before.offer, before.card.device, before.agreed.merged
+        return before if asked == (offer, device, merged) else None
 
     async def digits(self) -> str:
         """Return the digits of the request that is open; empty where none are needed.
