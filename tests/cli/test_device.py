@@ -11,18 +11,22 @@ from typing import Any
 
 import pytest
 
+from lutra.identity.pairing_code import PairingSecret
+
 from .conftest import Lutra
 
 LOOPBACK = ("--no-discovery", "--listen", "127.0.0.1:0")
 
 
 class Command:
-    """A command under way in a process of its own, which says one JSON object a line."""
+    """A command under way in a process of its own, which says one JSON object a line, or text."""
 
-    def __init__(self, profile: Path, *arguments: str, answers: str = "") -> None:
+    def __init__(
+        self, profile: Path, *arguments: str, answers: str = "", as_json: bool = True
+    ) -> None:
         command = [sys.executable, "-m", "lutra.cli", *arguments, "--profile", str(profile)]
         self._process = subprocess.Popen(
-            [*command, "--json"],
+            [*command, "--json"] if as_json else command,
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
@@ -41,10 +45,14 @@ class Command:
         return json.loads(text)
 
     def end(self, status: int = 0) -> list[Any]:
-        out, err = self._process.communicate(timeout=60)
+        return [json.loads(line) for line in self.said(status)[0].splitlines()]
+
+    def said(self, status: int = 0, answers: str = "") -> tuple[str, str]:
+        """Wait for its end; returns what it said, and what it said as an error."""
+        out, err = self._process.communicate(answers, timeout=60)
         assert self._process.returncode == status, (out, err)
         assert "Traceback" not in err
-        return [json.loads(line) for line in out.splitlines()]
+        return out, err
 
     def kill(self) -> None:
         self._process.kill()
@@ -111,6 +119,44 @@ def test_a_killed_command_is_taken_up_again(lutra: Lutra, phone: Path) -> None:
     assert link.end()[-1]["complete"]
     assert pair.end()[-1]["comparison"]
     assert len(lutra.value("device", "list")) == 2
+
+
+@pytest.mark.parametrize("mistaken", ["code", "address"])
+def test_what_is_typed_counts_for_more_than_what_was_typed_before(
+    lutra: Lutra, phone: Path, mistaken: str
+) -> None:
+    lutra.value("init", "--name", "Ana", "--device", "laptop")
+    pair = Command(lutra.profile, "device", "pair", "--yes-same", *LOOPBACK)
+    right = link_arguments(pair.line())
+    code = PairingSecret.short().text() if mistaken == "code" else right[0]
+    # Nobody is at this address, so that no guess is used up.
+    wrong = (code, "--address", "127.0.0.1:1", "--device", "phone")
+    link = Command(phone, "device", "link", *wrong, *LOOPBACK)
+    assert link.line()["state"] == "ready"
+    link.kill()
+    link = Command(phone, "device", "link", *right, "--yes-same", *LOOPBACK, as_json=False)
+    out, err = link.said()
+    assert "Another pairing was begun before. Pairing was cancelled." in out
+    assert err.startswith("Looking for the other device")
+    assert pair.end()[-1]["state"] == "done"
+
+
+def test_what_was_accepted_is_taken_up_by_its_code_and_not_replaced(
+    lutra: Lutra, phone: Path
+) -> None:
+    lutra.value("init", "--name", "Ana", "--device", "laptop")
+    pair = Command(lutra.profile, "device", "pair", *LOOPBACK)
+    right = link_arguments(pair.line())
+    link = Command(phone, "device", "link", *right, "--yes-same", *LOOPBACK)
+    while link.line()["state"] != "agreeing":
+        pass
+    link.kill()
+    another = Command(phone, "device", "link", PairingSecret.short().text(), *LOOPBACK)
+    assert "accepted here already" in another.end(1)[-1]["message"]
+    link = Command(phone, "device", "link", right[0], "--yes-same", *LOOPBACK)
+    assert link.line()["state"] == "agreeing"
+    pair.said(answers="y\n")
+    assert link.end()[-1]["complete"]
 
 
 def test_keeping_an_identity_separate_leaves_its_profile_alone(

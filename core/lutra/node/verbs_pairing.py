@@ -43,6 +43,13 @@ async def _enter(pairs: Pairs, arguments: Arguments) -> object:
     return await pairs.pairing.enter(code, new=new, addresses=addresses)
 
 
+async def _is_entered(pairs: Pairs, arguments: Arguments) -> object:
+    code, new = arguments.text("code"), arguments.flag("new")
+    addresses = arguments.texts("addresses")
+    arguments.finish()
+    return {"same": pairs.pairing.is_entered(code, new=new, addresses=addresses)}
+
+
 async def _accept(pairs: Pairs, arguments: Arguments) -> object:
     merge = arguments.flag("merge")
     arguments.finish()
@@ -109,6 +116,7 @@ PAIRING_VERBS: dict[str, Callable[[Pairs, Arguments], Awaitable[object]]] = {
     "pairing_cancel": _cancel,
     "pairing_digits": _digits,
     "pairing_enter": _enter,
+    "pairing_is_entered": _is_entered,
     "pairing_offer": _offer,
     "pairing_read_request": _read_request,
     "pairing_request": _request,
