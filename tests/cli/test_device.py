@@ -276,6 +276,30 @@ def test_saying_no_to_the_digits_leaves_no_file(lutra: Lutra, short_directory: P
     assert len(lutra.value("device", "list")) == 1
 
 
+@pytest.mark.parametrize("link", ["lutra:pair/xx", "lutra:join/abc"])
+def test_a_link_that_is_no_offer_is_told(lutra: Lutra, short_directory: Path, link: str) -> None:
+    request = short_directory / "request"
+    refused = lutra("device", "link", "--offer", link, "--request", str(request))
+    assert refused.status == 2
+    assert "This link is not an offer." in refused.err
+    assert not request.exists()
+    assert not lutra.profile.exists()
+
+
+def test_a_response_that_is_not_there_is_told_before_digits_are_compared(
+    lutra: Lutra, short_directory: Path
+) -> None:
+    lutra.value("init", "--name", "Ana", "--device", "laptop")
+    offer, request, missing = (str(short_directory / name) for name in ("o", "request", "r"))
+    lutra.value("device", "pair", "--offer", offer)
+    phone = Lutra(short_directory / "phone", lutra._capsys, lutra._monkeypatch)
+    phone.value("device", "link", "--offer", offer, "--request", request, "--device", "phone")
+    refused = phone("device", "link", "--response", missing)
+    assert refused.status == 1
+    assert "cannot be read" in refused.err
+    assert "show" not in refused.err
+
+
 def test_names_and_removal(ana: Lutra, short_directory: Path) -> None:
     offer, request, response = (str(short_directory / name) for name in ("o", "request", "r"))
     ana.value("device", "pair", "--offer", offer)

@@ -14,6 +14,8 @@ from lutra.cli.pairing import PairingFailedError
 from lutra.cli.session import Session, pairing_session, session
 from lutra.errors import EnvironmentalError, UsageError
 
+_OFFER_LINK = "lutra:pair-file/"
+
 
 class PairingPathError(EnvironmentalError):
     """A pairing file cannot be read or written."""
@@ -89,9 +91,16 @@ def take(
 
 
 def _offered(offer: str) -> dict[str, str]:
-    if offer.strip().lower().startswith("lutra:"):
-        return {"link": offer}
-    return {"content": _read(Path(offer))}
+    link = offer.strip()
+    if not link.lower().startswith("lutra:"):
+        return {"content": _read(Path(offer))}
+    if not link.lower().startswith(_OFFER_LINK):
+        raise UsageError(
+            "This link is not an offer. An offer is the file that `lutra device pair --offer FILE` "
+            f"writes, or the link from `--offer-link`, which begins with {_OFFER_LINK}. The link "
+            "of a code goes without --offer: lutra device link LINK."
+        )
+    return {"link": link}
 
 
 def _compare(node: Session, digits: str, name: str, *, yes_same: bool) -> None:

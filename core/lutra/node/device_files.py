@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from lutra.codec import decode, encode
 from lutra.errors import UsageError
 from lutra.identity.errors import PairingStateError
-from lutra.identity.pairing_files import LINK_PREFIX, Offer, Offering, Request, Requesting
+from lutra.identity.pairing_files import Offer, Offering, Request, Requesting
 from lutra.identity.pairing_messages import Choice
 from lutra.identity.pairing_table import Role
 from lutra.node.device_views import OfferView, RequestView
@@ -210,8 +210,3 @@ class DeviceFiles:
 
 def _view(request: Request) -> RequestView:
     return RequestView(request.digits or "", request.card.person_name, request.card.device_name)
-
-
-def is_offer_link(text: str) -> bool:
-    """Tell whether a text is the link of an offer to pair by files."""
-    return text.strip().lower().startswith(LINK_PREFIX)

@@ -7,7 +7,7 @@ from collections.abc import Awaitable, Callable
 from typing import Protocol
 
 from lutra.node.arguments import Arguments
-from lutra.node.device_files import DeviceFiles, is_offer_link
+from lutra.node.device_files import DeviceFiles
 from lutra.node.pairing_service import PairingService
 
 
@@ -88,7 +88,7 @@ async def _respond(pairs: Pairs, arguments: Arguments) -> object:
 
 async def _request(pairs: Pairs, arguments: Arguments) -> object:
     link, merge = arguments.text("link", ""), arguments.flag("merge")
-    offered: str | bytes = link if is_offer_link(link) else arguments.base64("content")
+    offered: str | bytes = link or arguments.base64("content")
     arguments.finish()
     made = await pairs.device_files.request(offered, merge=merge)
     return {"digits": made.digits, "content": _text(made.content)}
