@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import pytest
 from PySide6.QtWidgets import QWidget
 from pytestqt.qtbot import QtBot
 
@@ -176,7 +177,9 @@ def test_a_wrong_code_is_told(make_desktop: MakeDesktop, qtbot: QtBot) -> None:
     assert sheet.pairing.code.text() == "no code at all"
 
 
-def test_devices_that_never_meet(make_desktop: MakeDesktop, qtbot: QtBot, tmp_path: Path) -> None:
+def test_devices_that_never_meet(
+    make_desktop: MakeDesktop, qtbot: QtBot, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     old, new = make_desktop("laptop"), make_desktop("desktop")
     write_in(old, qtbot, "Ana Lima")
     sheet = start_pairing(new, qtbot)
@@ -186,10 +189,16 @@ def test_devices_that_never_meet(make_desktop: MakeDesktop, qtbot: QtBot, tmp_pa
     qtbot.waitUntil(lambda: "Each has all your groups" in says(first), timeout=WAIT_MS)
     press(first, "Add a device")
     pick(first, "By files")
-    offer = ask(old, qtbot, lambda node: node.device_files.offer())
-    assert first.files.write(tmp_path / "offer", offer.content)
+    chosen: list[Path | None] = [tmp_path / "offer", None, tmp_path / "no folder" / "offer"]
+    monkeypatch.setattr(first.files, "_ask_save", lambda _name: chosen.pop(0))
+    press(first, "Save the offer …")
+    qtbot.waitUntil(lambda: "Carry it to the new device" in says(first), timeout=WAIT_MS)
     content = sheet.files.read(tmp_path / "offer")
     assert content is not None
+    # Whoever does not save another offer keeps the one that was saved.
+    press(first, "Save the offer …")
+    press(first, "Save the offer …")
+    qtbot.waitUntil(lambda: "cannot be written" in says(first), timeout=WAIT_MS)
     sheet.files.take_offer(content)
     qtbot.waitUntil(lambda: "Carry the request" in says(sheet), timeout=WAIT_MS)
     digits = next(line for line in says(sheet).split("\n") if line.replace(" ", "").isdigit())
@@ -202,12 +211,20 @@ def test_devices_that_never_meet(make_desktop: MakeDesktop, qtbot: QtBot, tmp_pa
     first.files.take_request(requests[0])
     qtbot.waitUntil(lambda: "wants to become yours" in says(first), timeout=WAIT_MS)
     assert digits
-    responses: list[bytes] = []
-    old.bridge.ask_pairing(
-        lambda pairs: pairs.device_files.respond(requests[0], same_digits=True), responses.append
-    )
-    qtbot.waitUntil(lambda: bool(responses), timeout=WAIT_MS)
-    sheet.files.take_response(responses[0])
+    press(first, "They are the same")
+    qtbot.waitUntil(lambda: "Carry the response" in says(first), timeout=WAIT_MS)
+    # Closed without saving: the same request, opened again, gives the response after all.
+    press(first, "Done")
+    first.files.take_request(requests[0])
+    qtbot.waitUntil(lambda: "wants to become yours" in says(first), timeout=WAIT_MS)
+    press(first, "They are the same")
+    qtbot.waitUntil(lambda: "Carry the response" in says(first), timeout=WAIT_MS)
+    monkeypatch.setattr(first.files, "_ask_save", lambda _name: tmp_path / "response")
+    press(first, "Save the response …")
+    assert len(ask(old, qtbot, _devices)) == 2
+    response = sheet.files.read(tmp_path / "response")
+    assert response is not None
+    sheet.files.take_response(response)
     qtbot.waitUntil(lambda: "Did the other device" in says(sheet), timeout=WAIT_MS)
     press(sheet, "They are the same")
     qtbot.waitUntil(lambda: new.bridge.identity is not None, timeout=WAIT_MS)

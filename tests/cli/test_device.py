@@ -11,18 +11,22 @@ from typing import Any
 
 import pytest
 
+from lutra.identity.pairing_code import PairingSecret
+
 from .conftest import Lutra
 
 LOOPBACK = ("--no-discovery", "--listen", "127.0.0.1:0")
 
 
 class Command:
-    """A command under way in a process of its own, which says one JSON object a line."""
+    """A command under way in a process of its own, which says one JSON object a line, or text."""
 
-    def __init__(self, profile: Path, *arguments: str, answers: str = "") -> None:
+    def __init__(
+        self, profile: Path, *arguments: str, answers: str = "", as_json: bool = True
+    ) -> None:
         command = [sys.executable, "-m", "lutra.cli", *arguments, "--profile", str(profile)]
         self._process = subprocess.Popen(
-            [*command, "--json"],
+            [*command, "--json"] if as_json else command,
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
@@ -41,10 +45,14 @@ class Command:
         return json.loads(text)
 
     def end(self, status: int = 0) -> list[Any]:
-        out, err = self._process.communicate(timeout=60)
+        return [json.loads(line) for line in self.said(status)[0].splitlines()]
+
+    def said(self, status: int = 0, answers: str = "") -> tuple[str, str]:
+        """Wait for its end; returns what it said, and what it said as an error."""
+        out, err = self._process.communicate(answers, timeout=60)
         assert self._process.returncode == status, (out, err)
         assert "Traceback" not in err
-        return [json.loads(line) for line in out.splitlines()]
+        return out, err
 
     def kill(self) -> None:
         self._process.kill()
@@ -113,6 +121,44 @@ def test_a_killed_command_is_taken_up_again(lutra: Lutra, phone: Path) -> None:
     assert len(lutra.value("device", "list")) == 2
 
 
+@pytest.mark.parametrize("mistaken", ["code", "address"])
+def test_what_is_typed_counts_for_more_than_what_was_typed_before(
+    lutra: Lutra, phone: Path, mistaken: str
+) -> None:
+    lutra.value("init", "--name", "Ana", "--device", "laptop")
+    pair = Command(lutra.profile, "device", "pair", "--yes-same", *LOOPBACK)
+    right = link_arguments(pair.line())
+    code = PairingSecret.short().text() if mistaken == "code" else right[0]
+    # Nobody is at this address, so that no guess is used up.
+    wrong = (code, "--address", "127.0.0.1:1", "--device", "phone")
+    link = Command(phone, "device", "link", *wrong, *LOOPBACK)
+    assert link.line()["state"] == "ready"
+    link.kill()
+    link = Command(phone, "device", "link", *right, "--yes-same", *LOOPBACK, as_json=False)
+    out, err = link.said()
+    assert "Another pairing was begun before. Pairing was cancelled." in out
+    assert err.startswith("Looking for the other device")
+    assert pair.end()[-1]["state"] == "done"
+
+
+def test_what_was_accepted_is_taken_up_by_its_code_and_not_replaced(
+    lutra: Lutra, phone: Path
+) -> None:
+    lutra.value("init", "--name", "Ana", "--device", "laptop")
+    pair = Command(lutra.profile, "device", "pair", *LOOPBACK)
+    right = link_arguments(pair.line())
+    link = Command(phone, "device", "link", *right, "--yes-same", *LOOPBACK)
+    while link.line()["state"] != "agreeing":
+        pass
+    link.kill()
+    another = Command(phone, "device", "link", PairingSecret.short().text(), *LOOPBACK)
+    assert "accepted here already" in another.end(1)[-1]["message"]
+    link = Command(phone, "device", "link", right[0], "--yes-same", *LOOPBACK)
+    assert link.line()["state"] == "agreeing"
+    pair.said(answers="y\n")
+    assert link.end()[-1]["complete"]
+
+
 def test_keeping_an_identity_separate_leaves_its_profile_alone(
     lutra: Lutra, short_directory: Path
 ) -> None:
@@ -165,6 +211,93 @@ def test_files_for_devices_that_never_meet(
     assert b"Ana" not in Path(response).read_bytes()
     twice = here("device", "link", "--response", response, "--yes-same", "--json")
     assert twice.status == 1
+
+
+@pytest.mark.parametrize("by_link", [True, False])
+def test_a_response_that_cannot_be_written_adds_nothing_and_a_lost_one_is_given_again(
+    lutra: Lutra, short_directory: Path, by_link: bool
+) -> None:
+    lutra.value("init", "--name", "Ana", "--device", "laptop")
+    offer, request, response = (str(short_directory / name) for name in ("o", "request", "r"))
+    if by_link:
+        offer = lutra.value("device", "pair", "--offer-link")["offer"]
+    else:
+        lutra.value("device", "pair", "--offer", offer)
+    phone = Lutra(short_directory / "phone", lutra._capsys, lutra._monkeypatch)
+    phone.value("device", "link", "--offer", offer, "--request", request, "--device", "phone")
+    answer = ("device", "pair", "--yes-same", "--request", request, "--response")
+    there = short_directory / "there"
+    there.write_bytes(b"mine")
+    for path in (there, short_directory / "no folder" / "r"):
+        assert lutra(*answer, str(path)).status != 0
+    assert there.read_bytes() == b"mine"
+    assert len(lutra.value("device", "list")) == 1
+    first = lutra.value(*answer, response)
+    lost = Path(response).read_bytes()
+    Path(response).unlink()
+    again = lutra.value(*answer, response)
+    assert again == first
+    assert Path(response).read_bytes() == lost
+    assert len(lutra.value("device", "list")) == 2
+    phone.value("device", "link", "--response", response, "--yes-same")
+    assert phone.value("status")["identity"]["name"] == "Ana"
+
+
+def test_offers_and_requests_that_cannot_be_written_leave_the_earlier_files_valid(
+    lutra: Lutra, short_directory: Path
+) -> None:
+    lutra.value("init", "--name", "Ana", "--device", "laptop")
+    offer, request, response = (str(short_directory / name) for name in ("o", "request", "r"))
+    nowhere = str(short_directory / "no folder" / "file")
+    phone = Lutra(short_directory / "phone", lutra._capsys, lutra._monkeypatch)
+    lutra.value("device", "pair", "--offer", offer)
+    for path in (offer, nowhere):
+        assert lutra("device", "pair", "--offer", path).status != 0
+    ask = ("device", "link", "--device", "phone", "--offer", offer, "--request")
+    assert phone(*ask, nowhere).status == 1
+    assert not phone.profile.exists()
+    phone.value(*ask, request)
+    for path in (request, nowhere):
+        assert phone(*ask, path).status != 0
+    lutra.value("device", "pair", "--request", request, "--response", response, "--yes-same")
+    phone.value("device", "link", "--response", response, "--yes-same")
+    assert phone.value("status")["identity"]["name"] == "Ana"
+
+
+def test_saying_no_to_the_digits_leaves_no_file(lutra: Lutra, short_directory: Path) -> None:
+    lutra.value("init", "--name", "Ana", "--device", "laptop")
+    offer, request, response = (str(short_directory / name) for name in ("o", "request", "r"))
+    lutra.value("device", "pair", "--offer", offer)
+    phone = Lutra(short_directory / "phone", lutra._capsys, lutra._monkeypatch)
+    phone.value("device", "link", "--offer", offer, "--request", request, "--device", "phone")
+    answer = ("device", "pair", "--request", request, "--response", response)
+    assert lutra(*answer, stdin="n\n").status == 1
+    assert not Path(response).exists()
+    assert len(lutra.value("device", "list")) == 1
+
+
+@pytest.mark.parametrize("link", ["lutra:pair/xx", "lutra:join/abc"])
+def test_a_link_that_is_no_offer_is_told(lutra: Lutra, short_directory: Path, link: str) -> None:
+    request = short_directory / "request"
+    refused = lutra("device", "link", "--offer", link, "--request", str(request))
+    assert refused.status == 2
+    assert "This link is not an offer." in refused.err
+    assert not request.exists()
+    assert not lutra.profile.exists()
+
+
+def test_a_response_that_is_not_there_is_told_before_digits_are_compared(
+    lutra: Lutra, short_directory: Path
+) -> None:
+    lutra.value("init", "--name", "Ana", "--device", "laptop")
+    offer, request, missing = (str(short_directory / name) for name in ("o", "request", "r"))
+    lutra.value("device", "pair", "--offer", offer)
+    phone = Lutra(short_directory / "phone", lutra._capsys, lutra._monkeypatch)
+    phone.value("device", "link", "--offer", offer, "--request", request, "--device", "phone")
+    refused = phone("device", "link", "--response", missing)
+    assert refused.status == 1
+    assert "cannot be read" in refused.err
+    assert "show" not in refused.err
 
 
 def test_names_and_removal(ana: Lutra, short_directory: Path) -> None:

@@ -72,11 +72,15 @@ class FileSteps:
         )
 
     def _make_offer(self) -> None:
-        self._flow.ask_pairing(lambda pairs: pairs.device_files.offer(), self._save_offer)
-
-    def _save_offer(self, offer: OfferView) -> None:
+        # Asked for first: another offer makes the one void that was saved before.
         path = self._ask_save(_OFFER)
-        if path is not None and self.write(path, offer.content):
+        if path is not None and self.write(path, b""):
+            self._flow.ask_pairing(
+                lambda pairs: pairs.device_files.offer(), lambda made: self._save_offer(path, made)
+            )
+
+    def _save_offer(self, path: Path, offer: OfferView) -> None:
+        if self.write(path, offer.content):
             self._flow.say(
                 tr("Saved. Carry it to the new device, and come back with its request."), good=True
             )
@@ -129,6 +133,11 @@ class FileSteps:
                     "The device is yours now. Save the response and carry it there: it holds your "
                     "keys, encrypted for that device only."
                 ),
+                wrap=True,
+            ),
+            label(
+                tr("If it gets lost, open the same request here again to get the same response."),
+                "muted",
                 wrap=True,
             ),
             heading=tr("Carry the response"),

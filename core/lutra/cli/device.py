@@ -131,19 +131,13 @@ def link(
         raise UsageError("The identity that is here is either kept separate or merged.")
     profile = keep_separate.absolute() if keep_separate is not None else invocation.profile
     name = name or platform.node() or "device"
-    if offer is not None or response is not None:
-        if offer is not None and request_file is None:
+    if offer is not None:
+        if request_file is None:
             raise UsageError("Say where the request is to be written: --request FILE.")
-        with pairing_session(profile, device=name) as node:
-            device_files.ask(
-                invocation,
-                node,
-                offer=offer,
-                request=request_file,
-                response=response,
-                merge=merge,
-                yes_same=yes_same,
-            )
+        device_files.ask(invocation, profile, name, offer, request_file, merge=merge)
+        return
+    if response is not None:
+        device_files.take(invocation, profile, name, response, yes_same=yes_same)
         return
     with pairing_session(profile, network=network, device=name) as node:
         if node.has_person is not merge:

@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import base64
+from collections.abc import Generator
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
 
 import click
 
 from lutra.cli.invocation import Invocation
 from lutra.cli.pairing import PairingFailedError
-from lutra.cli.session import Session, session
+from lutra.cli.session import Session, pairing_session, session
 from lutra.errors import EnvironmentalError, UsageError
+
+_OFFER_LINK = "lutra:pair-file/"
 
 
 class PairingPathError(EnvironmentalError):
@@ -22,66 +25,82 @@ class PairingPathError(EnvironmentalError):
 
 def offer(invocation: Invocation, path: Path | None) -> None:
     """On the existing device: write an offer, or print it as a link if there is no path."""
-    with session(invocation.profile) as node:
-        made = node.call("pairing_offer", link=path is None)
     if path is None:
-        text = f"Pass it on unseen: {made['link']}\n"
-        text += "There: lutra device link --offer LINK --request FILE"
-        invocation.show({"offer": made["link"]}, text)
+        with session(invocation.profile) as node:
+            link = node.call("pairing_offer", link=True)["link"]
+        text = f"Pass it on unseen: {link}\nThere: lutra device link --offer LINK --request FILE"
+        invocation.show({"offer": link}, text)
         return
-    _write(path, made["content"])
+    with session(invocation.profile) as node, _new_file(path):
+        _write(path, node.call("pairing_offer")["content"])
     text = f"Bring {path} to the new device: lutra device link --offer FILE --request FILE"
     invocation.show({"offer": str(path)}, text)
 
 
 def answer(invocation: Invocation, request: Path, response: Path, *, yes_same: bool) -> None:
-    """On the existing device: add the device that asks."""
+    """On the existing device: add the device that asks; again, if the response got lost."""
     with session(invocation.profile) as node:
         content = _read(request)
         asked = node.call("pairing_read_request", content=content)
-        _compare(node, asked["digits"], asked["device_name"], yes_same=yes_same)
-        made = node.call("pairing_respond", content=content, same_digits=bool(asked["digits"]))
-        _write(response, made["content"])
+        with _new_file(response):
+            _compare(node, asked["digits"], asked["device_name"], yes_same=yes_same)
+            made = node.call("pairing_respond", content=content, same_digits=bool(asked["digits"]))
+            _write(response, made["content"])
     text = f"Added “{asked['device_name']}”. Bring {response} to it: lutra device link --response "
     shown = {**asked, "response": str(response)}
     invocation.show(shown, text + "FILE. No other device can open this file.")
 
 
 def ask(
-    invocation: Invocation,
-    node: Session,
-    *,
-    offer: str | None,
-    request: Path | None,
-    response: Path | None,
-    merge: bool,
-    yes_same: bool,
+    invocation: Invocation, profile: Path, device: str, offer: str, request: Path, *, merge: bool
 ) -> None:
-    """On the new device: answer an offer, or use the response."""
-    if offer is not None:
-        assert request is not None
-        given: dict[str, Any] = {"merge": merge}
-        if offer.strip().lower().startswith("lutra:"):
-            given["link"] = offer
-        else:
-            given["content"] = _read(Path(offer))
-        made = node.call("pairing_request", **given)
+    """On the new device: answer an offer, which is a file or a link.
+
+    Args:
+        invocation: how to show results.
+        profile: the profile directory; one is created where there is none.
+        device: what the device is called then.
+        offer: path or link.
+        request: the file to write.
+        merge: the identity that is here becomes part of the person.
+    """
+    offered = _offered(offer)
+    with _new_file(request), pairing_session(profile, device=device) as node:
+        made = node.call("pairing_request", merge=merge, **offered)
         _write(request, made["content"])
-        text = f"Bring {request} to the other device: lutra device pair --request FILE --response "
-        text += "FILE."
-        if made["digits"]:
-            text += f"\nThere, compare these digits: {made['digits']}"
-        invocation.show({"request": str(request), "digits": made["digits"]}, text)
-        return
-    assert response is not None
-    digits = node.call("pairing_digits")["digits"]
-    _compare(node, digits, "", yes_same=yes_same)
-    entered = node.call("pairing_take_response", content=_read(response), same_digits=bool(digits))
+    text = f"Bring {request} to the other device: lutra device pair --request FILE --response FILE."
+    if made["digits"]:
+        text += f"\nThere, compare these digits: {made['digits']}"
+    invocation.show({"request": str(request), "digits": made["digits"]}, text)
+
+
+def take(
+    invocation: Invocation, profile: Path, device: str, response: Path, *, yes_same: bool
+) -> None:
+    """On the new device: use the response; arguments as for `ask`."""
+    content = _read(response)
+    with pairing_session(profile, device=device) as node:
+        digits = node.call("pairing_digits")["digits"]
+        _compare(node, digits, "", yes_same=yes_same)
+        entered = node.call("pairing_take_response", content=content, same_digits=bool(digits))
     invocation.show(
         entered,
         "This device is one of yours now. Pages follow when it meets another of your devices, or "
         "from a file.",
     )
+
+
+def _offered(offer: str) -> dict[str, str]:
+    link = offer.strip()
+    if not link.lower().startswith("lutra:"):
+        return {"content": _read(Path(offer))}
+    if not link.lower().startswith(_OFFER_LINK):
+        raise UsageError(
+            "This link is not an offer. An offer is the file that `lutra device pair --offer FILE` "
+            f"writes, or the link from `--offer-link`, which begins with {_OFFER_LINK}. The link "
+            "of a code goes without --offer: lutra device link LINK."
+        )
+    return {"link": link}
 
 
 def _compare(node: Session, digits: str, name: str, *, yes_same: bool) -> None:
@@ -100,10 +119,31 @@ def _read(path: Path) -> str:
         raise PairingPathError(f"{path} cannot be read: {error.strerror}.") from None
 
 
+@contextmanager
+def _new_file(path: Path) -> Generator[None]:
+    """Make a file, empty, before what it is for is done: if it cannot be made, nothing is.
+
+    It is gone again if that fails.
+    """
+    try:
+        path.touch(exist_ok=False)
+    except FileExistsError:
+        raise UsageError(f"{path} exists already.") from None
+    except OSError as error:
+        raise _unwritten(path, error) from None
+    try:
+        yield
+    except BaseException:
+        path.unlink(missing_ok=True)
+        raise
+
+
 def _write(path: Path, content: str) -> None:
-    if path.exists():
-        raise UsageError(f"{path} exists already.")
     try:
         path.write_bytes(base64.b64decode(content))
     except OSError as error:
-        raise PairingPathError(f"{path} cannot be written: {error.strerror}.") from None
+        raise _unwritten(path, error) from None
+
+
+def _unwritten(path: Path, error: OSError) -> PairingPathError:
+    return PairingPathError(f"{path} cannot be written: {error.strerror}.")

@@ -20,6 +20,8 @@ _WORDS = {
     "admitting": "Adding the new device …",
     "delivering": "Added; handing keys over …",
 }
+_UNDECIDED = ("ready", "connected", "confirming", "introducing", "comparing")
+"""Nobody has said here that the digits are the same."""
 _MEET_SECONDS = 60
 _COPY_SECONDS = 600
 _LOOK_SECONDS = 30
@@ -62,14 +64,13 @@ class Pairing:
     def run(self, verb: str, **arguments: object) -> dict[str, Any]:
         """Begin with a verb, or take up what an earlier run left; returns the pairing's end.
 
+        A code that is typed counts for more than one that was typed before.
+
         Raises:
-            PairingFailedError: it failed or was cancelled.
+            PairingFailedError: it failed or was cancelled, or an earlier one is too far to be
+                replaced.
         """
-        view = self._node.call("pairing")
-        if view is None or view["state"] in _ENDS:
-            view = self._node.call(verb, **arguments)
-        else:
-            self._say("Taking up the pairing that was begun before.")
+        view = self._begin(verb, arguments)
         try:
             view = self._follow(view)
         except (KeyboardInterrupt, click.Abort):
@@ -90,8 +91,30 @@ class Pairing:
             self._say(f"In {groups} this device stays under its earlier identity.")
         return view
 
+    def _begin(self, verb: str, arguments: dict[str, object]) -> dict[str, Any]:
+        view = self._node.call("pairing")
+        if view is None or view["state"] in _ENDS:
+            return self._node.call(verb, **arguments)
+        if verb == "pairing_show" or self._node.call("pairing_is_entered", **arguments)["same"]:
+            self._say("Taking up the pairing that was begun before.")
+            return view
+        if view["state"] not in _UNDECIDED:
+            raise PairingFailedError(
+                "Another pairing was begun before and accepted here already. Run this without a "
+                "code to go on with it; there Ctrl-C ends it."
+            )
+        ended = self._node.call("pairing_cancel")
+        self._say(f"Another pairing was begun before. {ended['sentence']} This one begins now.")
+        return self._node.call(verb, **arguments)
+
     def _follow(self, view: dict[str, Any]) -> dict[str, Any]:
         shown = answered = False
+        if view["state"] == "ready" and not view["shows"] and not self._invocation.json:
+            click.echo(
+                "Looking for the other device … Ctrl-C ends it. If that one shows no code any "
+                "more, let it show another.",
+                err=True,
+            )
         while True:
             if self._invocation.json:
                 click.echo(to_json(view))

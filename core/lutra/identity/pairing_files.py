@@ -114,7 +114,7 @@ class Offer:
 
 @dataclass(frozen=True, slots=True)
 class Offering:
-    """The existing device's side; keep it, secret, until the response is written, then drop it."""
+    """The existing device's side; keep it, secret, until there is a response, then drop it."""
 
     card: Card
     offer: Offer

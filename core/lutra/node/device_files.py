@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass
 
+from lutra.codec import decode, encode
 from lutra.errors import UsageError
 from lutra.identity.errors import PairingStateError
-from lutra.identity.pairing_files import LINK_PREFIX, Offer, Offering, Requesting
+from lutra.identity.pairing_files import Offer, Offering, Request, Requesting
 from lutra.identity.pairing_messages import Choice
 from lutra.identity.pairing_table import Role
 from lutra.node.device_views import OfferView, RequestView
@@ -14,6 +16,31 @@ from lutra.node.pairing_desk import Desk, Entrance
 from lutra.operation import Operation
 
 _OFFERING, _REQUESTING = "pairing_offer", "pairing_request"
+_RECORD_BYTES = 16 * 1024 * 1024
+
+
+@dataclass(frozen=True, slots=True)
+class _Answered:
+    """What takes the place of an offer once it was answered: a response may get lost on its way."""
+
+    request: bytes
+    asked: RequestView
+    response: bytes
+
+    def store(self) -> bytes:
+        """Return the bytes to keep, for the encrypted store only."""
+        asked = self.asked
+        shown = [asked.digits, asked.person_name, asked.device_name]
+        return encode([self.request, shown, self.response])
+
+    @classmethod
+    def restore(cls, stored: bytes) -> _Answered | None:
+        """Take up what `store` returned; None if it is an offer still."""
+        fields = decode(stored, max_bytes=_RECORD_BYTES)
+        if len(fields) != 3:
+            return None
+        request, shown, response = fields
+        return cls(request, RequestView(*shown), response)
 
 
 class DeviceFiles:
@@ -51,11 +78,13 @@ class DeviceFiles:
             PairingStateError: this device made no offer.
             PairingFileError: it is damaged, was changed, or answers another offer.
         """
-        request = (await self._offering()).read(content)
-        return RequestView(request.digits or "", request.card.person_name, request.card.device_name)
+        answered = await self._answered(content)
+        return answered.asked if answered else _view((await self._offering()).read(content))
 
     async def respond(self, content: bytes, *, same_digits: bool = False) -> bytes:
         """Add the device that asks, and return the response to bring to it.
+
+        The same request gets the same response again, until another offer is made.
 
         Args:
             content: the request.
@@ -66,17 +95,29 @@ class DeviceFiles:
             PairingFileError: the request is damaged, was changed, or answers another offer.
             DeviceKnownError: the device was one of the person's before.
         """
+        asked = await self.read_request(content)
+        if asked.digits and not same_digits:
+            raise PairingStateError("Compare the digits on both devices first.")
+        answered = await self._answered(content)
+        if answered is not None:
+            return answered.response
         offering = await self._offering()
         request = offering.read(content)
-        if request.digits is not None and not same_digits:
-            raise PairingStateError("Compare the digits on both devices first.")
         responses: list[bytes] = []
 
-        def finish(operations: tuple[Operation, ...], given: bytes) -> None:
+        def finish(operations: tuple[Operation, ...], given: bytes) -> bytes:
             responses.append(offering.respond(request, operations, hand_over=given))
+            return _Answered(content, asked, responses[0]).store()
 
         await self._desk.admit(request.consent, request.card, request.merged, finish, _OFFERING)
         return responses[0]
+
+    async def _answered(self, content: bytes) -> _Answered | None:
+        stored = await self._desk.load(_OFFERING)
+        answered = None if stored is None else _Answered.restore(stored)
+        if answered is not None and answered.request != content:
+            raise PairingStateError("Your offer was answered already. Make another one.")
+        return answered
 
     async def _offering(self) -> Offering:
         stored = await self._desk.load(_OFFERING)
@@ -88,6 +129,8 @@ class DeviceFiles:
 
     async def request(self, offered: bytes | str, *, merge: bool = False) -> RequestView:
         """Answer an offer with a request, to be brought to the existing device.
+
+        The same offer gets the same request again, which may be on its way already.
 
         Args:
             offered: the offer's file or its link.
@@ -106,17 +149,25 @@ class DeviceFiles:
                 if card.person is not None
                 else "There is no identity here that could be merged."
             )
-        requesting = Requesting.make(
-            offer,
-            card,
-            self._desk.key,
-            choice=Choice.MERGE if merge else Choice.NONE,
-            merged=await self._desk.identity() if merge else (),
-        )
-        await self._desk.save(requesting.store(), _REQUESTING)
+        merged = await self._desk.identity() if merge else ()
+        requesting = await self._asked_before(offer, card.device, merged)
+        if requesting is None:
+            choice = Choice.MERGE if merge else Choice.NONE
+            requesting = Requesting.make(offer, card, self._desk.key, choice=choice, merged=merged)
+            await self._desk.save(requesting.store(), _REQUESTING)
         return RequestView(
             requesting.digits or "", card.person_name, card.device_name, requesting.request
         )
+
+    async def _asked_before(
+        self, offer: Offer, device: bytes, merged: tuple[Operation, ...]
+    ) -> Requesting | None:
+        stored = await self._desk.load(_REQUESTING)
+        if stored is None:
+            return None
+        before = Requesting.restore(stored)
+        asked = before.offer, before.card.device, before.agreed.merged
+        return before if asked == (offer, device, merged) else None
 
     async def digits(self) -> str:
         """Return the digits of the request that is open; empty where none are needed.
@@ -157,6 +208,5 @@ class DeviceFiles:
         return Requesting.restore(stored)
 
 
-def is_offer_link(text: str) -> bool:
-    """Tell whether a text is the link of an offer to pair by files."""
-    return text.strip().lower().startswith(LINK_PREFIX)
+def _view(request: Request) -> RequestView:
+    return RequestView(request.digits or "", request.card.person_name, request.card.device_name)

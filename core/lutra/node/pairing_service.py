@@ -127,9 +127,21 @@ class PairingService:
             PairingStateError: another pairing is under way.
             LutraError: this device cannot take part.
         """
-        secret, named = read_pairing_code(code)
-        typed = (*(parse_address(one) for one in addresses), *named)
-        return await self._begin(Side.ENTERS, _Plan(secret, typed), new=new)
+        return await self._begin(Side.ENTERS, _entered(code, addresses), new=new)
+
+    def is_entered(self, code: str, *, new: bool, addresses: tuple[str, ...] = ()) -> bool:
+        """Tell whether the pairing under way is the one that `enter` would begin.
+
+        Once the devices are connected and the code is being proved, addresses do not matter.
+
+        Raises:
+            PairingCodeError, UsageError: as for `enter`.
+        """
+        plan, run = _entered(code, addresses), self._run
+        if run is None or run.machine.side is not Side.ENTERS or self._is_new(run) is not new:
+            return False
+        met = run.machine.state not in (State.READY, State.CONNECTED)
+        return run.plan.secret == plan.secret and (met or run.plan.typed == plan.typed)
 
     async def resume(self) -> PairingView | None:
         """Take up the pairing that an earlier run of the program left; None if there is none."""
@@ -438,3 +450,8 @@ class PairingService:
     async def _notify(self) -> None:
         async with self._moved:
             self._moved.notify_all()
+
+
+def _entered(code: str, addresses: tuple[str, ...]) -> _Plan:
+    secret, named = read_pairing_code(code)
+    return _Plan(secret, (*(parse_address(one) for one in addresses), *named))

@@ -7,7 +7,7 @@ from collections.abc import Awaitable, Callable
 from typing import Protocol
 
 from lutra.node.arguments import Arguments
-from lutra.node.device_files import DeviceFiles, is_offer_link
+from lutra.node.device_files import DeviceFiles
 from lutra.node.pairing_service import PairingService
 
 
@@ -41,6 +41,13 @@ async def _enter(pairs: Pairs, arguments: Arguments) -> object:
     addresses = arguments.texts("addresses")
     arguments.finish()
     return await pairs.pairing.enter(code, new=new, addresses=addresses)
+
+
+async def _is_entered(pairs: Pairs, arguments: Arguments) -> object:
+    code, new = arguments.text("code"), arguments.flag("new")
+    addresses = arguments.texts("addresses")
+    arguments.finish()
+    return {"same": pairs.pairing.is_entered(code, new=new, addresses=addresses)}
 
 
 async def _accept(pairs: Pairs, arguments: Arguments) -> object:
@@ -81,7 +88,7 @@ async def _respond(pairs: Pairs, arguments: Arguments) -> object:
 
 async def _request(pairs: Pairs, arguments: Arguments) -> object:
     link, merge = arguments.text("link", ""), arguments.flag("merge")
-    offered: str | bytes = link if is_offer_link(link) else arguments.base64("content")
+    offered: str | bytes = link or arguments.base64("content")
     arguments.finish()
     made = await pairs.device_files.request(offered, merge=merge)
     return {"digits": made.digits, "content": _text(made.content)}
@@ -109,6 +116,7 @@ PAIRING_VERBS: dict[str, Callable[[Pairs, Arguments], Awaitable[object]]] = {
     "pairing_cancel": _cancel,
     "pairing_digits": _digits,
     "pairing_enter": _enter,
+    "pairing_is_entered": _is_entered,
     "pairing_offer": _offer,
     "pairing_read_request": _read_request,
     "pairing_request": _request,

@@ -235,11 +235,17 @@ async def test_files_pair_devices_that_meet_later(tmp_path: Path) -> None:
         async with await waiting.open() as newcomer:
             offer = await laptop.device_files.offer()
             asked = await newcomer.device_files.request(offer.content)
+            assert await newcomer.device_files.request(offer.content) == asked
             shown = await laptop.device_files.read_request(asked.content)
             assert shown.digits == asked.digits != ""
             with pytest.raises(PairingStateError):
                 await laptop.device_files.respond(asked.content)
             response = await laptop.device_files.respond(asked.content, same_digits=True)
+            assert await laptop.device_files.read_request(asked.content) == shown
+            assert await laptop.device_files.respond(asked.content, same_digits=True) == response
+            assert len(await laptop.devices()) == 2
+            with pytest.raises(PairingStateError):
+                await laptop.device_files.read_request(asked.content + b"x")
             with pytest.raises(PairingStateError):
                 await newcomer.device_files.accept(response)
             await newcomer.device_files.accept(response, same_digits=True)
@@ -247,6 +253,15 @@ async def test_files_pair_devices_that_meet_later(tmp_path: Path) -> None:
             phone.add_peer(str(address_of(laptop)))
             await until_text(phone, page.id, "trout")
             await until_complete(phone)
+
+
+async def test_another_offer_gets_another_request(tmp_path: Path) -> None:
+    home, waiting = await Home.make(tmp_path, "Ana"), await Waiting.make(tmp_path)
+    async with await home.open() as laptop, await waiting.open() as newcomer:
+        first = await newcomer.device_files.request((await laptop.device_files.offer()).content)
+        other = await newcomer.device_files.request((await laptop.device_files.offer()).content)
+        assert other.digits != first.digits
+        assert (await laptop.device_files.read_request(other.content)).digits == other.digits
 
 
 async def test_a_code_that_nobody_enters_ends_with_a_sentence(tmp_path: Path) -> None:
