@@ -191,7 +191,8 @@ def remove(invocation: Invocation, wanted: str, *, wipe: bool, yes: bool) -> Non
         )
     with session(invocation.profile) as node:
         removed = node.call("remove_device", device=wanted, wipe=wipe)
-    text = f"Removed “{removed['name']}”. Groups change their keys now."
+    name = removed["name"] or short(removed["device"])
+    text = f"Removed “{name}”. Groups change their keys now."
     if wipe:
         text += (
             " It deletes everything once it meets one of your devices or a member of one of your "
