@@ -189,16 +189,21 @@ def test_a_profile_with_an_identity_says_what_becomes_of_it(lutra: Lutra, phone:
     assert Command(phone, "status").end()[-1]["identity"]["name"] == "Ana"
 
 
+def new_offer(lutra: Lutra, path: Path, *, by_link: bool) -> str:
+    """Make an offer to pair; returns its link or the path of its file."""
+    if by_link:
+        return lutra.value("device", "pair", "--offer-link")["offer"]
+    lutra.value("device", "pair", "--offer", str(path))
+    return str(path)
+
+
 @pytest.mark.parametrize("by_link", [True, False])
 def test_files_for_devices_that_never_meet(
     lutra: Lutra, phone: Path, short_directory: Path, by_link: bool
 ) -> None:
     lutra.value("init", "--name", "Ana", "--device", "laptop")
-    offer, request, response = (str(short_directory / name) for name in ("o", "request", "r"))
-    if by_link:
-        offer = lutra.value("device", "pair", "--offer-link")["offer"]
-    else:
-        lutra.value("device", "pair", "--offer", offer)
+    offer = new_offer(lutra, short_directory / "o", by_link=by_link)
+    request, response = (str(short_directory / name) for name in ("request", "r"))
     here = Lutra(phone, lutra._capsys, lutra._monkeypatch)
     made = here.value("device", "link", "--offer", offer, "--request", request, "--device", "phone")
     assert bool(made["digits"]) is not by_link
@@ -218,11 +223,8 @@ def test_a_response_that_cannot_be_written_adds_nothing_and_a_lost_one_is_given_
     lutra: Lutra, short_directory: Path, by_link: bool
 ) -> None:
     lutra.value("init", "--name", "Ana", "--device", "laptop")
-    offer, request, response = (str(short_directory / name) for name in ("o", "request", "r"))
-    if by_link:
-        offer = lutra.value("device", "pair", "--offer-link")["offer"]
-    else:
-        lutra.value("device", "pair", "--offer", offer)
+    offer = new_offer(lutra, short_directory / "o", by_link=by_link)
+    request, response = (str(short_directory / name) for name in ("request", "r"))
     phone = Lutra(short_directory / "phone", lutra._capsys, lutra._monkeypatch)
     phone.value("device", "link", "--offer", offer, "--request", request, "--device", "phone")
     answer = ("device", "pair", "--yes-same", "--request", request, "--response")

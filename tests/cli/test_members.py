@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from .conftest import Lutra, start_node, until
+from .conftest import Lutra, start_node, until, until_text
 
 LOOPBACK = ("--no-discovery", "--listen", "127.0.0.1:0")
 
@@ -101,6 +101,26 @@ def test_an_invite_ends_with_the_office_of_who_made_it(
         lutra.value("group", "role", group, "Ben", "writer")
         until(lambda: _roles(ben, group).get("Ben") == "writer")
         assert [item["state"] for item in ben.value("group", "invites", group)] == ["revoked"]
+    finally:
+        other.terminate()
+        other.wait(20)
+        assert other.stdout is not None
+        other.stdout.close()
+
+
+def test_a_newcomer_hears_that_who_wrote_before_is_not_known(
+    node: subprocess.Popen[bytes], lutra: Lutra, ben: Lutra
+) -> None:
+    del node
+    group = lutra.value("group", "create", "Secret", "--history", "sealed")["id"]
+    page = lutra.value("page", "create", group, stdin="la la")["id"]
+    code = lutra.value("group", "invite", group)["code"]
+    address = lutra.value("status")["listening"][0]
+    ben.value("group", "join", code, "--address", address, *LOOPBACK)
+    other = start_node(ben.profile, "--peer", address)
+    try:
+        until_text(ben, page, "la la")
+        assert "not known here" in ben("page", "history", page).out
     finally:
         other.terminate()
         other.wait(20)
