@@ -54,6 +54,7 @@ class People(World):
             roles = host.group.roles()
             outside = {item.person_name for item in self.devices if item.person not in roles}
             if outside:
+                self._take_office(host)
                 self._invite(host, self.random.choice(sorted(outside)))
 
     def _remove(self, device: Device) -> None:
@@ -85,8 +86,15 @@ class People(World):
         target = self.random.choice(others)
         role = self.random.choice((Role.READER, Role.WRITER, Role.ADMIN, Role.ADMIN, Role.KEEPER))
         if device.group.roles()[target] is not role:
+            self._take_office(device)
             self._say(f"{device} makes {self._name(target)} {role.name.lower()}")
             self._tell(device, self._do(device, lambda group: group.set_role(device, target, role)))
+
+    def _take_office(self, device: Device) -> None:
+        """Do what a node does before its admin lets somebody in or gives a role."""
+        if device.group.control.auth().successor == device.person:
+            self._say(f"{device} takes over as admin")
+            self._tell(device, self._do(device, lambda group: group.take_office(device)))
 
     def _leave(self, device: Device) -> None:
         roles = list(device.group.roles().values())
