@@ -11,6 +11,7 @@ The node's modules are imported on its own thread, while Qt shows the window.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 import sys
 import threading
@@ -40,6 +41,7 @@ Asked = TypeVar("Asked")
 
 _log = logging.getLogger(__name__)
 _SLICE_SECONDS = 0.006
+_NETWORK_SECONDS = 0.5
 # Python hands the interpreter over this often: the longest a busy engine keeps Qt waiting.
 _SWITCH_SECONDS = 0.001
 _CLOSE_SECONDS = 10.0
@@ -97,6 +99,7 @@ class Bridge(QObject):
         self._node: Node | None = None
         self._server: ControlServer | None = None
         self._open_documents: frozenset[bytes] = frozenset()
+        self._network_awaited = asyncio.Event()
         self._tasks: set[asyncio.Task[None]] = set()
         self._listeners: set[asyncio.Task[None]] = set()
         self._posted.connect(self._drain, Qt.ConnectionType.QueuedConnection)
@@ -230,6 +233,13 @@ class Bridge(QObject):
 
         return take
 
+    def begin_network(self) -> None:
+        """Let the node look for others: what there is to see is shown.
+
+        Without being told, the node begins after half a second.
+        """
+        self._send(self._network_awaited.set)
+
     def set_open_documents(self, documents: frozenset[bytes]) -> None:
         """Say whose edits windows want as events; those of other pages stay in the node."""
         self._open_documents = documents
@@ -348,6 +358,9 @@ class Bridge(QObject):
             assert opening.profile is not None
             self._server = control_server(node, opening.profile, window=True)
             await self._server.start()
+            # Taking in what others have would compete with showing the first page.
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(self._network_awaited.wait(), _NETWORK_SECONDS)
             await node.start()
         except LutraError as error:
             message = error.message

@@ -13,6 +13,9 @@ from lutra.node.views import DocumentView, GroupView, Identity, JoinRequestView,
 if TYPE_CHECKING:
     from lutra.node.node import Node
 
+_MANY = 500
+"""Changed pages from which on all are read."""
+
 
 @dataclass(frozen=True, slots=True)
 class Known:
@@ -47,13 +50,19 @@ class Known:
         return sum(1 for request in self.requests if request.group == group)
 
 
-async def read_known(node: Node) -> Known:
-    """Read everything the lists show."""
+async def read_known(node: Node, before: Known, pages: frozenset[bytes] | None) -> Known:
+    """Read what the lists show.
+
+    Args:
+        node: who is asked.
+        before: what was read last.
+        pages: those that changed since; None if it is not known, then all are read.
+    """
     groups = sorted(await node.groups(), key=lambda group: not group.member)
     status = await node.status()
     return Known(
         tuple(groups),
-        tuple(await node.documents()),
+        await _read_pages(node, before.documents, pages),
         {person.id: person for person in await node.people.list()},
         tuple(await node.requests()),
         tuple(await node.joins()),
@@ -61,3 +70,16 @@ async def read_known(node: Node) -> Known:
         await node.catch_up(),
         status.identity,
     )
+
+
+async def _read_pages(
+    node: Node, before: tuple[DocumentView, ...], pages: frozenset[bytes] | None
+) -> tuple[DocumentView, ...]:
+    """Read the pages that changed only: people have thousands, and a sync changes a few."""
+    if pages is None or len(pages) > _MANY:
+        return tuple(await node.documents())
+    if not pages:
+        return before
+    kept = [page for page in before if page.id not in pages]
+    fresh = await node.documents_among(pages)
+    return tuple(sorted([*fresh, *kept], key=lambda page: page.changed, reverse=True))

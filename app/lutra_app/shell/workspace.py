@@ -83,9 +83,11 @@ class Workspace(QObject):
         self._refresh = QTimer(self)
         self._refresh.setSingleShot(True)
         self._refresh.setInterval(_REFRESH_MS)
-        self._refresh.timeout.connect(self._ask_lists)
+        self._refresh.timeout.connect(self._ask_stale)
         self._refreshing = False
         self._again = False
+        # Pages whose entries are old; None if any may be.
+        self._stale: frozenset[bytes] | None = None
         self._outdated = False
         self._opened_first: Callable[[], None] | None = None
         bridge.happened.connect(self._take)
@@ -338,7 +340,13 @@ class Workspace(QObject):
                     not event.documents or self._current in event.documents
                 ):
                     self._status.look_soon()
-            case DocumentsChanged() | GroupsChanged() | MemberJoined() | PeersChanged():
+            case DocumentsChanged():
+                self._refresh_soon(frozenset(event.documents))
+                self._status.look_soon()
+            case MemberJoined() | PeersChanged():
+                self._refresh_soon(frozenset())
+                self._status.look_soon()
+            case GroupsChanged():
                 self._refresh_soon()
                 self._status.look_soon()
             case (
@@ -367,7 +375,9 @@ class Workspace(QObject):
             case _:
                 pass
 
-    def _refresh_soon(self) -> None:
+    def _refresh_soon(self, pages: frozenset[bytes] | None = None) -> None:
+        """Read the lists anew in a moment: of pages these, by default all."""
+        self._stale = None if pages is None or self._stale is None else self._stale | pages
         if not self._refresh.isActive():
             self._refresh.start()
 
@@ -380,16 +390,24 @@ class Workspace(QObject):
             self.open_page(document)
 
     def _ask_lists(self) -> None:
+        """Read all lists now."""
+        self._stale = None
+        self._ask_stale()
+
+    def _ask_stale(self) -> None:
         if self._refreshing:
             self._again = True
             return
         self._refreshing = True
+        before, pages = self.known, self._stale
+        self._stale = frozenset()
 
         def failed(message: str) -> None:
             self._refreshing = False
+            self._stale = None
             self._area.notice.show_text(message)
 
-        self._bridge.ask(read_known, self._show_lists, failed)
+        self._bridge.ask(lambda node: read_known(node, before, pages), self._show_lists, failed)
 
     def _show_lists(self, known: Known) -> None:
         self._refreshing = False
@@ -417,12 +435,13 @@ class Workspace(QObject):
         else:
             self._show_people(self.group)
         self.groups_changed.emit()
+        self._bridge.begin_network()
         first, self._opened_first = self._opened_first, None
         if first is not None:
             first()
         if self._again:
             self._again = False
-            self._refresh_soon()
+            self._refresh_soon(frozenset())
 
     def _note_people(self, people: list[tuple[str, bytes]]) -> None:
         self._area.show_people(people)

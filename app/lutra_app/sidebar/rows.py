@@ -46,14 +46,53 @@ class Row:
     ended: bool = False
 
 
+class PageRows:
+    """The rows of pages; the row of a page that did not change stays the same object."""
+
+    def __init__(self) -> None:
+        self._rows: dict[bytes, tuple[str, Row]] = {}
+
+    def row(self, page: DocumentView) -> Row:
+        """Return the row of a page."""
+        known = self._rows.get(page.id)
+        if known is not None and known[0] == page.title and known[1].group == page.group:
+            return known[1]
+        row = Row(RowKind.PAGE, page.id, page.group, page_text(page.title))
+        self._rows[page.id] = (page.title, row)
+        return row
+
+    def keep(self, documents: Mapping[bytes, Sequence[DocumentView]]) -> None:
+        """Forget pages that are not listed any more."""
+        if len(self._rows) > sum(len(pages) for pages in documents.values()):
+            listed = {page.id for pages in documents.values() for page in pages}
+            self._rows = {page: row for page, row in self._rows.items() if page in listed}
+
+
+def page_text(title: str) -> str:
+    """Return what the list says for a page with this title."""
+    return title.strip() or tr("Untitled")
+
+
 def build_rows(
     groups: Sequence[GroupView],
     documents: Mapping[bytes, Sequence[DocumentView]],
     folded: frozenset[bytes],
     requests: Sequence[JoinRequestView] = (),
     joins: Sequence[JoinView] = (),
+    *,
+    made: PageRows | None = None,
 ) -> list[Row]:
-    """Return the rows for these groups and pages, in the order given, then what is under way."""
+    """Return the rows for these groups and pages, in the order given, then what is under way.
+
+    Args:
+        groups: in the order shown.
+        documents: pages by group.
+        folded: groups whose pages are hidden.
+        requests: who waits to be let in.
+        joins: invites this device uses.
+        made: rows of pages made before.
+    """
+    made = made or PageRows()
     rows: list[Row] = []
     for group in groups:
         people = len({m.person or m.device for m in group.members if m.present})
@@ -74,10 +113,7 @@ def build_rows(
         if hidden:
             continue
         pages = documents.get(group.id, ())
-        rows.extend(
-            Row(RowKind.PAGE, page.id, group.id, page.title.strip() or tr("Untitled"))
-            for page in pages
-        )
+        rows.extend(map(made.row, pages))
         if not pages and group.member and group.role not in ("reader", "keeper"):
             rows.append(Row(RowKind.HINT, group.id, group.id, tr("Write the first page")))
     for join in joins:
@@ -95,11 +131,9 @@ def steady_order(before: Sequence[bytes], pages: Sequence[DocumentView]) -> list
     A list that reorders while one types or clicks makes people miss; the newest-first order of
     the node applies to pages that were not listed yet.
     """
-    place = {document: index for index, document in enumerate(before)}
-    new = [page for page in pages if page.id not in place]
-    known = [page for page in pages if page.id in place]
-    known.sort(key=lambda page: place[page.id])
-    return [*new, *known]
+    left = {page.id: page for page in pages}
+    known = [left.pop(document) for document in before if document in left]
+    return [*left.values(), *known]
 
 
 class RowsModel(QAbstractListModel):
@@ -108,15 +142,17 @@ class RowsModel(QAbstractListModel):
     def __init__(self, parent: QObject) -> None:
         super().__init__(parent)
         self.rows: list[Row] = []
+        self._places: dict[RowKind, dict[bytes, int]] = {}
 
     def show_rows(self, rows: list[Row]) -> None:
         """Show other rows; only what differs is told to the view."""
         old = self.rows
         if len(old) == len(rows):
-            changed = [i for i, (a, b) in enumerate(zip(old, rows, strict=True)) if a != b]
+            pairs = enumerate(zip(old, rows, strict=True))
+            changed = [i for i, (a, b) in pairs if a is not b and a != b]
             if not changed:
                 return
-            self.rows = rows
+            self._set(rows)
             self.dataChanged.emit(self.index(changed[0]), self.index(changed[-1]))
             return
         head = next(
@@ -128,19 +164,25 @@ class RowsModel(QAbstractListModel):
             tail += 1
         if len(old) > head + tail:
             self.beginRemoveRows(QModelIndex(), head, len(old) - tail - 1)
-            self.rows = old[:head] + old[len(old) - tail :]
+            self._set(old[:head] + old[len(old) - tail :])
             self.endRemoveRows()
         if len(rows) > head + tail:
             self.beginInsertRows(QModelIndex(), head, len(rows) - tail - 1)
-            self.rows = rows
+            self._set(rows)
             self.endInsertRows()
+        self._set(rows)
+
+    def _set(self, rows: list[Row]) -> None:
         self.rows = rows
+        self._places = {}
 
     def row_of(self, identity: bytes, kind: RowKind) -> int | None:
         """Return where a group or page is listed."""
-        return next(
-            (i for i, row in enumerate(self.rows) if row.id == identity and row.kind is kind), None
-        )
+        places = self._places.get(kind)
+        if places is None:
+            places = {row.id: i for i, row in enumerate(self.rows) if row.kind is kind}
+            self._places[kind] = places
+        return places.get(identity)
 
     def rowCount(self, parent: QModelIndex | QPersistentModelIndex = QModelIndex()) -> int:  # noqa: B008
         """Return the number of rows."""

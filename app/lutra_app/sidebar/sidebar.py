@@ -32,7 +32,15 @@ from lutra.node.views import DocumentView, Identity
 from lutra_app.i18n import plural, tr
 from lutra_app.shell.known import Known
 from lutra_app.shell.standing import standing
-from lutra_app.sidebar.rows import Row, RowKind, RowsModel, build_rows, steady_order
+from lutra_app.sidebar.rows import (
+    PageRows,
+    Row,
+    RowKind,
+    RowsModel,
+    build_rows,
+    page_text,
+    steady_order,
+)
 from lutra_app.theme import icons
 from lutra_app.theme.theme import Theme
 from lutra_app.theme.tokens import Radius, Space, Type
@@ -204,6 +212,7 @@ class Sidebar(QFrame):
         self._current: bytes | None = None
         self.setProperty("role", "panel")
         self._model = RowsModel(self)
+        self._page_rows = PageRows()
         self._list = self._make_list()
         self._avatar = Avatar(theme, "", bytes(32), 26)
         self._name = label("")
@@ -306,6 +315,7 @@ class Sidebar(QFrame):
             )
             for group in known.groups
         }
+        self._page_rows.keep(self._documents)
         self._rebuild()
 
     def rename_page(self, document: bytes, title: str) -> None:
@@ -315,7 +325,7 @@ class Sidebar(QFrame):
             return
         rows = list(self._model.rows)
         old = rows[row]
-        rows[row] = Row(old.kind, old.id, old.group, title.strip() or tr("Untitled"))
+        rows[row] = Row(old.kind, old.id, old.group, page_text(title))
         self._model.show_rows(rows)
 
     def rows(self) -> list[Row]:
@@ -336,7 +346,17 @@ class Sidebar(QFrame):
         self._list.setFocus(Qt.FocusReason.ShortcutFocusReason)
 
     def _rebuild(self) -> None:
-        self._model.show_rows(_rows(self._known, self._documents, self._folded))
+        known = self._known
+        self._model.show_rows(
+            build_rows(
+                known.groups,
+                self._documents,
+                self._folded,
+                known.requests,
+                known.joins,
+                made=self._page_rows,
+            )
+        )
         self._mark_current()
 
     def _mark_current(self) -> None:
@@ -394,9 +414,3 @@ class Sidebar(QFrame):
         super().changeEvent(event)
         if event.type() == QEvent.Type.FontChange:
             self._list.doItemsLayout()
-
-
-def _rows(
-    known: Known, documents: Mapping[bytes, Sequence[DocumentView]], folded: frozenset[bytes]
-) -> list[Row]:
-    return build_rows(known.groups, documents, folded, known.requests, known.joins)

@@ -7,7 +7,7 @@ that changes something returns once the change is durable.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from pathlib import Path
 from typing import Self, TypeVar
 
@@ -367,6 +367,10 @@ class Node(InviteApi):
     async def documents(self, group: bytes | None = None) -> list[DocumentView]:
         """Return the pages of one group or of all, last changed first."""
         return await self._call(lambda engine: engine.queries.documents(group))
+
+    async def documents_among(self, documents: Collection[bytes]) -> list[DocumentView]:
+        """Return those of these pages that are here, last changed first."""
+        return await self._call(lambda engine: engine.queries.documents_among(documents))
 
     async def document(self, document: bytes) -> DocumentView:
         """Return one page."""

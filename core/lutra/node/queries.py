@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import Protocol
 
 from lutra.documents.document import Document
@@ -90,6 +90,12 @@ class Queries:
         if row is None or row.deleted:
             raise NotFoundError("There is no such page on this device.")
         return _document_view(row)
+
+    def documents_among(self, documents: Collection[bytes]) -> list[DocumentView]:
+        """Return those of these pages that are here, last changed first."""
+        rows = (self._context.store.documents.get(document) for document in documents)
+        views = [_document_view(row) for row in rows if row is not None and not row.deleted]
+        return sorted(views, key=lambda view: view.changed, reverse=True)
 
     def is_in(self, document: bytes, group: bytes) -> bool:
         """Tell whether a page is here and belongs to a group."""
