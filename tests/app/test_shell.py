@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import sys
+from types import FrameType
+
 import pytest
 from PySide6.QtCore import Qt
 from PySide6.QtTest import QTest
@@ -10,9 +13,11 @@ from pytestqt.qtbot import QtBot
 
 from lutra.node.views import DocumentView, GroupView, MemberView
 from lutra_app.shell.forms import LinkForm
+from lutra_app.shell.known import Known
 from lutra_app.shell.palette import Command, Palette, rank
 from lutra_app.shell.panes import Panes, Side
-from lutra_app.sidebar.rows import RowKind, RowsModel, build_rows, steady_order
+from lutra_app.sidebar.rows import PageRows, RowKind, RowsModel, build_rows, steady_order
+from lutra_app.sidebar.sidebar import Sidebar
 from lutra_app.theme.theme import Theme
 
 
@@ -141,3 +146,41 @@ def test_the_model_tells_only_what_changed(qtbot: QtBot, theme: Theme) -> None:
     model.show_rows(rows)
     assert told == [("in", 1, 1)]
     assert model.rows == rows
+
+
+def test_a_list_read_again_makes_rows_only_of_what_changed() -> None:
+    made = PageRows()
+    choir = [group("Choir")]
+    pages = [page(number, f"Page {number}") for number in range(1, 100)]
+    before = build_rows(choir, {b"g": pages}, frozenset(), made=made)
+    # What the node reads anew is equal, not the same.
+    pages = [page(number, f"Page {number}") for number in range(1, 100)]
+    pages[7] = page(8, "Other")
+    after = build_rows(choir, {b"g": pages}, frozenset(), made=made)
+    changed = [new for old, new in zip(before[1:], after[1:], strict=True) if new is not old]
+    assert [row.text for row in changed] == ["Other"]
+    made.keep({b"g": pages[:2]})
+    assert build_rows(choir, {b"g": pages}, frozenset(), made=made) == after
+
+
+def test_rows_are_laid_out_without_asking_for_each_one(qtbot: QtBot, theme: Theme) -> None:
+    """Each question may wait for a busy engine: a thousand of them stop the window."""
+    asked: list[str] = []
+
+    def note(frame: FrameType, event: str, _: object) -> None:
+        if event == "call" and frame.f_code.co_name in ("data", "flags", "sizeHint", "paint"):
+            asked.append(frame.f_code.co_name)
+
+    sidebar = Sidebar(theme)
+    qtbot.addWidget(sidebar)
+    sidebar.resize(260, 600)
+    sidebar.show()
+    pages = [page(number, f"Page {number}") for number in range(250)]
+    sys.setprofile(note)
+    try:
+        sidebar.show_known(Known((group("Choir"),)), {b"g": pages})
+        qtbot.waitUntil(lambda: "paint" in asked)
+    finally:
+        sys.setprofile(None)
+    assert len(sidebar.rows()) == 251
+    assert len(asked) < 100

@@ -44,7 +44,7 @@ if TYPE_CHECKING:
     from lutra.node.editor_session import EditorSession
 
 _REFRESH_MS = 60
-_LISTED = 2000
+_LISTED = 10_000
 
 
 class Workspace(QObject):

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from enum import Enum
 
-from PySide6.QtCore import QAbstractListModel, QModelIndex, QObject, QPersistentModelIndex, Qt
+from PySide6.QtCore import QModelIndex, QObject, QPersistentModelIndex, QStringListModel, Qt
 
 from lutra.node.views import DocumentView, GroupView, JoinRequestView, JoinView
 from lutra_app.i18n import plural, tr
@@ -136,8 +136,12 @@ def steady_order(before: Sequence[bytes], pages: Sequence[DocumentView]) -> list
     return [*left.values(), *known]
 
 
-class RowsModel(QAbstractListModel):
-    """The rows for a view."""
+class RowsModel(QStringListModel):
+    """The rows for a view.
+
+    Qt's own list counts them: laying out asks for the count once for every row, and each time
+    Python is asked it may first have to wait for a busy engine.
+    """
 
     def __init__(self, parent: QObject) -> None:
         super().__init__(parent)
@@ -163,13 +167,11 @@ class RowsModel(QAbstractListModel):
         while tail < min(len(old), len(rows)) - head and old[-1 - tail] == rows[-1 - tail]:
             tail += 1
         if len(old) > head + tail:
-            self.beginRemoveRows(QModelIndex(), head, len(old) - tail - 1)
             self._set(old[:head] + old[len(old) - tail :])
-            self.endRemoveRows()
+            self.removeRows(head, len(old) - head - tail)
         if len(rows) > head + tail:
-            self.beginInsertRows(QModelIndex(), head, len(rows) - tail - 1)
             self._set(rows)
-            self.endInsertRows()
+            self.insertRows(head, len(rows) - head - tail)
         self._set(rows)
 
     def _set(self, rows: list[Row]) -> None:
@@ -184,14 +186,17 @@ class RowsModel(QAbstractListModel):
             self._places[kind] = places
         return places.get(identity)
 
-    def rowCount(self, parent: QModelIndex | QPersistentModelIndex = QModelIndex()) -> int:  # noqa: B008
-        """Return the number of rows."""
-        return 0 if parent.isValid() else len(self.rows)
+    def flags(self, index: QModelIndex | QPersistentModelIndex) -> Qt.ItemFlag:
+        """Rows can be chosen; Qt's list would have them edited and dragged."""
+        return Qt.ItemFlag.ItemIsEnabled | Qt.ItemFlag.ItemIsSelectable
 
     def data(
         self, index: QModelIndex | QPersistentModelIndex, role: int = Qt.ItemDataRole.DisplayRole
     ) -> object:
         """Return a row's text and what a screen reader says for it."""
+        if not 0 <= index.row() < len(self.rows):
+            # Asked while rows are being taken away.
+            return None
         row = self.rows[index.row()]
         if role in (Qt.ItemDataRole.DisplayRole, Qt.ItemDataRole.ToolTipRole):
             return row.text

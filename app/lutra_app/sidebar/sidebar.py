@@ -46,8 +46,7 @@ from lutra_app.theme.theme import Theme
 from lutra_app.theme.tokens import Radius, Space, Type
 from lutra_app.theme.widgets import Avatar, IconButton, button, label, rule
 
-_PAGE_HEIGHT = 32
-_GROUP_HEIGHT = 40
+_ROW_HEIGHT = 34
 
 
 class _Delegate(QStyledItemDelegate):
@@ -58,8 +57,7 @@ class _Delegate(QStyledItemDelegate):
     def sizeHint(
         self, option: QStyleOptionViewItem, index: QModelIndex | QPersistentModelIndex
     ) -> QSize:
-        group = self._model.rows[index.row()].kind is RowKind.GROUP
-        return QSize(80, _GROUP_HEIGHT if group else _PAGE_HEIGHT)
+        return QSize(80, _ROW_HEIGHT)
 
     def paint(
         self,
@@ -73,7 +71,8 @@ class _Delegate(QStyledItemDelegate):
         painter.save()
         painter.setRenderHint(QPainter.RenderHint.Antialiasing)
         if row.kind is RowKind.GROUP:
-            rect.setTop(rect.top() + Space.S)
+            # Nearer to its own pages than to those of the group above.
+            rect.setTop(rect.top() + Space.XS)
         selected = bool(state & QStyle.StateFlag.State_Selected)
         hovered = bool(state & QStyle.StateFlag.State_MouseOver)
         if selected or hovered:
@@ -232,6 +231,8 @@ class Sidebar(QFrame):
         view = _List()
         view.setModel(self._model)
         view.setItemDelegate(_Delegate(self._theme, self._model))
+        # Otherwise a thousand pages are asked for their height whenever one comes.
+        view.setUniformItemSizes(True)
         view.setMouseTracking(True)
         view.setSelectionMode(QAbstractItemView.SelectionMode.SingleSelection)
         view.setEditTriggers(QAbstractItemView.EditTrigger.NoEditTriggers)

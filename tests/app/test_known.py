@@ -1,0 +1,33 @@
+"""What the window knows of the node: reading only what changed gives what reading all gives."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from core.node.nodes import Home
+from lutra_app.shell.known import Known, read_known
+
+
+async def test_only_pages_that_changed_are_read(tmp_path: Path) -> None:
+    node = await (await Home.make(tmp_path, "ana")).open()
+    try:
+        group = await node.create_group("Choir")
+        made = [await node.create_document(group.id, f"Page {number}") for number in range(5)]
+        before = await read_known(node, Known(), None)
+        assert len(before.documents) == 5
+        await node.edit(made[1].id, lambda content: content.replace_title("Songs"))
+        new = await node.create_document(group.id, "New")
+        concerned = frozenset((made[1].id, new.id, b"\0" * 32))
+        after = await read_known(node, before, concerned)
+        everything = await read_known(node, Known(), None)
+        assert {page.id: page for page in after.documents} == {
+            page.id: page for page in everything.documents
+        }
+        changed = [page.changed for page in after.documents]
+        assert changed == sorted(changed, reverse=True)
+        kept = {id(page) for page in before.documents}
+        assert sum(id(page) in kept for page in after.documents) == 4
+        untouched = await read_known(node, after, frozenset())
+        assert untouched.documents is after.documents
+    finally:
+        await node.close()
