@@ -204,4 +204,8 @@ class NearbySteps:
         return row
 
     def _invite(self, person: str, group: bytes) -> None:
-        self._flow.ask(lambda node: node.invite_nearby(person, group), busy=tr("Inviting …"))
+        async def invite(node: Node) -> NearbyView:
+            await node.invite_nearby(person, group)
+            return node.nearby()
+
+        self._flow.ask(invite, self._show, busy=tr("Inviting …"))
