@@ -16,7 +16,7 @@ from typing import Any
 
 import pytest
 
-from lutra.cli.client import ControlClient, NodeError, NodeGoneError
+from lutra.cli.client import ControlClient, NodeError, NodeSilentError
 from lutra.errors import NotFoundError
 from lutra.node import control
 from lutra.node.control import ControlServer
@@ -67,15 +67,15 @@ async def serving(
         await server.close()
 
 
-def connect(directory: Path) -> ControlClient:
-    client = ControlClient.connect(directory)
+async def connect(directory: Path) -> ControlClient:
+    client = await asyncio.to_thread(ControlClient.connect, directory)
     assert client is not None
     return client
 
 
 async def test_a_call_returns_the_result(directory: Path) -> None:
     async with serving(directory, Service()):
-        client = connect(directory)
+        client = await connect(directory)
         result = await asyncio.to_thread(client.call, "echo", text="grüß 🦦\n", none=None)
         assert result == {"verb": "echo", "text": "grüß 🦦\n"}
         assert await asyncio.to_thread(client.call, "again") == {"verb": "again"}
@@ -84,7 +84,7 @@ async def test_a_call_returns_the_result(directory: Path) -> None:
 
 async def test_errors_travel_with_code_message_and_details(directory: Path) -> None:
     async with serving(directory, Service()):
-        client = connect(directory)
+        client = await connect(directory)
         with pytest.raises(NodeError, match=r"There is no such page\.") as caught:
             await asyncio.to_thread(client.call, "missing")
         assert caught.value.to_dict() == {
@@ -99,7 +99,7 @@ async def test_a_broken_verb_is_reported_and_the_server_goes_on(directory: Path)
     reported: list[dict[str, Any]] = []
     asyncio.get_running_loop().set_exception_handler(lambda _, context: reported.append(context))
     async with serving(directory, Service()):
-        client = connect(directory)
+        client = await connect(directory)
         with pytest.raises(NodeError) as caught:
             await asyncio.to_thread(client.call, "broken")
         assert caught.value.to_dict()["error"] == "bug"
@@ -111,7 +111,7 @@ async def test_a_broken_verb_is_reported_and_the_server_goes_on(directory: Path)
 async def test_watch_streams_events_until_the_client_leaves(directory: Path) -> None:
     service = Service()
     async with serving(directory, service):
-        client = connect(directory)
+        client = await connect(directory)
         for number in range(3):
             service.events.put_nowait({"number": number})
         events = await asyncio.to_thread(client.watch)
@@ -126,7 +126,7 @@ async def test_watch_streams_events_until_the_client_leaves(directory: Path) -> 
 async def test_a_watcher_sees_the_end_when_the_node_closes(directory: Path) -> None:
     service = Service()
     async with serving(directory, service):
-        client = connect(directory)
+        client = await connect(directory)
         service.events.put_nowait({"number": 1})
         events = await asyncio.to_thread(client.watch)
         assert await asyncio.to_thread(next, events) == {"number": 1}
@@ -137,12 +137,12 @@ async def test_a_watcher_sees_the_end_when_the_node_closes(directory: Path) -> N
 async def test_raise_calls_the_window_or_says_there_is_none(directory: Path) -> None:
     raised: list[bool] = []
     async with serving(directory, Service(), raise_window=lambda: raised.append(True)):
-        client = connect(directory)
+        client = await connect(directory)
         await asyncio.to_thread(client.call, "raise")
         client.close()
     assert raised == [True]
     async with serving(directory, Service()):
-        client = connect(directory)
+        client = await connect(directory)
         with pytest.raises(NodeError, match="without a window"):
             await asyncio.to_thread(client.call, "raise")
         client.close()
@@ -190,13 +190,39 @@ async def test_the_socket_is_private_and_goes_away(directory: Path) -> None:
     assert ControlClient.connect(directory) is None
 
 
+async def test_a_node_that_does_not_answer_is_not_waited_for(
+    directory: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("lutra.cli.client._ANSWER_SECONDS", 0.2)
+    silent = socket.socket(socket.AF_UNIX)
+    silent.bind(str(directory / "socket"))
+    silent.listen()
+    with pytest.raises(NodeSilentError, match="does not answer"):
+        await connect(directory)
+    silent.close()
+
+
+async def test_a_node_that_is_just_ending_counts_as_none(directory: Path) -> None:
+    ending = socket.socket(socket.AF_UNIX)
+    ending.bind(str(directory / "socket"))
+    ending.listen()
+
+    def hang_up() -> None:
+        ending.accept()[0].close()
+
+    gone = asyncio.create_task(asyncio.to_thread(hang_up))
+    assert await asyncio.to_thread(ControlClient.connect, directory) is None
+    await gone
+    ending.close()
+
+
 async def test_a_socket_left_over_by_a_crash_is_replaced(directory: Path) -> None:
     left_over = socket.socket(socket.AF_UNIX)
     left_over.bind(str(directory / "socket"))
     left_over.close()
     assert ControlClient.connect(directory) is None
     async with serving(directory, Service()):
-        client = connect(directory)
+        client = await connect(directory)
         assert await asyncio.to_thread(client.call, "echo") == {"verb": "echo"}
         client.close()
 
@@ -208,13 +234,10 @@ async def test_without_unix_sockets_a_token_guards_the_port(
     async with serving(directory, Service()):
         endpoint = directory / "socket.json"
         assert stat.S_IMODE(endpoint.stat().st_mode) == 0o600
-        client = connect(directory)
+        client = await connect(directory)
         assert await asyncio.to_thread(client.call, "echo") == {"verb": "echo"}
         client.close()
         values = json.loads(endpoint.read_text())
         endpoint.write_text(json.dumps({**values, "token": "0" * 64}))
-        intruder = connect(directory)
-        with pytest.raises(NodeGoneError):
-            await asyncio.to_thread(intruder.call, "echo")
-        intruder.close()
+        assert await asyncio.to_thread(ControlClient.connect, directory) is None
     assert os.listdir(directory) == []

@@ -17,6 +17,7 @@ from lutra.errors import EnvironmentalError, LutraError
 
 Result = TypeVar("Result")
 _CONNECT_SECONDS = 5.0
+_ANSWER_SECONDS = 10.0
 _CHUNK = 1 << 16
 
 
@@ -38,6 +39,12 @@ class NodeGoneError(EnvironmentalError):
     code = "control.gone"
 
 
+class NodeSilentError(EnvironmentalError):
+    """A node runs on the profile and does not answer; it is suspended, for example."""
+
+    code = "control.silent"
+
+
 class ControlClient:
     """One connection to a running node."""
 
@@ -52,7 +59,16 @@ class ControlClient:
 
     @classmethod
     def connect(cls, profile: Path) -> ControlClient | None:
-        """Connect to the node running on a profile; None if there is none."""
+        """Connect to the node running on a profile; None if there is none.
+
+        Raises:
+            NodeSilentError: there is one, but it does not answer.
+        """
+        client = cls._open(profile)
+        return client if client is not None and client._is_served() else None
+
+    @classmethod
+    def _open(cls, profile: Path) -> ControlClient | None:
         endpoint = profile / "socket.json"
         if endpoint.is_file():
             return cls._connect_port(endpoint)
@@ -68,7 +84,6 @@ class ControlClient:
         except OSError:
             connection.close()
             return None
-        connection.settimeout(None)
         return cls(connection)
 
     @classmethod
@@ -77,11 +92,25 @@ class ControlClient:
             values = cast("dict[str, Any]", json.loads(endpoint.read_text("ascii")))
             address = ("127.0.0.1", int(values["port"]))
             connection = socket.create_connection(address, timeout=_CONNECT_SECONDS)
+            connection.sendall(str(values["token"]).encode() + b"\n")
         except (OSError, ValueError, KeyError):
             return None
-        connection.settimeout(None)
-        connection.sendall(str(values["token"]).encode() + b"\n")
         return cls(connection)
+
+    def _is_served(self) -> bool:
+        """Ask for a sign of life: the system takes connections for a suspended process, too."""
+        self._connection.settimeout(_ANSWER_SECONDS)
+        try:
+            self.call("ping")
+        except NodeGoneError:
+            # It is just ending, or serves as many as it can.
+            self.close()
+            return False
+        except BaseException:
+            self.close()
+            raise
+        self._connection.settimeout(None)
+        return True
 
     def call(self, verb: str, **arguments: object) -> Any:
         """Carry out one verb and return its result; arguments that are None are left out.
@@ -142,6 +171,11 @@ class ControlClient:
             searched = len(self._buffer)
             try:
                 data = self._connection.recv(_CHUNK)
+            except TimeoutError:
+                raise NodeSilentError(
+                    "The Lutra that runs on this profile does not answer. It may be suspended: "
+                    "let it go on or end it, then try again."
+                ) from None
             except OSError:
                 data = b""
             if not data:

@@ -266,6 +266,8 @@ class _Connection:
             return {"id": request.number, "error": bug.to_dict()}
 
     async def _carry_out(self, request: Request) -> object:
+        if request.verb == "ping":
+            return {"alive": True}
         if request.verb == "raise":
             self._server.raise_window()
             return {"raised": True}
