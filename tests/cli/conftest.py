@@ -55,13 +55,6 @@ class Lutra:
         return outcome.value
 
 
-@pytest.fixture(autouse=True)
-def _no_real_keyring(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("PYTHON_KEYRING_BACKEND", "keyring.backends.fail.Keyring")
-    monkeypatch.delenv("LUTRA_PROFILE", raising=False)
-    monkeypatch.delenv("LUTRA_DEBUG", raising=False)
-
-
 @pytest.fixture
 def short_directory() -> Iterator[Path]:
     """A directory whose path is short enough for a Unix socket."""

@@ -19,7 +19,8 @@ import pytest
 from lutra.cli import COMMANDS, run
 from lutra.cli.client import ControlClient
 from lutra.cli.invocation import default_profile
-from lutra.store.profile import default_directory
+from lutra.store.custody import FileCustody
+from lutra.store.profile import Profile, default_directory
 
 from .conftest import Lutra, start_node
 
@@ -82,6 +83,26 @@ def test_init_twice_is_refused_and_changes_nothing(lutra: Lutra) -> None:
     assert outcome.status == 1
     assert outcome.value["message"] == outcome.err.strip()
     assert lutra.value("status")["identity"]["device"] == device
+
+
+def test_init_goes_on_where_it_was_cut_short(lutra: Lutra) -> None:
+    Profile.create(lutra.profile, FileCustody(lutra.profile))
+    assert "run “lutra init”" in lutra("status").err
+    assert lutra.value("init", "--name", "Ana", "--device", "laptop")["name"] == "Ana"
+    assert lutra("init", "--name", "Ben").status == 1
+
+
+def test_init_does_not_write_over_a_profile_whose_database_is_lost(lutra: Lutra) -> None:
+    lutra.value("init", "--name", "Ana", "--device", "laptop")
+    database = lutra.profile / "lutra.db"
+    kept = database.read_bytes()
+    database.unlink()
+    for command in (["status"], ["init", "--name", "Ana"]):
+        outcome = lutra(*command)
+        assert outcome.status == 1
+        assert "lutra.db, is missing" in outcome.err
+    database.write_bytes(kept)
+    assert lutra.value("status")["identity"]["name"] == "Ana"
 
 
 def test_init_with_an_empty_name_leaves_nothing_behind(lutra: Lutra) -> None:

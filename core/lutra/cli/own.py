@@ -12,7 +12,7 @@ from typing import Any, TypeVar, cast
 from lutra.cli import passphrase
 from lutra.cli.listen import options
 from lutra.node.new_identity import checked_name
-from lutra.node.newcomer import waits_for_person
+from lutra.node.newcomer import is_nobodys
 from lutra.node.node import Node, create_profile_identity
 from lutra.node.plain import plain
 from lutra.node.verbs import ControlHandler
@@ -69,7 +69,7 @@ def create_profile(
 
 
 def _begun(directory: Path) -> Profile | None:
-    """Return a profile that was begun to be paired and still waits: it can become a person's own.
+    """Return a profile that was begun and is nobody's yet: it can become this person's.
 
     One with a passphrase is not looked into.
     """
@@ -77,8 +77,8 @@ def _begun(directory: Path) -> Profile | None:
     if profile is None or profile.needs_passphrase:
         return None
     with profile.lock():
-        waits = asyncio.run(waits_for_person(profile, profile.unlock()))
-    return profile if waits else None
+        free = asyncio.run(is_nobodys(profile, profile.unlock()))
+    return profile if free else None
 
 
 async def aside(function: Callable[[], Result]) -> Result:

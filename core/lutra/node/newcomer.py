@@ -108,6 +108,22 @@ async def create_waiting_profile(profile: Profile, key: bytes, device_name: str)
     await asyncio.to_thread(create)
 
 
+async def is_nobodys(profile: Profile, key: bytes) -> bool:
+    """Tell whether a profile can still become anybody's.
+
+    It waits to be paired, or the program that made it ended before it was somebody's.
+
+    Raises:
+        StoreError: a subclass says what is wrong with disk, file or key.
+    """
+
+    def look() -> bool:
+        with profile.open_store(key) as store:
+            return store.keys.get(DEVICE) is None or is_waiting(store)
+
+    return await asyncio.to_thread(look)
+
+
 async def waits_for_person(profile: Profile, key: bytes) -> bool:
     """Tell whether a profile is to be opened by `Newcomer` rather than by `Node`.
 

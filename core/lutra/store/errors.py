@@ -35,6 +35,12 @@ class DamagedDatabaseError(StoreError):
     code = "store.damaged"
 
 
+class DatabaseMissingError(StoreError):
+    """The profile had a database, and the file is not there any more."""
+
+    code = "store.missing"
+
+
 class DatabaseInUseError(StoreError):
     """Another process has the database open."""
 

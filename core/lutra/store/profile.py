@@ -12,6 +12,7 @@ Layout::
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import tempfile
@@ -34,11 +35,13 @@ from lutra.store.custody import (
 )
 from lutra.store.errors import (
     DamagedDatabaseError,
+    DatabaseMissingError,
     KeyringError,
     NewerDatabaseError,
     ProfileError,
     ProfileExistsError,
     ProfileMissingError,
+    StoreError,
     WrongKeyError,
 )
 from lutra.store.files import disk_error, make_private_directory, write_private
@@ -68,6 +71,7 @@ class Profile:
         custody: kind of custody: ``"keyring"``, ``"passphrase"`` or ``"file"``.
         key_check: tells a wrong key from a damaged database; says nothing about the key.
         record: what the custody needs.
+        has_database: the database was made; without its file something was lost.
     """
 
     directory: Path
@@ -75,6 +79,7 @@ class Profile:
     custody: str
     key_check: bytes
     record: Record
+    has_database: bool = False
 
     @staticmethod
     def exists(directory: Path) -> bool:
@@ -218,15 +223,27 @@ class Profile:
         Raises:
             WrongKeyError: the key is not this profile's.
             DamagedDatabaseError: the key is right and yet the database does not open.
+            DatabaseMissingError: there was a database, and it is gone.
         """
         self.check_key(key)
+        if self.has_database and not self.database.exists():
+            raise DatabaseMissingError(
+                "The database of this profile, lutra.db, is missing. Put it back, or restore a "
+                "backup into another folder; nothing was changed.",
+                path=str(self.directory),
+            )
         try:
-            return Store.open(self.database, key)
+            store = Store.open(self.database, key)
         except WrongKeyError as error:
             raise DamagedDatabaseError(
                 "The beginning of the database is damaged; restore it from a backup or from "
                 "another device."
             ) from error
+        if not self.has_database:
+            # A full disk must not keep anybody from reading; the next opening says it then.
+            with contextlib.suppress(StoreError):
+                replace(self, has_database=True)._write()
+        return store
 
     def change_custody(self, key: bytes, custody: Custody) -> Profile:
         """Move the key to another custody (or passphrase); returns the changed profile.
@@ -265,6 +282,7 @@ class Profile:
             "custody": self.custody,
             "key_check": self.key_check.hex(),
             "record": dict(self.record),
+            "database": self.has_database,
         }
         write_private(self.directory / DESCRIPTION, json.dumps(content, indent=2).encode() + b"\n")
 
@@ -304,7 +322,12 @@ def _parse(directory: Path, content: bytes) -> Profile:
         if custody not in known or type(identifier) is not str or type(record) is not dict:
             raise damaged
         return Profile(
-            directory, identifier, custody, bytes.fromhex(str(fields["key_check"])), record
+            directory,
+            identifier,
+            custody,
+            bytes.fromhex(str(fields["key_check"])),
+            record,
+            has_database=fields.get("database") is True,
         )
     except (KeyError, ValueError):
         raise damaged from None

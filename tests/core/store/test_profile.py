@@ -27,6 +27,7 @@ from lutra.store.custody import (
 )
 from lutra.store.errors import (
     DamagedDatabaseError,
+    DatabaseMissingError,
     KeyringError,
     NewerDatabaseError,
     PassphraseNeededError,
@@ -323,6 +324,19 @@ def test_a_key_file_that_others_may_read_is_made_private(folder: Path) -> None:
     (folder / "key").chmod(0o644)
     profile.unlock()
     assert stat.S_IMODE((folder / "key").stat().st_mode) == 0o600
+
+
+def test_a_lost_database_is_told_and_not_made_anew(folder: Path) -> None:
+    key = Profile.create(folder, FileCustody(folder)).unlock()
+    # Until it was opened once there is nothing to lose.
+    Profile.open(folder).open_store(key).close()
+    profile = Profile.open(folder)
+    profile.open_store(key).close()
+    profile.database.unlink()
+    for _ in range(2):
+        with pytest.raises(DatabaseMissingError, match="is missing"):
+            Profile.open(folder).open_store(key)
+        assert not profile.database.exists()
 
 
 def test_a_damaged_database_is_not_taken_for_a_wrong_key(folder: Path) -> None:
