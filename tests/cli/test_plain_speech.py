@@ -107,6 +107,17 @@ def test_what_cannot_be_meant_is_refused(ana: Lutra, arguments: tuple[str, ...])
     assert len(outcome.err.strip().splitlines()) == 1
 
 
+def test_the_window_refuses_what_the_node_would(
+    ana: Lutra, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pytest.importorskip("PySide6.QtWidgets", reason="the desktop extra is not installed")
+    monkeypatch.setenv("QT_QPA_PLATFORM", "offscreen")
+    for wrong in (("--peer", "foo"), ("--listen", "foo"), ("--interface", "foo")):
+        outcome = ana("app", "--no-discovery", *wrong)
+        assert outcome.status == 2
+        assert len(outcome.err.strip().splitlines()) == 1
+
+
 def test_hosts() -> None:
     assert all(map(is_host, ("192.168.0.7", "fe80::1%eth0", "ben.local", "größe.example")))
     assert not any(map(is_host, ("", "a..b", "a" * 64, "\udcff", "a\x1bb")))

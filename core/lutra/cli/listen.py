@@ -6,7 +6,7 @@ import ipaddress
 from collections.abc import Sequence
 
 from lutra.errors import UsageError
-from lutra.node.addresses import is_host
+from lutra.node.addresses import is_host, parse_address
 from lutra.node.options import NodeOptions
 
 
@@ -16,13 +16,15 @@ def options(
     """Turn the options' texts into the node's options.
 
     Raises:
-        UsageError: `listen` is not HOST:PORT, or `interface` no IP address.
+        UsageError: `listen` or one of `peers` is not HOST:PORT, or `interface` no IP address.
     """
     host, port = split_address(listen) if listen is not None else (interface, 0)
     if interface is not None and not _is_ip_address(interface):
         raise UsageError(
             f"“{interface}” is not the address of an interface; write it like 192.168.0.7."
         )
+    for peer in peers:
+        parse_address(peer)
     return NodeOptions(host, port, interface, not no_discovery, tuple(peers))
 
 
