@@ -302,6 +302,10 @@ def test_a_response_that_is_not_there_is_told_before_digits_are_compared(
     assert "show" not in refused.err
 
 
+def last_letter_changed(device: str) -> str:
+    return device[:-1] + ("a" if device[-1] != "a" else "q")
+
+
 def test_names_and_removal(ana: Lutra, short_directory: Path) -> None:
     offer, request, response = (str(short_directory / name) for name in ("o", "request", "r"))
     ana.value("device", "pair", "--offer", offer)
@@ -310,9 +314,18 @@ def test_names_and_removal(ana: Lutra, short_directory: Path) -> None:
     ana.value("device", "pair", "--request", request, "--response", response, "--yes-same")
     device = next(item for item in ana.value("device", "list") if not item["me"])["device"]
     assert ana.value("device", "rename", device[:8], "pocket")["name"] == "pocket"
-    assert ana("device", "remove", device[:8], stdin="n\n").status == 1
+    asked = ana("device", "remove", device[:8], stdin="n\n")
+    assert asked.status == 1
+    assert "Remove “pocket”" in asked.err
+    for nobody in ("zzzzzzzz", last_letter_changed(device)):
+        unknown = ana("device", "remove", nobody, stdin="y\n")
+        assert unknown.status == 1
+        assert "Remove" not in unknown.err
     removed = ana.value("device", "remove", device[:8], "--yes")
     assert not removed["active"]
+    again = ana("device", "remove", device, stdin="y\n")
+    assert again.status == 1
+    assert "Remove" not in again.err
     last = next(item for item in ana.value("device", "list") if item["me"])["device"]
     refused = ana("device", "remove", last, "--yes", "--json")
     assert refused.status == 1

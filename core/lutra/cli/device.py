@@ -12,7 +12,7 @@ from lutra.cli import device_files
 from lutra.cli.invocation import Invocation, common, network_options
 from lutra.cli.pairing import Pairing
 from lutra.cli.session import pairing_session, session
-from lutra.cli.text import columns, short
+from lutra.cli.text import columns, harmless, short
 from lutra.errors import UsageError
 
 _FILE = click.Path(path_type=Path, dir_okay=False)
@@ -182,15 +182,21 @@ def remove(invocation: Invocation, wanted: str, *, wipe: bool, yes: bool) -> Non
     New text is encrypted with keys it does not get. What it holds already stays on it, unless
     --wipe is heard.
     """
-    if not yes:
-        question = f"Remove {wanted} from your devices"
-        click.confirm(
-            f"{question} and ask it to delete everything?" if wipe else f"{question}?",
-            abort=True,
-            err=True,
-        )
     with session(invocation.profile) as node:
-        removed = node.call("remove_device", device=wanted, wipe=wipe)
+        found = node.call("device", device=wanted)
+        # What was removed already is refused without a question.
+        if not yes and found["active"]:
+            question = f"Remove {_called(found)} from your devices"
+            node.meanwhile(
+                lambda: click.confirm(
+                    harmless(
+                        f"{question} and ask it to delete everything?" if wipe else f"{question}?"
+                    ),
+                    abort=True,
+                    err=True,
+                )
+            )
+        removed = node.call("remove_device", device=found["device"], wipe=wipe)
     name = removed["name"] or short(removed["device"])
     text = f"Removed “{name}”. Groups change their keys now."
     if wipe:
@@ -199,6 +205,13 @@ def remove(invocation: Invocation, wanted: str, *, wipe: bool, yes: bool) -> Non
             "groups. Whoever keeps it offline, or has changed its program, keeps what is on it."
         )
     invocation.show(removed, text)
+
+
+def _called(item: dict[str, Any]) -> str:
+    shown = short(item["device"])
+    if item["me"]:
+        return f"this device ({shown})"
+    return f"“{item['name']}” ({shown})" if item["name"] else shown
 
 
 def _state(item: dict[str, Any]) -> str:

@@ -5,7 +5,9 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable
 
+from lutra.errors import NotFoundError
 from lutra.node.arguments import Arguments
+from lutra.node.device_views import DeviceView
 from lutra.node.events import CatchUpChanged, GroupsChanged, PeersChanged, PersonChanged
 from lutra.node.ids import ID_LETTERS, parse_id, resolve_id
 from lutra.node.node import Node
@@ -16,12 +18,18 @@ async def _devices(node: Node, arguments: Arguments) -> object:
     return await node.devices()
 
 
+async def _device(node: Node, arguments: Arguments) -> object:
+    wanted = arguments.text("device")
+    arguments.finish()
+    return await _view(node, await _device_id(node, wanted))
+
+
 async def _rename_device(node: Node, arguments: Arguments) -> object:
     wanted, name = arguments.text("device"), arguments.text("name")
     arguments.finish()
     device = await _device_id(node, wanted)
     await node.rename_device(device, name)
-    return next(view for view in await node.devices() if view.device == device)
+    return await _view(node, device)
 
 
 async def _remove_device(node: Node, arguments: Arguments) -> object:
@@ -29,7 +37,7 @@ async def _remove_device(node: Node, arguments: Arguments) -> object:
     arguments.finish()
     device = await _device_id(node, wanted)
     await node.remove_device(device, wipe=wipe)
-    return next(view for view in await node.devices() if view.device == device)
+    return await _view(node, device)
 
 
 async def _catch_up(node: Node, arguments: Arguments) -> object:
@@ -75,6 +83,13 @@ async def _is_online(node: Node, device: bytes) -> bool:
     return any(view.online for view in await node.devices() if view.device == device)
 
 
+async def _view(node: Node, device: bytes) -> DeviceView:
+    view = next((view for view in await node.devices() if view.device == device), None)
+    if view is None:
+        raise NotFoundError("That is not one of your devices: `lutra device list` shows them.")
+    return view
+
+
 async def _device_id(node: Node, text: str) -> bytes:
     if len(text) == ID_LETTERS:
         return parse_id(text)
@@ -84,6 +99,7 @@ async def _device_id(node: Node, text: str) -> bytes:
 DEVICE_VERBS: dict[str, Callable[[Node, Arguments], Awaitable[object]]] = {
     "catch_up": _catch_up,
     "catch_up_more": _catch_up_more,
+    "device": _device,
     "devices": _devices,
     "remove_device": _remove_device,
     "rename_device": _rename_device,
