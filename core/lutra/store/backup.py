@@ -18,7 +18,7 @@ from lutra.store.connection import Connection
 from lutra.store.custody import Custody, PassphraseCustody
 from lutra.store.errors import BackupError, DiskFullError, ProfileExistsError
 from lutra.store.files import disk_error, sync_file
-from lutra.store.profile import Profile
+from lutra.store.profile import Profile, check_own_folder
 from lutra.store.store import Store
 
 RESTORED = "backup.restored"
@@ -158,6 +158,7 @@ def restore(
     key = source.unlock(passphrase)
     if Profile.exists(directory) or (directory / source.database.name).exists():
         raise ProfileExistsError("There is already a profile here.", path=str(directory))
+    check_own_folder(directory)
     try:
         directory.mkdir(parents=True, exist_ok=True, mode=0o700)
         _check_room(source, directory)

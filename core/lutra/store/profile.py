@@ -47,11 +47,13 @@ from lutra.store.errors import (
 from lutra.store.files import disk_error, make_private_directory, write_private
 from lutra.store.lock import ProfileLock
 from lutra.store.store import Store
-from lutra.store.wiping import forget_note, refuse_wiped, wipe
+from lutra.store.wiping import NOTE, forget_note, refuse_wiped, wipe
 
 DESCRIPTION = "profile.json"
 DATABASE = "lutra.db"
 _VERSION = 1
+_LEFT_OVER = ("key", "lock", "socket", "blobs", "window.ini", NOTE)
+"""What begins the names of files that may be there before the profile is."""
 _KEY_CHECK = b"lutra profile key check 1"
 _MOST_SOCKET_BYTES = 100
 
@@ -100,7 +102,7 @@ class Profile:
 
         Raises:
             ProfileExistsError: there is one already.
-            ProfileError: the folder or the chosen custody cannot be used.
+            ProfileError: the folder or the chosen custody cannot be used, or it has other files.
         """
         if cls.exists(directory):
             raise ProfileExistsError("There is already a profile here.", path=str(directory))
@@ -109,6 +111,7 @@ class Profile:
                 "The folder has a database whose profile.json is missing; nothing was changed.",
                 path=str(directory),
             )
+        check_own_folder(directory)
         return cls.establish(directory, random(KEY_BYTES), custody, random=random)
 
     @classmethod
@@ -285,6 +288,24 @@ class Profile:
             "database": self.has_database,
         }
         write_private(self.directory / DESCRIPTION, json.dumps(content, indent=2).encode() + b"\n")
+
+
+def check_own_folder(directory: Path) -> None:
+    """Check that nothing but a profile is, or was, in a folder: it will be closed to others.
+
+    Raises:
+        ProfileError: other files are there, or the folder cannot be read.
+    """
+    try:
+        names = [path.name for path in directory.iterdir()] if directory.exists() else []
+    except OSError as error:
+        raise disk_error(error, directory) from error
+    if any(not name.startswith((".", *_LEFT_OVER)) for name in names):
+        raise ProfileError(
+            "There are other files in this folder. A profile needs a folder of its own, which "
+            "only you can look into: name one that is new or empty.",
+            path=str(directory),
+        )
 
 
 def _keep_automatically(directory: Path, profile: str, key: bytes) -> tuple[Custody, Record]:

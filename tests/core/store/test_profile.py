@@ -247,6 +247,19 @@ def test_a_database_without_its_description_is_not_overwritten(folder: Path) -> 
     assert profile.unlock() == key
 
 
+def test_a_folder_with_other_files_is_left_alone(folder: Path) -> None:
+    folder.mkdir(parents=True, mode=0o755)
+    folder.chmod(0o755)
+    (folder / "taxes.ods").write_bytes(b"other")
+    with pytest.raises(ProfileError, match="other files"):
+        Profile.create(folder, FileCustody(folder))
+    assert [path.name for path in folder.iterdir()] == ["taxes.ods"]
+    assert stat.S_IMODE(folder.stat().st_mode) == 0o755
+    (folder / "taxes.ods").rename(folder / ".taxes")
+    (folder / "window.ini").touch()
+    Profile.create(folder, FileCustody(folder))
+
+
 def test_a_missing_profile_is_told(folder: Path) -> None:
     with pytest.raises(ProfileMissingError):
         Profile.open(folder)
