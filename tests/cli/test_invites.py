@@ -71,6 +71,15 @@ def test_listing_revoking_and_renewing(lutra: Lutra, group: str) -> None:
 
 
 @pytest.mark.usefixtures("bens_node")
+def test_ones_own_invite_is_refused_offline_too(lutra: Lutra, group: str) -> None:
+    code = lutra.value("group", "invite", group)["code"]
+    refused = lutra("group", "join", code, "--no-discovery")
+    assert refused.status == 2
+    assert "This invite is your own" in refused.err
+    stranger = "ahxbm-gc6vm-nchsr-dl4wa-z77s6-cobsg-a"
+    assert "cannot be looked for" in lutra("group", "join", stranger, "--no-discovery").err
+
+
 def test_waiting_for_approval_and_being_let_in(lutra: Lutra, group: str, ben: Lutra) -> None:
     made = lutra.value("group", "invite", group, "--approve", "--short")
     address = lutra.value("status")["listening"][0]

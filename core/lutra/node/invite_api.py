@@ -166,6 +166,7 @@ class InviteApi(ABC):
             parse_address(address)
             hints = (address, *hints)
         network = self._running()
+        await self._call(lambda engine: engine.joins.refuse_own(secret))
         if not hints and not network.discovers:
             raise NobodyFoundError(
                 "The device that made this invite cannot be looked for: give its address, or "

@@ -68,9 +68,8 @@ class JoinAttempts:
             UsageError: it is an invite of this device, or too many are in use.
             InviteError: a short code that was tried already.
         """
+        self.refuse_own(secret)
         store = self._context.store
-        if store.invites.get(secret.id) is not None:
-            raise UsageError("This invite is your own: give it to somebody else.")
         row = store.joins.get(secret.id)
         if row is None and len(store.joins.list()) >= MAX_ATTEMPTS:
             raise UsageError("Too many invites are being used at once; give some of them up.")
@@ -88,6 +87,15 @@ class JoinAttempts:
         )
         self._put(row)
         return row
+
+    def refuse_own(self, secret: InviteSecret) -> None:
+        """Check that an invite is somebody else's.
+
+        Raises:
+            UsageError: this device made it.
+        """
+        if self._context.store.invites.get(secret.id) is not None:
+            raise UsageError("This invite is your own: give it to somebody else.")
 
     def list(self) -> list[JoinRow]:
         """Return the invites this device uses, or has used in vain."""
