@@ -358,17 +358,21 @@ class Sidebar(QFrame):
                 made=self._page_rows,
             )
         )
-        self._mark_current()
+        # Whoever goes through the list by keyboard stays where they are.
+        self._mark_current(moving=self.window().focusWidget() is not self._list)
 
-    def _mark_current(self) -> None:
+    def _mark_current(self, *, moving: bool = True) -> None:
+        """Mark the row of the open page, and have the keyboard begin there if it is `moving`."""
         selection = self._list.selectionModel()
         row = None if self._current is None else self._model.row_of(self._current, RowKind.PAGE)
         if row is None:
             selection.clearSelection()
             return
-        selection.setCurrentIndex(
-            self._model.index(row), QItemSelectionModel.SelectionFlag.ClearAndSelect
-        )
+        index, only = self._model.index(row), QItemSelectionModel.SelectionFlag.ClearAndSelect
+        if moving or not self._list.currentIndex().isValid():
+            selection.setCurrentIndex(index, only)
+        else:
+            selection.select(index, only)
 
     # -- what the person does ------------------------------------------------------------
 
