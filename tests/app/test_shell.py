@@ -191,6 +191,28 @@ def test_the_keyboard_stays_where_it_is_when_pages_come(theme: Theme, qtbot: QtB
     assert [index.data() for index in view.selectedIndexes()] == ["Page 5"]
 
 
+def test_a_group_is_folded_and_unfolded_by_keyboard(theme: Theme, qtbot: QtBot) -> None:
+    sidebar = Sidebar(theme)
+    qtbot.addWidget(sidebar)
+    sidebar.show()
+    first, second = group("Choir", b"1"), group("Kitchen", b"2")
+    pages = {b"1": [page(1, "Songs", b"1")], b"2": [page(2, "Bread", b"2"), page(3, "", b"2")]}
+    sidebar.show_known(Known((first, second)), pages)
+    sidebar.select(pages[b"1"][0].id)
+    sidebar.focus_list()
+    view = sidebar.findChild(QListView)
+    assert view is not None
+    QTest.keyClick(view, Qt.Key.Key_Down)
+    before = sidebar.rows()
+    for listed in (3, 5, 3):
+        QTest.keyClick(view, Qt.Key.Key_Return)
+        assert len(sidebar.rows()) == listed
+        assert view.currentIndex().row() == 2
+        assert [index.data() for index in view.selectedIndexes()] == ["Songs"]
+    QTest.keyClick(view, Qt.Key.Key_Return)
+    assert sidebar.rows() == before
+
+
 def test_a_list_read_again_makes_rows_only_of_what_changed() -> None:
     made = PageRows()
     choir = [group("Choir")]
