@@ -344,7 +344,8 @@ class Bridge(QObject):
 
     async def _enter(self, prepared: Awaitable[None]) -> None:
         await prepared
-        await self._open_node()
+        # By itself: `ready` closes the sheet that asked, and closing it stops what it began.
+        self._spawn(self._open_node)
 
     async def _open_node(self) -> None:
         from lutra.node.verbs import control_server
@@ -361,6 +362,8 @@ class Bridge(QObject):
             # Taking in what others have would compete with showing the first page.
             with contextlib.suppress(TimeoutError):
                 await asyncio.wait_for(self._network_awaited.wait(), _NETWORK_SECONDS)
+            if self._closing:
+                return
             await node.start()
         except LutraError as error:
             message = error.message
@@ -390,6 +393,8 @@ class Bridge(QObject):
             self._post(self.ended.emit)
 
     async def _close(self) -> None:
+        # Whoever waits to begin the network finds that it is too late.
+        self._network_awaited.set()
         # What was asked before the end, such as storing the last keystrokes, is still done.
         asked = self._tasks - self._listeners
         if asked:

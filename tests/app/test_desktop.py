@@ -2,22 +2,29 @@
 
 from __future__ import annotations
 
+import asyncio
 import threading
+import time
 from pathlib import Path
 
 import pytest
 from PySide6.QtCore import Qt
 from PySide6.QtGui import QFontMetricsF
 from PySide6.QtTest import QTest
-from PySide6.QtWidgets import QAbstractButton, QLineEdit, QTextEdit
+from PySide6.QtWidgets import QAbstractButton, QApplication, QLineEdit, QTextEdit
 from pytestqt.qtbot import QtBot
 
 from app.conftest import WAIT_MS, MakeDesktop, write_in
 from lutra.cli.client import ControlClient
 from lutra.cli.own import create_profile
+from lutra.node.events import PeersChanged
+from lutra.node.node import Node
 from lutra.node.views import InviteView
+from lutra.store.errors import DiskFullError
+from lutra_app.bridge import Bridge
 from lutra_app.editor.pieces import normal_pieces
 from lutra_app.main import Desktop
+from lutra_app.shell.known import Known, read_known
 from lutra_app.theme.theme import text_font
 
 
@@ -238,3 +245,52 @@ def test_a_theme_change_reaches_the_text(make_desktop: MakeDesktop, qtbot: QtBot
     assert session.replica.body == "Plan\ntext"
     assert session.body.pieces() == normal_pieces(session.replica.body_spans())
     desktop.theme.choose("light")
+
+
+def test_closing_before_the_network_began_does_not_begin_it(
+    qapp: QApplication, qtbot: QtBot, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    began: list[Node] = []
+
+    async def start(node: Node) -> None:
+        began.append(node)
+
+    monkeypatch.setattr(Node, "start", start)
+    # As long as it likes: only closing ends the wait.
+    monkeypatch.setattr("lutra_app.bridge._NETWORK_SECONDS", 60)
+    create_profile(tmp_path / "ana", "Ana", "laptop")
+    bridge = Bridge(tmp_path / "ana")
+    with qtbot.waitSignal(bridge.ready, timeout=WAIT_MS):
+        bridge.start()
+    before = time.monotonic()
+    bridge.close()
+    assert time.monotonic() - before < 1.5
+    assert not began
+
+
+def test_a_page_that_comes_while_a_reading_fails_is_listed(
+    make_desktop: MakeDesktop, qtbot: QtBot, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    desktop = make_desktop("ana")
+    write_in(desktop, qtbot, "Ana")
+    qtbot.waitUntil(lambda: bool(desktop.window.sidebar.pages()), timeout=WAIT_MS)
+    group = desktop.window.workspace.group
+    assert group is not None
+    readings: list[frozenset[bytes] | None] = []
+
+    async def read(node: Node, before: Known, pages: frozenset[bytes] | None) -> Known:
+        readings.append(pages)
+        if len(readings) > 1:
+            return await read_known(node, before, pages)
+        await node.create_document(group.id, "Meanwhile")
+        # Until the window has heard of it.
+        await asyncio.sleep(0.3)
+        raise DiskFullError("The disk is full.")
+
+    monkeypatch.setattr("lutra_app.shell.workspace.read_known", read)
+    desktop.bridge.happened.emit(PeersChanged())
+    qtbot.waitUntil(
+        lambda: "Meanwhile" in [page.title for page in desktop.window.sidebar.pages()],
+        timeout=WAIT_MS,
+    )
+    assert readings[1] is None

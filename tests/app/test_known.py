@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import pytest
+
 from core.node.nodes import Home
 from lutra_app.shell.known import Known, read_known
 
@@ -29,5 +31,23 @@ async def test_only_pages_that_changed_are_read(tmp_path: Path) -> None:
         assert sum(id(page) in kept for page in after.documents) == 4
         untouched = await read_known(node, after, frozenset())
         assert untouched.documents is after.documents
+    finally:
+        await node.close()
+
+
+async def test_pages_changed_at_one_moment_stand_as_the_node_has_them(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A friend's clock that is ahead makes all pages of a sync as new as this moment."""
+    monkeypatch.setattr("lutra.node.host.wall_clock", lambda: 1_700_000_000_000)
+    node = await (await Home.make(tmp_path, "ana")).open()
+    try:
+        group = await node.create_group("Choir")
+        before = await read_known(node, Known(), None)
+        made = [await node.create_document(group.id, f"Page {number}") for number in range(20)]
+        after = await read_known(node, before, frozenset(page.id for page in made))
+        assert [page.title for page in after.documents] == [
+            page.title for page in await node.documents()
+        ]
     finally:
         await node.close()

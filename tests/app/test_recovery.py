@@ -210,3 +210,5 @@ def test_coming_back_by_kit_and_bundle(
         ),
         timeout=WAIT_MS,
     )
+    # The sheet it began in has closed; that does not keep the device off the network.
+    qtbot.waitUntil(lambda: ask(new, qtbot, lambda node: node.status()).running, timeout=WAIT_MS)

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import sys
+from random import Random
 from types import FrameType
+from typing import Any
 
 import pytest
 from PySide6.QtCore import Qt
-from PySide6.QtTest import QTest
-from PySide6.QtWidgets import QWidget
+from PySide6.QtTest import QAbstractItemModelTester, QTest
+from PySide6.QtWidgets import QListView, QWidget
 from pytestqt.qtbot import QtBot
 
 from lutra.node.views import DocumentView, GroupView, MemberView
@@ -146,6 +148,69 @@ def test_the_model_tells_only_what_changed(qtbot: QtBot, theme: Theme) -> None:
     model.show_rows(rows)
     assert told == [("in", 1, 1)]
     assert model.rows == rows
+
+
+def test_the_model_keeps_to_what_views_rely_on(qtbot: QtBot, theme: Theme, qtlog: Any) -> None:
+    """Qt's own check of models warns where rows are not yet, or no more, as announced."""
+    model = RowsModel(theme)
+    modes = QAbstractItemModelTester.FailureReportingMode
+    QAbstractItemModelTester(model, modes.Warning, model)
+    pages = [page(number, f"Page {number}") for number in range(30)]
+    chance = Random(5)
+    for _ in range(60):
+        listed = sorted(chance.sample(range(30), chance.randrange(12)))
+        rows = build_rows([group("Choir")], {b"g": [pages[at] for at in listed]}, frozenset())
+        model.show_rows(rows)
+        shown = [model.index(at).data() for at in range(model.rowCount())]
+        assert shown == [row.text for row in rows]
+    model.deleteLater()
+    assert [record.message for record in qtlog.records] == []
+
+
+def test_the_keyboard_stays_where_it_is_when_pages_come(theme: Theme, qtbot: QtBot) -> None:
+    sidebar = Sidebar(theme)
+    qtbot.addWidget(sidebar)
+    sidebar.show()
+    pages = [page(number, f"Page {number}") for number in range(9)]
+    choir = Known((group("Choir"),))
+    sidebar.show_known(choir, {b"g": pages})
+    sidebar.select(pages[3].id)
+    sidebar.focus_list()
+    view = sidebar.findChild(QListView)
+    assert view is not None
+    QTest.keyClick(view, Qt.Key.Key_Down)
+    QTest.keyClick(view, Qt.Key.Key_Down)
+    wanted: list[bytes] = []
+    sidebar.page_wanted.connect(wanted.append)
+    sidebar.show_known(choir, {b"g": [page(20, "New"), *pages]})
+    QTest.keyClick(view, Qt.Key.Key_Return)
+    assert wanted == [pages[5].id]
+    # What is marked is the page that is open, until another one is.
+    assert [index.data() for index in view.selectedIndexes()] == ["Page 3"]
+    sidebar.select(pages[5].id)
+    assert [index.data() for index in view.selectedIndexes()] == ["Page 5"]
+
+
+def test_a_group_is_folded_and_unfolded_by_keyboard(theme: Theme, qtbot: QtBot) -> None:
+    sidebar = Sidebar(theme)
+    qtbot.addWidget(sidebar)
+    sidebar.show()
+    first, second = group("Choir", b"1"), group("Kitchen", b"2")
+    pages = {b"1": [page(1, "Songs", b"1")], b"2": [page(2, "Bread", b"2"), page(3, "", b"2")]}
+    sidebar.show_known(Known((first, second)), pages)
+    sidebar.select(pages[b"1"][0].id)
+    sidebar.focus_list()
+    view = sidebar.findChild(QListView)
+    assert view is not None
+    QTest.keyClick(view, Qt.Key.Key_Down)
+    before = sidebar.rows()
+    for listed in (3, 5, 3):
+        QTest.keyClick(view, Qt.Key.Key_Return)
+        assert len(sidebar.rows()) == listed
+        assert view.currentIndex().row() == 2
+        assert [index.data() for index in view.selectedIndexes()] == ["Songs"]
+    QTest.keyClick(view, Qt.Key.Key_Return)
+    assert sidebar.rows() == before
 
 
 def test_a_list_read_again_makes_rows_only_of_what_changed() -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,7 @@ from app.test_desktop import body, saved, sentence, type_text
 from lutra.groups.errors import ReadOnlyGroupError
 from lutra.node.engine import Engine
 from lutra.node.events import Trouble
+from lutra.node.queries import Queries
 from lutra.store.connection import Connection
 from lutra.store.errors import DiskFullError
 from lutra_app.main import Desktop
@@ -143,12 +145,17 @@ def test_another_page_waits_until_the_text_is_stored(
 
 
 def test_lost_events_do_not_reload_over_unsaved_text(
-    ana: Desktop, qtbot: QtBot, disk: ExitStack
+    ana: Desktop, qtbot: QtBot, disk: ExitStack, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     session = ana.window.workspace.session
+    page = ana.window.sidebar.pages()[0]
+    missed = [replace(page, title="Missed")]
+    monkeypatch.setattr(Queries, "documents", lambda *_: missed)
     ana.bridge.happened.emit(Trouble("events.lost", "Something was missed."))
     qtbot.waitUntil(lambda: "still could not be saved" in banner(ana), timeout=WAIT_MS)
     assert unsaved_is_held(ana)
+    # The lists have nothing to lose: they are read at once.
+    qtbot.waitUntil(lambda: ana.window.sidebar.pages() == missed, timeout=WAIT_MS)
     assert ana.window.workspace.session is session
     disk.close()
     qtbot.waitUntil(ana.window.area.banners.button("refused").isEnabled, timeout=WAIT_MS)

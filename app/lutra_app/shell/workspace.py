@@ -370,6 +370,8 @@ class Workspace(QObject):
             case Trouble():
                 self._area.notice.show_text(event.message)
                 if event.code == "events.lost":
+                    # Nothing tells again which pages changed, whatever becomes of the open one.
+                    self._refresh_soon()
                     self._outdated = True
                     self.rescue.when_stored(self._reopen, self._stay)
             case _:
@@ -403,14 +405,20 @@ class Workspace(QObject):
         self._stale = frozenset()
 
         def failed(message: str) -> None:
-            self._refreshing = False
             self._stale = None
             self._area.notice.show_text(message)
+            self._end_reading()
 
         self._bridge.ask(lambda node: read_known(node, before, pages), self._show_lists, failed)
 
-    def _show_lists(self, known: Known) -> None:
+    def _end_reading(self) -> None:
         self._refreshing = False
+        if self._again:
+            self._again = False
+            self._refresh_soon(frozenset())
+
+    def _show_lists(self, known: Known) -> None:
+        self._end_reading()
         self.known = known
         by_group: dict[bytes, list[DocumentView]] = {}
         for page in known.documents[:_LISTED]:
@@ -428,8 +436,6 @@ class Workspace(QObject):
         self._sidebar.show_connected(known.connected)
         if known.identity is not None:
             self._sidebar.show_identity(known.identity)
-        if self._current is not None:
-            self._sidebar.select(self._current)
         if self.session is not None:
             self._show_where()
         else:
@@ -439,9 +445,6 @@ class Workspace(QObject):
         first, self._opened_first = self._opened_first, None
         if first is not None:
             first()
-        if self._again:
-            self._again = False
-            self._refresh_soon(frozenset())
 
     def _note_people(self, people: list[tuple[str, bytes]]) -> None:
         self._area.show_people(people)

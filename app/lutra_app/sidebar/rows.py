@@ -146,7 +146,11 @@ class RowsModel(QStringListModel):
     def __init__(self, parent: QObject) -> None:
         super().__init__(parent)
         self.rows: list[Row] = []
+        self._next: list[Row] = []
         self._places: dict[RowKind, dict[bytes, int]] = {}
+        # Told before any view: until rows are gone or there, the old ones are what there is.
+        self.rowsRemoved.connect(self._take_next)
+        self.rowsInserted.connect(self._take_next)
 
     def show_rows(self, rows: list[Row]) -> None:
         """Show other rows; only what differs is told to the view."""
@@ -156,7 +160,8 @@ class RowsModel(QStringListModel):
             changed = [i for i, (a, b) in pairs if a is not b and a != b]
             if not changed:
                 return
-            self._set(rows)
+            self._next = rows
+            self._take_next()
             self.dataChanged.emit(self.index(changed[0]), self.index(changed[-1]))
             return
         head = next(
@@ -167,15 +172,14 @@ class RowsModel(QStringListModel):
         while tail < min(len(old), len(rows)) - head and old[-1 - tail] == rows[-1 - tail]:
             tail += 1
         if len(old) > head + tail:
-            self._set(old[:head] + old[len(old) - tail :])
+            self._next = old[:head] + old[len(old) - tail :]
             self.removeRows(head, len(old) - head - tail)
         if len(rows) > head + tail:
-            self._set(rows)
+            self._next = rows
             self.insertRows(head, len(rows) - head - tail)
-        self._set(rows)
 
-    def _set(self, rows: list[Row]) -> None:
-        self.rows = rows
+    def _take_next(self) -> None:
+        self.rows = self._next
         self._places = {}
 
     def row_of(self, identity: bytes, kind: RowKind) -> int | None:
@@ -188,14 +192,15 @@ class RowsModel(QStringListModel):
 
     def flags(self, index: QModelIndex | QPersistentModelIndex) -> Qt.ItemFlag:
         """Rows can be chosen; Qt's list would have them edited and dragged."""
+        if not index.isValid():
+            return Qt.ItemFlag.NoItemFlags
         return Qt.ItemFlag.ItemIsEnabled | Qt.ItemFlag.ItemIsSelectable
 
     def data(
         self, index: QModelIndex | QPersistentModelIndex, role: int = Qt.ItemDataRole.DisplayRole
     ) -> object:
         """Return a row's text and what a screen reader says for it."""
-        if not 0 <= index.row() < len(self.rows):
-            # Asked while rows are being taken away.
+        if not index.isValid():
             return None
         row = self.rows[index.row()]
         if role in (Qt.ItemDataRole.DisplayRole, Qt.ItemDataRole.ToolTipRole):

@@ -348,6 +348,7 @@ class Sidebar(QFrame):
 
     def _rebuild(self) -> None:
         known = self._known
+        cursor = self._cursor()
         self._model.show_rows(
             build_rows(
                 known.groups,
@@ -358,17 +359,27 @@ class Sidebar(QFrame):
                 made=self._page_rows,
             )
         )
-        self._mark_current()
+        self._mark_current(cursor)
 
-    def _mark_current(self) -> None:
-        selection = self._list.selectionModel()
+    def _cursor(self) -> Row | None:
+        """Return where somebody is who goes through the list by keyboard."""
+        index = self._list.currentIndex()
+        if not index.isValid() or self.window().focusWidget() is not self._list:
+            return None
+        return self._model.rows[index.row()]
+
+    def _mark_current(self, cursor: Row | None = None) -> None:
+        """Mark the page that is open; the keyboard begins there, or goes on at `cursor`."""
+        selection, flags = self._list.selectionModel(), QItemSelectionModel.SelectionFlag
         row = None if self._current is None else self._model.row_of(self._current, RowKind.PAGE)
         if row is None:
             selection.clearSelection()
-            return
-        selection.setCurrentIndex(
-            self._model.index(row), QItemSelectionModel.SelectionFlag.ClearAndSelect
-        )
+        else:
+            selection.select(self._model.index(row), flags.ClearAndSelect)
+        at = None if cursor is None else self._model.row_of(cursor.id, cursor.kind)
+        begin = row if at is None else at
+        if begin is not None:
+            selection.setCurrentIndex(self._model.index(begin), flags.NoUpdate)
 
     # -- what the person does ------------------------------------------------------------
 

@@ -93,9 +93,7 @@ class Queries:
 
     def documents_among(self, documents: Collection[bytes]) -> list[DocumentView]:
         """Return those of these pages that are here, last changed first."""
-        rows = (self._context.store.documents.get(document) for document in documents)
-        views = [_document_view(row) for row in rows if row is not None and not row.deleted]
-        return sorted(views, key=lambda view: view.changed, reverse=True)
+        return [_document_view(row) for row in self._context.store.documents.among(documents)]
 
     def is_in(self, document: bytes, group: bytes) -> bool:
         """Tell whether a page is here and belongs to a group."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
 from lutra.errors import NotFoundError
@@ -104,6 +104,18 @@ class Documents:
                 f"SELECT {_COLUMNS} FROM documents WHERE {where} "  # noqa: S608
                 "ORDER BY changed DESC, number DESC LIMIT ? OFFSET ?",
                 parameters,
+            )
+        ]
+
+    def among(self, documents: Collection[bytes]) -> _Documents:
+        """Return those of these documents that are here and not deleted, in the order of `list`."""
+        return [
+            _document_of(row)
+            for row in self._connection.rows(
+                f"SELECT {_COLUMNS} FROM documents WHERE deleted = 0 "  # noqa: S608
+                f"AND id IN ({', '.join('?' * len(documents))}) "
+                "ORDER BY changed DESC, number DESC",
+                list(documents),
             )
         ]
 

@@ -286,6 +286,7 @@ class DocumentsMachine(_Machine):
             assert documents.tail(document) == page.tail
         changes = [row.changed for row in documents.list()]
         assert changes == sorted((page.row.changed for page in self.pages.values()), reverse=True)
+        assert documents.among((*self.pages, b"other")) == documents.list()
 
     @invariant()
     def drafts_are_alike(self) -> None:
