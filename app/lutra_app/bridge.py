@@ -48,6 +48,10 @@ _CLOSE_SECONDS = 10.0
 _LAST_SECONDS = 2.0
 
 
+def _fault(error: BaseException) -> str:
+    return f"Something in Lutra is wrong: {type(error).__name__}. Your pages are safe."
+
+
 def _ignore(_: object) -> None:
     """Take a result nobody asked for."""
 
@@ -197,6 +201,12 @@ class Bridge(QObject):
                 message = error.message
                 report = failed or self.trouble.emit
                 self._post(lambda: None if given_up.is_set() else report(message))
+            except Exception as error:
+                # Whoever asked goes on; `_finish` tells of the fault.
+                if failed is not None:
+                    text = _fault(error)
+                    self._post(lambda: None if given_up.is_set() else failed(text))
+                raise
             else:
                 report_result = done or _ignore
                 self._post(lambda: None if given_up.is_set() else report_result(result))
@@ -311,7 +321,7 @@ class Bridge(QObject):
         error = None if task.cancelled() else task.exception()
         if error is not None:
             _log.error("a task of the node failed", exc_info=error)
-            text = f"Something in Lutra is wrong: {type(error).__name__}. Your pages are safe."
+            text = _fault(error)
             self._post(lambda: self.trouble.emit(text))
 
     def _post(self, call: Callable[[], None]) -> None:
@@ -357,14 +367,19 @@ class Bridge(QObject):
         self._post(lambda: self._set_ready(identity))
         try:
             assert opening.profile is not None
-            self._server = control_server(node, opening.profile, window=True)
+            # Other programs are heard at once, and answered when the network is there.
+            began = asyncio.Event()
+            self._server = control_server(node, opening.profile, window=True, ready=began.wait)
             await self._server.start()
             # Taking in what others have would compete with showing the first page.
             with contextlib.suppress(TimeoutError):
                 await asyncio.wait_for(self._network_awaited.wait(), _NETWORK_SECONDS)
             if self._closing:
                 return
-            await node.start()
+            try:
+                await node.start()
+            finally:
+                began.set()
         except LutraError as error:
             message = error.message
             self._post(lambda: self.trouble.emit(message))

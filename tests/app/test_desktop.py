@@ -294,3 +294,18 @@ def test_a_page_that_comes_while_a_reading_fails_is_listed(
         timeout=WAIT_MS,
     )
     assert readings[1] is None
+
+
+def test_whoever_asked_hears_of_a_fault(make_desktop: MakeDesktop, qtbot: QtBot) -> None:
+    """Otherwise it would wait for ever, and the lists with it."""
+    desktop = make_desktop("ana")
+    write_in(desktop, qtbot, "Ana")
+
+    async def broken(node: Node) -> None:
+        raise RuntimeError(node.identity.name)
+
+    heard: list[str] = []
+    desktop.bridge.ask(broken, None, heard.append)
+    qtbot.waitUntil(lambda: bool(heard), timeout=WAIT_MS)
+    assert "RuntimeError" in heard[0]
+    assert "Ana" not in heard[0]

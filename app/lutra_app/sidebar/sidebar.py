@@ -17,6 +17,7 @@ from PySide6.QtCore import (
 )
 from PySide6.QtGui import QFont, QKeyEvent, QMouseEvent, QPainter
 from PySide6.QtWidgets import (
+    QAbstractButton,
     QAbstractItemView,
     QFrame,
     QHBoxLayout,
@@ -205,6 +206,8 @@ class Sidebar(QFrame):
     def __init__(self, theme: Theme) -> None:
         super().__init__()
         self._theme = theme
+        self._icons: list[tuple[QAbstractButton, str]] = []
+        theme.changed.connect(self._renew_icons)
         self._known = Known()
         self._documents: dict[bytes, list[DocumentView]] = {}
         self._folded: frozenset[bytes] = frozenset()
@@ -249,10 +252,9 @@ class Sidebar(QFrame):
         head.setContentsMargins(Space.M, 0, Space.S, 0)
         head.setSpacing(Space.XS)
         search = button(tr("Search or jump to …"), "search")
-        search.setIcon(self._theme.icon("magnifying-glass"))
+        self._put_icon(search, "magnifying-glass")
         search.setToolTip(tr("Search or jump to a page") + "  Ctrl+K")
         search.clicked.connect(self.palette_wanted)
-        self._theme.changed.connect(lambda: search.setIcon(self._theme.icon("magnifying-glass")))
         new = IconButton(self._theme, "note-pencil", tr("New page"), shortcut="Ctrl+N")
         new.clicked.connect(lambda: self.new_page_wanted.emit(b""))
         head.addWidget(search, 1)
@@ -268,11 +270,8 @@ class Sidebar(QFrame):
             (tr("Join a group"), "sign-in", self.join_wanted),
         ):
             item = button(text, "quiet")
-            item.setIcon(self._theme.icon(icon))
+            self._put_icon(item, icon)
             item.clicked.connect(signal)
-            self._theme.changed.connect(
-                lambda item=item, icon=icon: item.setIcon(self._theme.icon(icon))
-            )
             foot.addWidget(item)
         foot.addSpacing(Space.XS)
         me = QHBoxLayout()
@@ -289,6 +288,14 @@ class Sidebar(QFrame):
         me.addWidget(more)
         foot.addLayout(me)
         return foot
+
+    def _put_icon(self, item: QAbstractButton, icon: str) -> None:
+        item.setIcon(self._theme.icon(icon))
+        self._icons.append((item, icon))
+
+    def _renew_icons(self) -> None:
+        for item, icon in self._icons:
+            item.setIcon(self._theme.icon(icon))
 
     # -- content -------------------------------------------------------------------------
 

@@ -32,17 +32,24 @@ from lutra.node.verbs_pairing import PAIRING_VERBS
 from lutra.store.profile import Profile
 
 
-def control_server(node: Node, profile: Profile, *, window: bool = False) -> ControlServer:
+def control_server(
+    node: Node,
+    profile: Profile,
+    *,
+    window: bool = False,
+    ready: Callable[[], Awaitable[object]] | None = None,
+) -> ControlServer:
     """Return the control socket's server for a running node, not yet started.
 
     Args:
         node: answers the verbs.
         profile: has the socket's place.
         window: the node has a window that a second start brings to the front.
+        ready: is awaited before each verb; for a node that is just starting.
     """
     return ControlServer(
         profile.socket,
-        handler=lambda: ControlHandler(node),
+        handler=lambda: ControlHandler(node, ready),
         raise_window=node.request_raise if window else None,
     )
 
@@ -53,8 +60,9 @@ class ControlHandler:
     Editing places that a connection opened are given back when it ends.
     """
 
-    def __init__(self, node: Node) -> None:
+    def __init__(self, node: Node, ready: Callable[[], Awaitable[object]] | None = None) -> None:
         self._node = node
+        self._ready = ready
         self._editors: dict[int, EditorSession] = {}
         self._editors_opened = 0
         self._subscriptions: list[Subscription] = []
@@ -67,6 +75,8 @@ class ControlHandler:
             LutraError: the verb failed.
         """
         checked = Arguments(verb, arguments)
+        if self._ready is not None:
+            await self._ready()
         if verb in _EDITOR_VERBS:
             return plain(await _EDITOR_VERBS[verb](self, checked))
         if verb in PAIRING_VERBS:
