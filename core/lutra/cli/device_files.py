@@ -7,14 +7,14 @@ from collections.abc import Generator
 from contextlib import contextmanager
 from pathlib import Path
 
-import click
-
 from lutra.cli.invocation import Invocation
 from lutra.cli.pairing import PairingFailedError
+from lutra.cli.question import Question
 from lutra.cli.session import Session, pairing_session, session
 from lutra.errors import EnvironmentalError, UsageError
 
 _OFFER_LINK = "lutra:pair-file/"
+_WAIT_SECONDS = 0.3
 
 
 class PairingPathError(EnvironmentalError):
@@ -107,8 +107,11 @@ def _compare(node: Session, digits: str, name: str, *, yes_same: bool) -> None:
     if not digits or yes_same:
         return
     where = f"“{name}” and this device" if name else "both devices"
-    question = f"Do {where} show {digits}?"
-    if not node.meanwhile(lambda: click.confirm(question, err=True)):
+    question = Question(f"Do {where} show {digits}?")
+    # In short waits: on Windows, Ctrl-C is heard between them only.
+    while not node.meanwhile(lambda: question.wait(_WAIT_SECONDS)):
+        pass
+    if not question.answer():
         raise PairingFailedError("The digits were not the same. Nothing was added.")
 
 
