@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 
+from core.store.full_disk import full_disk
 from lutra.identity.pairing_code import PairingSecret
 from lutra.identity.pairing_table import CANCELLED_THERE
 
@@ -318,6 +319,27 @@ def test_offers_and_requests_that_cannot_be_written_leave_the_earlier_files_vali
     lutra.value("device", "pair", "--request", request, "--response", response, "--yes-same")
     phone.value("device", "link", "--response", response, "--yes-same")
     assert phone.value("status")["identity"]["name"] == "Ana"
+
+
+def test_an_offer_that_a_full_disk_does_not_take_leaves_the_earlier_one_valid(
+    ana: Lutra, short_directory: Path
+) -> None:
+    offer, second = str(short_directory / "o"), short_directory / "second"
+    request, response = (str(short_directory / name) for name in ("request", "r"))
+    phone = Lutra(short_directory / "phone", ana._capsys, ana._monkeypatch)
+    ana.value("device", "pair", "--offer", offer)
+    with full_disk():
+        refused = ana("device", "pair", "--offer", str(second))
+    assert refused.status == 1
+    assert "No space left on device" in refused.err
+    assert not second.exists()
+    phone.value("device", "link", "--offer", offer, "--request", request, "--device", "phone")
+    ana.value("device", "pair", "--request", request, "--response", response, "--yes-same")
+    phone.value("device", "link", "--response", response, "--yes-same")
+    # What was answered is out of date once another offer is on the disk.
+    ana.value("device", "pair", "--offer", str(second))
+    again = ana("device", "pair", "--request", request, "--response", f"{response}2", "--yes-same")
+    assert again.status == 1
 
 
 def test_saying_no_to_the_digits_leaves_no_file(lutra: Lutra, short_directory: Path) -> None:

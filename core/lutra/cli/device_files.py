@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import os
 from collections.abc import Generator
 from contextlib import contextmanager
 from pathlib import Path
@@ -32,7 +33,9 @@ def offer(invocation: Invocation, path: Path | None) -> None:
         invocation.show({"offer": link}, text)
         return
     with session(invocation.profile) as node, _new_file(path):
-        _write(path, node.call("pairing_offer")["content"])
+        content = node.call("pairing_offer")["content"]
+        _write(path, content)
+        node.call("pairing_offer_saved", content=content)
     text = f"Bring {path} to the new device: lutra device link --offer FILE --request FILE"
     invocation.show({"offer": str(path)}, text)
 
@@ -142,8 +145,12 @@ def _new_file(path: Path) -> Generator[None]:
 
 
 def _write(path: Path, content: str) -> None:
+    """Bring a file to the disk: some disks say only then that they are full."""
     try:
-        path.write_bytes(base64.b64decode(content))
+        with path.open("wb") as file:
+            file.write(base64.b64decode(content))
+            file.flush()
+            os.fsync(file.fileno())
     except OSError as error:
         raise _unwritten(path, error) from None
 

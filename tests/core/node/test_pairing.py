@@ -10,7 +10,7 @@ from core.node.nodes import address_of, until_text
 from core.node.pairing_homes import LOOPBACK, Home, Waiting, confirm, pair, reach, until_complete
 from lutra.codec import encode
 from lutra.errors import MalformedError, NotFoundError, NotPermittedError, UsageError
-from lutra.identity.errors import PairingStateError
+from lutra.identity.errors import PairingFileError, PairingStateError
 from lutra.node.newcomer import Newcomer
 from lutra.node.node import Node
 from lutra.node.pairing_desk import Entrance, WaitingDesk
@@ -211,8 +211,9 @@ async def test_what_was_handed_over_and_cannot_be_read_adds_nothing_here(tmp_pat
     async with await home.open() as laptop, await waiting.open() as newcomer:
         offer = await laptop.device_files.offer()
         asked = await newcomer.device_files.request(offer.content)
-        offering = await laptop.device_files._offering()
-        request = offering.read(asked.content)
+        answers = await laptop.device_files._offer_of(asked.content)
+        assert isinstance(answers, tuple)
+        offering, request = answers
         desk = laptop.device_files._desk
         made: list[bytes] = []
 
@@ -262,6 +263,57 @@ async def test_another_offer_gets_another_request(tmp_path: Path) -> None:
         other = await newcomer.device_files.request((await laptop.device_files.offer()).content)
         assert other.digits != first.digits
         assert (await laptop.device_files.read_request(other.content)).digits == other.digits
+
+
+async def test_an_offer_stays_valid_until_the_next_one_is_saved(tmp_path: Path) -> None:
+    home, waiting = await Home.make(tmp_path, "Ana"), await Waiting.make(tmp_path)
+    async with await home.open() as laptop, await waiting.open() as newcomer:
+        files = laptop.device_files
+        first = await files.offer()
+        lost, saved = await files.offer(), await files.offer()
+        requests = [
+            (await newcomer.device_files.request(offer.content)).content
+            for offer in (first, lost, saved)
+        ]
+        # The file of the latest may be on its way already; of the one between, nobody can tell.
+        for valid in (requests[0], requests[2]):
+            assert (await files.read_request(valid)).digits
+        with pytest.raises(PairingFileError):
+            await files.read_request(requests[1])
+        with pytest.raises(PairingStateError):
+            await files.offer_saved(lost.content)
+        await files.offer_saved(saved.content)
+        with pytest.raises(PairingFileError):
+            await files.read_request(requests[0])
+        # Saved or not, one that was answered withdraws the other; until then both are valid.
+        latest = await files.offer()
+        asked = await newcomer.device_files.request(latest.content)
+        response = await files.respond(asked.content, same_digits=True)
+        with pytest.raises(PairingStateError):
+            await files.read_request(requests[2])
+        # What an answered offer gave is there until another one is saved, too.
+        another = await files.offer()
+        assert await files.respond(asked.content, same_digits=True) == response
+        await files.offer_saved(another.content)
+        with pytest.raises(PairingFileError):
+            await files.read_request(asked.content)
+
+
+async def test_a_link_withdraws_earlier_offers_at_once(tmp_path: Path) -> None:
+    home, waiting = await Home.make(tmp_path, "Ana"), await Waiting.make(tmp_path)
+    async with await home.open() as laptop, await waiting.open() as newcomer:
+        files = laptop.device_files
+        offers = [await files.offer(), await files.offer(), await files.offer(link=True)]
+        asked = [
+            (await newcomer.device_files.request(offer.link or offer.content)).content
+            for offer in offers
+        ]
+        for void in asked[:2]:
+            with pytest.raises(PairingFileError):
+                await files.read_request(void)
+        with pytest.raises(PairingStateError):
+            await files.offer_saved(offers[1].content)
+        assert not (await files.read_request(asked[2])).digits
 
 
 async def test_a_code_that_nobody_enters_ends_with_a_sentence(tmp_path: Path) -> None:
