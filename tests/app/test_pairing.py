@@ -147,7 +147,10 @@ async def _devices(node: object) -> list[object]:
     return await node.devices()  # type: ignore[attr-defined]
 
 
-def test_different_digits_end_it_on_both(make_desktop: MakeDesktop, qtbot: QtBot) -> None:
+@pytest.mark.parametrize("decliner", ["existing", "new"])
+def test_different_digits_end_it_on_both(
+    make_desktop: MakeDesktop, qtbot: QtBot, decliner: str
+) -> None:
     old, new = make_desktop("laptop"), make_desktop("desktop")
     write_in(old, qtbot, "Ana Lima")
     sheet = start_pairing(new, qtbot)
@@ -156,7 +159,7 @@ def test_different_digits_end_it_on_both(make_desktop: MakeDesktop, qtbot: QtBot
     first = old.window.sheets.devices
     for one in (first, sheet):
         qtbot.waitUntil(lambda one=one: "Do both screens" in says(one), timeout=WAIT_MS)
-    press(sheet, "Different")
+    press(first if decliner == "existing" else sheet, "Different")
     for one in (first, sheet):
         qtbot.waitUntil(lambda one=one: "Not paired" in says(one), timeout=WAIT_MS)
     assert len(ask(old, qtbot, _devices)) == 1

@@ -14,7 +14,7 @@ import pytest
 
 from core.store.full_disk import full_disk
 from lutra.identity.pairing_code import PairingSecret
-from lutra.identity.pairing_table import CANCELLED_THERE
+from lutra.identity.pairing_table import CANCELLED_THERE, REASONS, Event, State
 
 from .conftest import Lutra
 
@@ -147,6 +147,18 @@ def test_who_is_asked_still_hears_at_once_that_the_other_device_declined(
     arguments = (*link_arguments(pair.line()), "--yes-same")
     assert Command(phone, "device", "link", *arguments, *LOOPBACK).end()[-1]["complete"]
     pair.end()
+
+
+def test_a_code_that_was_used_already_is_told(
+    lutra: Lutra, node: subprocess.Popen[bytes], phone: Path, short_directory: Path
+) -> None:
+    pair = Command(lutra.profile, "device", "pair", "--yes-same", *LOOPBACK)
+    arguments = (*link_arguments(pair.line()), "--yes-same", *LOOPBACK)
+    Command(phone, "device", "link", *arguments).end()
+    pair.end()
+    late = Command(short_directory / "tablet", "device", "link", *arguments, as_json=False)
+    _, err = late.said_unanswered(1)
+    assert err.splitlines()[-1] == REASONS[State.INTRODUCING, Event.USED]
 
 
 def test_a_question_about_digits_takes_yes_and_no_only(lutra: Lutra, phone: Path) -> None:

@@ -6,11 +6,16 @@ from pathlib import Path
 
 import pytest
 
-from core.node.nodes import address_of, until_text
+from core.node.nodes import address_of, until, until_text
 from core.node.pairing_homes import LOOPBACK, Home, Waiting, confirm, pair, reach, until_complete
 from lutra.codec import encode
+from lutra.crypto.signing import SigningKey
 from lutra.errors import MalformedError, NotFoundError, NotPermittedError, UsageError
 from lutra.identity.errors import PairingFileError, PairingStateError
+from lutra.identity.pairing_table import REASONS, Event, State
+from lutra.net.errors import DialError
+from lutra.net.transport import dial
+from lutra.node.addresses import parse_address
 from lutra.node.newcomer import Newcomer
 from lutra.node.node import Node
 from lutra.node.pairing_desk import Entrance, WaitingDesk
@@ -333,6 +338,68 @@ async def test_a_code_that_nobody_enters_ends_with_a_sentence(tmp_path: Path) ->
         await service.show(new=False)
         await service.close()
         assert await laptop.pairing.resume() is not None
+
+
+async def test_who_enters_a_code_that_was_used_is_told_until_there_is_another(
+    tmp_path: Path,
+) -> None:
+    home, waiting = await Home.make(tmp_path, "Ana"), await Waiting.make(tmp_path)
+    late = await Waiting.make(tmp_path, "tablet")
+    async with await home.start() as laptop, await late.open() as tablet:
+        shown = await laptop.pairing.show(new=False)
+        async with await waiting.open() as newcomer:
+            await newcomer.pairing.enter(shown.code, new=True, addresses=shown.addresses)
+            await confirm(laptop.pairing, newcomer.pairing)
+        ended = laptop.pairing.view
+        for _ in range(2):
+            await tablet.pairing.enter(shown.code, new=True, addresses=shown.addresses)
+            told = await reach(tablet.pairing, "failed")
+            assert told.sentence == REASONS[State.INTRODUCING, Event.USED]
+            assert not told.device_name + told.person_name
+        assert laptop.pairing.view == ended
+        assert len(await laptop.devices()) == 2
+        await laptop.pairing.show(new=False)
+        with pytest.raises(DialError):
+            await dial(parse_address(shown.addresses[0]), SigningKey.generate())
+        await laptop.pairing.cancel()
+        await pair(laptop, tablet)
+
+
+@pytest.mark.parametrize("link", [False, True])
+async def test_who_enters_a_code_that_has_expired_is_told(tmp_path: Path, link: bool) -> None:
+    home, waiting = await Home.make(tmp_path, "Ana"), await Waiting.make(tmp_path)
+    async with await home.open() as laptop, await waiting.open() as newcomer:
+        now = [1000.0]
+        service = PairingService(
+            laptop.pairing._desk, LOOPBACK, lambda _view: None, clock=lambda: now[0]
+        )
+        shown = await service.show(new=False, link=link)
+        now[0] += 601
+        await reach(service, "failed")
+        code = shown.link or shown.code
+        await newcomer.pairing.enter(code, new=True, addresses=shown.addresses)
+        told = await reach(newcomer.pairing, "failed")
+        assert told.sentence == REASONS[State.INTRODUCING, Event.EXPIRED]
+        await service.close()
+        with pytest.raises(DialError):
+            await dial(parse_address(shown.addresses[0]), SigningKey.generate())
+
+
+async def test_nobody_is_told_about_a_code_that_was_withdrawn(tmp_path: Path) -> None:
+    home = await Home.make(tmp_path, "Ana")
+    async with await home.open() as laptop:
+        shown = await laptop.pairing.show(new=False)
+        await laptop.pairing.cancel()
+
+        async def closed() -> bool:
+            try:
+                connection = await dial(parse_address(shown.addresses[0]), SigningKey.generate())
+            except DialError:
+                return True
+            connection.close()
+            return False
+
+        await until(closed, "nobody listens any more")
 
 
 async def test_a_record_of_another_version_is_dropped(tmp_path: Path) -> None:
