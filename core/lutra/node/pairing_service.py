@@ -169,7 +169,6 @@ class PairingService:
             PairingStateError: there is nothing to confirm now.
             UsageError: the identity that is here was not said to be merged.
         """
-        run = self._under_way()
         choice, merged = Choice.NONE, ()
         if self._view is not None and self._view.new and self._has_identity:
             if not merge:
@@ -179,7 +178,7 @@ class PairingService:
                 )
             choice, merged = Choice.MERGE, await self._desk.identity()
         async with self._lock:
-            now = self._clock()
+            run, now = self._under_way(), self._clock()
             await self._take(run, run.machine.accept(now, choice, merged=merged))
         return self._shown()
 
@@ -189,8 +188,8 @@ class PairingService:
         Raises:
             PairingStateError: there is none.
         """
-        run = self._under_way()
         async with self._lock:
+            run = self._under_way()
             await self._take(run, run.machine.cancel(self._clock()))
         return self._shown()
 
@@ -263,6 +262,7 @@ class PairingService:
         self._tasks.spawn(self._watch_clock(run))
 
     def _under_way(self) -> _Run:
+        """Return the pairing to act on; under the lock `view` tells why, if there is none."""
         if self._run is None or self._run.machine.state in TERMINAL:
             raise PairingStateError("No pairing is under way.")
         return self._run

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from pathlib import Path
 
 import pytest
@@ -400,6 +401,43 @@ async def test_nobody_is_told_about_a_code_that_was_withdrawn(tmp_path: Path) ->
             return False
 
         await until(closed, "nobody listens any more")
+
+
+class Slow(WaitingDesk):
+    """Its disk takes the end of a pairing only when it is let."""
+
+    def __init__(self, desk: WaitingDesk) -> None:
+        super().__init__(desk._thread, desk._store, desk.key)
+        self.going, self.let = asyncio.Event(), asyncio.Event()
+
+    async def save(self, record: bytes | None, name: str = "pairing") -> None:
+        if record is None:
+            self.going.set()
+            await self.let.wait()
+        await super().save(record, name)
+
+
+@pytest.mark.parametrize("answer", ["accept", "cancel"])
+async def test_who_answers_while_the_other_device_ends_it_finds_out_how(
+    tmp_path: Path, answer: str
+) -> None:
+    home, waiting = await Home.make(tmp_path, "Ana"), await Waiting.make(tmp_path)
+    async with await home.start() as laptop, await waiting.open() as newcomer:
+        shown = await laptop.pairing.show(new=False)
+        await newcomer.pairing.enter(shown.code, new=True, addresses=shown.addresses)
+        await reach(newcomer.pairing, "comparing")
+        await reach(laptop.pairing, "comparing")
+        desk = newcomer.pairing._desk
+        assert isinstance(desk, WaitingDesk)
+        slow = newcomer.pairing._desk = Slow(desk)
+        await laptop.pairing.cancel()
+        await slow.going.wait()
+        asyncio.get_running_loop().call_later(0.1, slow.let.set)
+        with pytest.raises(PairingStateError):
+            await getattr(newcomer.pairing, answer)()
+        view = newcomer.pairing.view
+        assert view is not None
+        assert view.state == "cancelled"
 
 
 async def test_a_record_of_another_version_is_dropped(tmp_path: Path) -> None:
