@@ -9,6 +9,7 @@ from PySide6.QtWidgets import QWidget
 from pytestqt.qtbot import QtBot
 
 from app.conftest import WAIT_MS, MakeDesktop, ask, press, says, write_in
+from core.store.full_disk import full_disk
 from lutra_app.main import Desktop
 from lutra_app.onboarding.pair import PairThisDevice
 from lutra_app.theme.parts import RowButton
@@ -146,7 +147,10 @@ async def _devices(node: object) -> list[object]:
     return await node.devices()  # type: ignore[attr-defined]
 
 
-def test_different_digits_end_it_on_both(make_desktop: MakeDesktop, qtbot: QtBot) -> None:
+@pytest.mark.parametrize("decliner", ["existing", "new"])
+def test_different_digits_end_it_on_both(
+    make_desktop: MakeDesktop, qtbot: QtBot, decliner: str
+) -> None:
     old, new = make_desktop("laptop"), make_desktop("desktop")
     write_in(old, qtbot, "Ana Lima")
     sheet = start_pairing(new, qtbot)
@@ -155,7 +159,7 @@ def test_different_digits_end_it_on_both(make_desktop: MakeDesktop, qtbot: QtBot
     first = old.window.sheets.devices
     for one in (first, sheet):
         qtbot.waitUntil(lambda one=one: "Do both screens" in says(one), timeout=WAIT_MS)
-    press(sheet, "Different")
+    press(first if decliner == "existing" else sheet, "Different")
     for one in (first, sheet):
         qtbot.waitUntil(lambda one=one: "Not paired" in says(one), timeout=WAIT_MS)
     assert len(ask(old, qtbot, _devices)) == 1
@@ -189,7 +193,7 @@ def test_devices_that_never_meet(
     qtbot.waitUntil(lambda: "Each has all your groups" in says(first), timeout=WAIT_MS)
     press(first, "Add a device")
     pick(first, "By files")
-    chosen: list[Path | None] = [tmp_path / "offer", None, tmp_path / "no folder" / "offer"]
+    chosen = [tmp_path / "offer", None, tmp_path / "no folder" / "offer", tmp_path / "offer"]
     monkeypatch.setattr(first.files, "_ask_save", lambda _name: chosen.pop(0))
     press(first, "Save the offer …")
     qtbot.waitUntil(lambda: "Carry it to the new device" in says(first), timeout=WAIT_MS)
@@ -199,6 +203,13 @@ def test_devices_that_never_meet(
     press(first, "Save the offer …")
     press(first, "Save the offer …")
     qtbot.waitUntil(lambda: "cannot be written" in says(first), timeout=WAIT_MS)
+    # Nor does one that the disk does not take, although it was to replace the file.
+    first.files._begin_existing()
+    with full_disk():
+        press(first, "Save the offer …")
+        qtbot.waitUntil(lambda: "No space left" in says(first), timeout=WAIT_MS)
+    assert [path.name for path in tmp_path.iterdir() if "offer" in path.name] == ["offer"]
+    assert sheet.files.read(tmp_path / "offer") == content
     sheet.files.take_offer(content)
     qtbot.waitUntil(lambda: "Carry the request" in says(sheet), timeout=WAIT_MS)
     digits = next(line for line in says(sheet).split("\n") if line.replace(" ", "").isdigit())

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -11,7 +12,9 @@ from typing import Any
 
 import pytest
 
+from core.store.full_disk import full_disk
 from lutra.identity.pairing_code import PairingSecret
+from lutra.identity.pairing_table import CANCELLED_THERE, REASONS, Event, State
 
 from .conftest import Lutra
 
@@ -33,9 +36,7 @@ class Command:
             text=True,
             env={**os.environ, "PYTHON_KEYRING_BACKEND": "keyring.backends.fail.Keyring"},
         )
-        assert self._process.stdin is not None
-        self._process.stdin.write(answers)
-        self._process.stdin.flush()
+        self.type(answers)
 
     def line(self) -> Any:
         assert self._process.stdout is not None
@@ -53,6 +54,19 @@ class Command:
         assert self._process.returncode == status, (out, err)
         assert "Traceback" not in err
         return out, err
+
+    def said_unanswered(self, status: int) -> tuple[str, str]:
+        """The same for a command that nobody answers, whose input does not end either."""
+        assert self._process.wait(30) == status
+        return self.said(status)
+
+    def type(self, answer: str) -> None:
+        assert self._process.stdin is not None
+        self._process.stdin.write(answer)
+        self._process.stdin.flush()
+
+    def interrupt(self) -> None:
+        self._process.send_signal(signal.SIGINT)
 
     def kill(self) -> None:
         self._process.kill()
@@ -103,6 +117,59 @@ def test_saying_that_the_digits_differ_ends_it(lutra: Lutra, phone: Path) -> Non
     # What was begun to be paired can become a person's own profile.
     again = Lutra(phone, lutra._capsys, lutra._monkeypatch)
     assert again.value("init", "--name", "Ben", "--device", "phone")["name"] == "Ben"
+
+
+@pytest.mark.parametrize("decliner", ["existing", "new"])
+@pytest.mark.parametrize("how", ["no", "Ctrl-C"])
+def test_who_is_asked_still_hears_at_once_that_the_other_device_declined(
+    ana: Lutra, phone: Path, decliner: str, how: str
+) -> None:
+    pair = Command(ana.profile, "device", "pair", *LOOPBACK)
+    link = Command(phone, "device", "link", *link_arguments(pair.line()), *LOOPBACK)
+    for command in (pair, link):
+        while not command.line()["asks"]:
+            pass
+    declines, waits = (pair, link) if decliner == "existing" else (link, pair)
+    if how == "no":
+        declines.type("n\n")
+    else:
+        declines.interrupt()
+    out, err = waits.said_unanswered(1)
+    ended, failed = (json.loads(line) for line in out.splitlines())
+    assert ended["state"] == "cancelled"
+    assert failed["error"] == "pairing.failed"
+    assert failed["message"] == CANCELLED_THERE
+    assert err.splitlines()[-1] == CANCELLED_THERE
+    declines.said_unanswered(1)
+    assert len(ana.value("device", "list")) == 1
+    # Nothing is left of it: both begin anew.
+    pair = Command(ana.profile, "device", "pair", "--yes-same", *LOOPBACK)
+    arguments = (*link_arguments(pair.line()), "--yes-same")
+    assert Command(phone, "device", "link", *arguments, *LOOPBACK).end()[-1]["complete"]
+    pair.end()
+
+
+def test_a_code_that_was_used_already_is_told(
+    lutra: Lutra, node: subprocess.Popen[bytes], phone: Path, short_directory: Path
+) -> None:
+    pair = Command(lutra.profile, "device", "pair", "--yes-same", *LOOPBACK)
+    arguments = (*link_arguments(pair.line()), "--yes-same", *LOOPBACK)
+    Command(phone, "device", "link", *arguments).end()
+    pair.end()
+    late = Command(short_directory / "tablet", "device", "link", *arguments, as_json=False)
+    _, err = late.said_unanswered(1)
+    assert err.splitlines()[-1] == REASONS[State.INTRODUCING, Event.USED]
+
+
+def test_a_question_about_digits_takes_yes_and_no_only(lutra: Lutra, phone: Path) -> None:
+    lutra.value("init", "--name", "Ana", "--device", "laptop")
+    pair = Command(lutra.profile, "device", "pair", "--yes-same", *LOOPBACK)
+    arguments = (*link_arguments(pair.line()), *LOOPBACK)
+    link = Command(phone, "device", "link", *arguments, answers="perhaps\nYES\n", as_json=False)
+    _, err = link.said()
+    assert err.count("Do both devices show") == 2
+    assert "Please answer y or n." in err
+    assert pair.end()[-1]["state"] == "done"
 
 
 def test_a_killed_command_is_taken_up_again(lutra: Lutra, phone: Path) -> None:
@@ -264,6 +331,27 @@ def test_offers_and_requests_that_cannot_be_written_leave_the_earlier_files_vali
     lutra.value("device", "pair", "--request", request, "--response", response, "--yes-same")
     phone.value("device", "link", "--response", response, "--yes-same")
     assert phone.value("status")["identity"]["name"] == "Ana"
+
+
+def test_an_offer_that_a_full_disk_does_not_take_leaves_the_earlier_one_valid(
+    ana: Lutra, short_directory: Path
+) -> None:
+    offer, second = str(short_directory / "o"), short_directory / "second"
+    request, response = (str(short_directory / name) for name in ("request", "r"))
+    phone = Lutra(short_directory / "phone", ana._capsys, ana._monkeypatch)
+    ana.value("device", "pair", "--offer", offer)
+    with full_disk():
+        refused = ana("device", "pair", "--offer", str(second))
+    assert refused.status == 1
+    assert "No space left on device" in refused.err
+    assert not second.exists()
+    phone.value("device", "link", "--offer", offer, "--request", request, "--device", "phone")
+    ana.value("device", "pair", "--request", request, "--response", response, "--yes-same")
+    phone.value("device", "link", "--response", response, "--yes-same")
+    # What was answered is out of date once another offer is on the disk.
+    ana.value("device", "pair", "--offer", str(second))
+    again = ana("device", "pair", "--request", request, "--response", f"{response}2", "--yes-same")
+    assert again.status == 1
 
 
 def test_saying_no_to_the_digits_leaves_no_file(lutra: Lutra, short_directory: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -72,18 +73,23 @@ class FileSteps:
         )
 
     def _make_offer(self) -> None:
-        # Asked for first: another offer makes the one void that was saved before.
         path = self._ask_save(_OFFER)
-        if path is not None and self.write(path, b""):
+        if path is not None:
             self._flow.ask_pairing(
                 lambda pairs: pairs.device_files.offer(), lambda made: self._save_offer(path, made)
             )
 
     def _save_offer(self, path: Path, offer: OfferView) -> None:
+        # An earlier offer is valid until this one is safe.
         if self.write(path, offer.content):
-            self._flow.say(
-                tr("Saved. Carry it to the new device, and come back with its request."), good=True
+            self._flow.ask_pairing(
+                lambda pairs: pairs.device_files.offer_saved(offer.content), lambda _: self._saved()
             )
+
+    def _saved(self) -> None:
+        self._flow.say(
+            tr("Saved. Carry it to the new device, and come back with its request."), good=True
+        )
 
     def _open_request(self) -> None:
         path = self._ask_open(_REQUEST)
@@ -259,9 +265,20 @@ class FileSteps:
         return Path(chosen) if chosen else None
 
     def write(self, path: Path, content: bytes) -> bool:
-        """Write a small file; says so where the disk does not take it."""
+        """Write a small file; says so where the disk does not take it.
+
+        A file of this name is replaced when the new one is on the disk, and not before.
+        """
+        temporary = path.with_name(f".{path.name}.{os.getpid()}")
         try:
-            path.write_bytes(content)
+            try:
+                with temporary.open("wb") as file:
+                    file.write(content)
+                    file.flush()
+                    os.fsync(file.fileno())
+                temporary.replace(path)
+            finally:
+                temporary.unlink(missing_ok=True)
         except OSError as error:
             self._flow.fail(tr("The file cannot be written: {reason}.", reason=error.strerror))
             return False

@@ -16,6 +16,7 @@ import click
 
 from lutra import __version__
 from lutra.cli.invocation import Invocation, common, to_json
+from lutra.cli.question import end_process
 from lutra.cli.text import harmless
 from lutra.errors import LutraError, UsageError
 
@@ -107,7 +108,7 @@ def run(arguments: Sequence[str]) -> int:
 
 def main() -> None:
     """Run the command line of this process."""
-    sys.exit(run(sys.argv[1:]))
+    end_process(run(sys.argv[1:]))
 
 
 def _let_go_of_output() -> None:

@@ -3,18 +3,19 @@
 from __future__ import annotations
 
 import base64
+import os
 from collections.abc import Generator
 from contextlib import contextmanager
 from pathlib import Path
 
-import click
-
 from lutra.cli.invocation import Invocation
 from lutra.cli.pairing import PairingFailedError
+from lutra.cli.question import Question
 from lutra.cli.session import Session, pairing_session, session
 from lutra.errors import EnvironmentalError, UsageError
 
 _OFFER_LINK = "lutra:pair-file/"
+_WAIT_SECONDS = 0.3
 
 
 class PairingPathError(EnvironmentalError):
@@ -32,7 +33,9 @@ def offer(invocation: Invocation, path: Path | None) -> None:
         invocation.show({"offer": link}, text)
         return
     with session(invocation.profile) as node, _new_file(path):
-        _write(path, node.call("pairing_offer")["content"])
+        content = node.call("pairing_offer")["content"]
+        _write(path, content)
+        node.call("pairing_offer_saved", content=content)
     text = f"Bring {path} to the new device: lutra device link --offer FILE --request FILE"
     invocation.show({"offer": str(path)}, text)
 
@@ -107,8 +110,11 @@ def _compare(node: Session, digits: str, name: str, *, yes_same: bool) -> None:
     if not digits or yes_same:
         return
     where = f"“{name}” and this device" if name else "both devices"
-    question = f"Do {where} show {digits}?"
-    if not node.meanwhile(lambda: click.confirm(question, err=True)):
+    question = Question(f"Do {where} show {digits}?")
+    # In short waits: on Windows, Ctrl-C is heard between them only.
+    while not node.meanwhile(lambda: question.wait(_WAIT_SECONDS)):
+        pass
+    if not question.answer():
         raise PairingFailedError("The digits were not the same. Nothing was added.")
 
 
@@ -139,8 +145,12 @@ def _new_file(path: Path) -> Generator[None]:
 
 
 def _write(path: Path, content: str) -> None:
+    """Bring a file to the disk: some disks say only then that they are full."""
     try:
-        path.write_bytes(base64.b64decode(content))
+        with path.open("wb") as file:
+            file.write(base64.b64decode(content))
+            file.flush()
+            os.fsync(file.fileno())
     except OSError as error:
         raise _unwritten(path, error) from None
 

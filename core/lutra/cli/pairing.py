@@ -9,6 +9,7 @@ from typing import Any
 import click
 
 from lutra.cli.invocation import Invocation, to_json
+from lutra.cli.question import Question
 from lutra.cli.session import Session
 from lutra.cli.text import count
 from lutra.errors import LocalError, LutraError, UsageError
@@ -25,6 +26,8 @@ _UNDECIDED = ("ready", "connected", "confirming", "introducing", "comparing")
 _MEET_SECONDS = 60
 _COPY_SECONDS = 600
 _LOOK_SECONDS = 30
+_GLANCE_SECONDS = 0.3
+"""How often the pairing is looked at while the person is asked about it."""
 
 
 class PairingFailedError(LocalError):
@@ -142,11 +145,19 @@ class Pairing:
         return True
 
     def _answer(self, view: dict[str, Any]) -> dict[str, Any]:
+        """Ask whether the digits are the same, until that is decided here or elsewhere."""
         who = f"{view['person_name']}, {view['device_name']}".removeprefix(", ")
         question = f"The other device: {who}. Do both devices show {view['comparison']}?"
-        same = self._yes_same or self._node.meanwhile(lambda: click.confirm(question, err=True))
+        asked = None if self._yes_same else Question(question)
+        # Glancing serves a node of this process and a running one alike, and both stay free for
+        # the person's answer.
+        while asked is not None and not self._node.meanwhile(lambda: asked.wait(_GLANCE_SECONDS)):
+            now = self._node.call("pairing")
+            if not now["asks"] or now["comparison"] != view["comparison"]:
+                asked.leave()
+                return now
         try:
-            if not same:
+            if asked is not None and not asked.answer():
                 return self._node.call("pairing_cancel")
             return self._node.call("pairing_accept", merge=self._merge)
         except LutraError:

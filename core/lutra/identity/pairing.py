@@ -8,6 +8,7 @@
     proof                                   ->
                                             <-   answer(proof), sealed card
     sealed card                             ->
+        (or instead of the card: sealed, that the code is spent; see `pairing_spent`)
         both screens show the comparison code; both persons accept
     new device: sealed consent  ->  existing device signs the addition
     existing device: sealed device log and hand-over  ->  new device: sealed receipt
@@ -36,7 +37,7 @@ from lutra.identity.key_agreement import commit
 from lutra.identity.pairing_checks import check_admission, check_agreement, check_card
 from lutra.identity.pairing_code import PairingSecret
 from lutra.identity.pairing_keys import Channel, Exchange, SessionKeys
-from lutra.identity.pairing_memory import Memory, decode_memory, encode_memory
+from lutra.identity.pairing_memory import Memory, Spent, decode_memory, encode_memory
 from lutra.identity.pairing_messages import (
     Agreement,
     Card,
@@ -44,10 +45,12 @@ from lutra.identity.pairing_messages import (
     Frame,
     PairingMessageError,
     Sealed,
+    Why,
     decode_frame,
     encode_frame,
     operation_rows,
     read_operations,
+    read_why,
     sized,
 )
 from lutra.identity.pairing_table import (
@@ -69,6 +72,7 @@ from lutra.identity.pairing_table import (
 from lutra.operation import Operation
 
 MAX_ATTEMPTS = 10
+_SPENT = {Why.USED: Event.USED, Why.EXPIRED: Event.EXPIRED}
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,6 +110,7 @@ class Pairing:
         self._resumes = False
         self._exchange: Exchange | None = None
         self._handed_over = b""
+        self._spent: Spent | None = None
 
     @classmethod
     def start(
@@ -201,6 +206,14 @@ class Pairing:
     def handed_over(self) -> bytes:
         """On the new device when done, until a restart: what came with the log; secret."""
         return self._handed_over if self.state is State.DONE else b""
+
+    @property
+    def spent(self) -> Spent | None:
+        """At an end, until a restart: what to tell whoever enters the code that was shown here.
+
+        None if nothing is to be told: see `lutra.identity.pairing_spent`.
+        """
+        return self._spent
 
     @property
     def deadline(self) -> float | None:
@@ -411,6 +424,8 @@ class Pairing:
                 return self._agree(Agreement.read(rest), now)
             case [Sealed.ADMISSION.value, rows, hand_over]:
                 return self._admit(read_operations(rows), sized(hand_over, -1), now)
+            case [Sealed.SPENT.value, why] if memory.side is Side.ENTERS and memory.peer is None:
+                return self._go(_SPENT[read_why(why)], now)
             case [Sealed.RECEIPT.value] if memory.state is State.DELIVERING:
                 return self._go(Event.RECEIPT, now)
             case _:
@@ -531,6 +546,7 @@ class Pairing:
         if gone:
             self._drop()
         if after in TERMINAL:
+            self._spent = _spent(memory, event)
             self._memory = self._memory.without_secrets()
         return Step(close=gone and event is not Event.DISCONNECT)
 
@@ -546,6 +562,17 @@ class Pairing:
 
 def _other(side: Side) -> Side:
     return Side.ENTERS if side is Side.SHOWS else Side.SHOWS
+
+
+def _spent(memory: Memory, event: Event) -> Spent | None:
+    """Say what became of a code that is at its end; nothing if it was guessed at or withdrawn."""
+    if memory.side is Side.ENTERS:
+        return None
+    if memory.state in KNOWN:
+        return Spent(memory.secret, Why.USED, memory.attempts)
+    if event is Event.TIMEOUT:
+        return Spent(memory.secret, Why.EXPIRED, memory.attempts)
+    return None
 
 
 def _sentence(before: State, event: Event, after: State) -> str:

@@ -14,6 +14,7 @@ from lutra.identity.pairing_messages import (
     MAX_FRAME_BYTES,
     Agreement,
     Card,
+    Why,
     operation_rows,
     read_operations,
 )
@@ -72,6 +73,21 @@ class Memory:
 
     def __repr__(self) -> str:
         return f"Memory(side={self.side.name}, state={self.state.name})"
+
+
+@dataclass(frozen=True, slots=True)
+class Spent:
+    """A code that pairs nothing any more, on the device that has shown it; never stored.
+
+    Attributes:
+        secret: the code or link.
+        why: what whoever knows it may be told.
+        attempts: exchanges made with it.
+    """
+
+    secret: PairingSecret
+    why: Why
+    attempts: int
 
 
 def encode_memory(memory: Memory) -> bytes:

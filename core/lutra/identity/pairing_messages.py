@@ -50,6 +50,14 @@ class Sealed(IntEnum):
     CONSENT = 2
     ADMISSION = 3
     RECEIPT = 4
+    SPENT = 5
+
+
+class Why(IntEnum):
+    """Why a code pairs nothing any more."""
+
+    USED = 1
+    EXPIRED = 2
 
 
 _SHAPES: dict[Frame, tuple[int, ...]] = {
@@ -178,6 +186,14 @@ def decode_frame(data: bytes) -> tuple[Frame, tuple[bytes, ...]]:
     if len(items) != 1 + len(shape):
         raise PairingMessageError("A pairing message has not its form.")
     return kind, tuple(sized(item, size) for item, size in zip(items[1:], shape, strict=True))
+
+
+def read_why(value: Any) -> Why:
+    """Read why a code is spent; raises `PairingMessageError`."""
+    why = next((one for one in Why if _is_number(value, one.value)), None)
+    if why is None:
+        raise PairingMessageError("The other device says something unknown about the code.")
+    return why
 
 
 def operation_rows(operations: Iterable[Operation]) -> list[list[bytes]]:

@@ -65,6 +65,8 @@ class Event(Enum):
     RESUME = "right resumption received"
     CARD = "introduction received"
     SAME_ROLE = "introduction of the same role"
+    USED = "the code was used"
+    EXPIRED = "the code has expired"
     ACCEPT = "person accepts"
     ACCEPT_READY = "person accepts, consent was there"
     CONSENT = "consent received"
@@ -106,6 +108,8 @@ _STEPS: dict[Key, State] = {
     (Side.ENTERS, _S.CONFIRMING, _E.STRANGER): _S.CONFIRMING,
     (None, _S.INTRODUCING, _E.CARD): _S.COMPARING,
     (None, _S.INTRODUCING, _E.SAME_ROLE): _S.FAILED,
+    (Side.ENTERS, _S.INTRODUCING, _E.USED): _S.FAILED,
+    (Side.ENTERS, _S.INTRODUCING, _E.EXPIRED): _S.FAILED,
     (Role.EXISTING, _S.COMPARING, _E.CONSENT): _S.COMPARING,
     (Role.EXISTING, _S.COMPARING, _E.ACCEPT_READY): _S.ADMITTING,
     (None, _S.COMPARING, _E.ACCEPT): _S.AGREEING,
@@ -176,6 +180,10 @@ REASONS: MappingProxyType[tuple[State, Event], str] = MappingProxyType(
         "refused. Please start again with a new code.",
         (_S.INTRODUCING, _E.SAME_ROLE): "Both devices are set to the same part: one must be yours "
         "already, the other the new one. Please choose again on one of them.",
+        (_S.INTRODUCING, _E.USED): "This code was used already. Please make a new one on the "
+        "device that showed it.",
+        (_S.INTRODUCING, _E.EXPIRED): "This code has expired. Please make a new one on the device "
+        "that showed it.",
         (_S.COMPARING, _E.TIMEOUT): "Nobody confirmed the comparison in time. Nothing was added. "
         "Please start again when both devices are at hand.",
         (_S.COMPARING, _E.VIOLATION): "The other device changed its mind about who it is, so it "

@@ -6,8 +6,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from lutra.codec import decode, encode
-from lutra.errors import UsageError
-from lutra.identity.errors import PairingStateError
+from lutra.errors import LutraError, UsageError
+from lutra.identity.errors import PairingFileError, PairingStateError
 from lutra.identity.pairing_files import Offer, Offering, Request, Requesting
 from lutra.identity.pairing_messages import Choice
 from lutra.identity.pairing_table import Role
@@ -17,6 +17,8 @@ from lutra.operation import Operation
 
 _OFFERING, _REQUESTING = "pairing_offer", "pairing_request"
 _RECORD_BYTES = 16 * 1024 * 1024
+_BOTH = 2
+"""Fields of a record that holds two offers; those of one, or of its answer, have more."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,6 +62,9 @@ class DeviceFiles:
     async def offer(self, *, link: bool = False) -> OfferView:
         """Make an offer; an earlier one that was not answered is withdrawn.
 
+        A link withdraws it at once. A file may still get lost: the earlier offer stays valid
+        beside the new one until `offer_saved`, or until either is answered.
+
         Args:
             link: as a link, which must be passed on unseen and needs no comparison.
 
@@ -67,9 +72,27 @@ class DeviceFiles:
             LutraError: this device cannot take in others.
         """
         offering = Offering.make(await self._desk.card(Role.EXISTING), link=link)
-        await self._desk.save(offering.store(), _OFFERING)
+        offers, made = await self._offers(), offering.store()
+        beside = offers and not link
+        await self._desk.save(encode([offers[0], made]) if beside else made, _OFFERING)
         offer = offering.offer
         return OfferView(offer.link() if link else "", b"" if link else offer.file())
+
+    async def offer_saved(self, content: bytes) -> None:
+        """Withdraw the earlier offer: the file of the new one is safe.
+
+        Args:
+            content: the file's.
+
+        Raises:
+            PairingStateError: it is not the latest offer's; nothing is withdrawn.
+            PairingFileError: it is no offer.
+        """
+        saved, offers = Offer.of_file(content), await self._offers()
+        latest = offers[-1] if offers else None
+        if latest is None or _Answered.restore(latest) or Offering.restore(latest).offer != saved:
+            raise PairingStateError("Another offer was made meanwhile. Use that one.")
+        await self._desk.save(latest, _OFFERING)
 
     async def read_request(self, content: bytes) -> RequestView:
         """Open a request, to show its digits before it is answered.
@@ -78,8 +101,8 @@ class DeviceFiles:
             PairingStateError: this device made no offer.
             PairingFileError: it is damaged, was changed, or answers another offer.
         """
-        answered = await self._answered(content)
-        return answered.asked if answered else _view((await self._offering()).read(content))
+        found = await self._offer_of(content)
+        return found.asked if isinstance(found, _Answered) else _view(found[1])
 
     async def respond(self, content: bytes, *, same_digits: bool = False) -> bytes:
         """Add the device that asks, and return the response to bring to it.
@@ -95,14 +118,13 @@ class DeviceFiles:
             PairingFileError: the request is damaged, was changed, or answers another offer.
             DeviceKnownError: the device was one of the person's before.
         """
-        asked = await self.read_request(content)
+        found = await self._offer_of(content)
+        asked = found.asked if isinstance(found, _Answered) else _view(found[1])
         if asked.digits and not same_digits:
             raise PairingStateError("Compare the digits on both devices first.")
-        answered = await self._answered(content)
-        if answered is not None:
-            return answered.response
-        offering = await self._offering()
-        request = offering.read(content)
+        if isinstance(found, _Answered):
+            return found.response
+        offering, request = found
         responses: list[bytes] = []
 
         def finish(operations: tuple[Operation, ...], given: bytes) -> bytes:
@@ -112,18 +134,32 @@ class DeviceFiles:
         await self._desk.admit(request.consent, request.card, request.merged, finish, _OFFERING)
         return responses[0]
 
-    async def _answered(self, content: bytes) -> _Answered | None:
-        stored = await self._desk.load(_OFFERING)
-        answered = None if stored is None else _Answered.restore(stored)
-        if answered is not None and answered.request != content:
-            raise PairingStateError("Your offer was answered already. Make another one.")
-        return answered
-
-    async def _offering(self) -> Offering:
+    async def _offers(self) -> tuple[bytes, ...]:
+        """Return the offer to be answered, or the earlier one and one that may not be saved yet."""
         stored = await self._desk.load(_OFFERING)
         if stored is None:
-            raise PairingStateError("This device has made no offer that could be answered.")
-        return Offering.restore(stored)
+            return ()
+        fields = decode(stored, max_bytes=_RECORD_BYTES)
+        return tuple(fields) if len(fields) == _BOTH else (stored,)
+
+    async def _offer_of(self, content: bytes) -> _Answered | tuple[Offering, Request]:
+        """Find which offer a request answers, or has answered; raises as `read_request` does."""
+        refusal: LutraError = PairingStateError(
+            "This device has made no offer that could be answered."
+        )
+        for stored in reversed(await self._offers()):
+            answered = _Answered.restore(stored)
+            if answered is None:
+                offering = Offering.restore(stored)
+                try:
+                    return offering, offering.read(content)
+                except PairingFileError as error:
+                    refusal = error
+            elif answered.request == content:
+                return answered
+            else:
+                refusal = PairingStateError("Your offer was answered already. Make another one.")
+        raise refusal
 
     # On the new device
 

@@ -26,11 +26,10 @@ from lutra.node.addresses import parse_address
 from lutra.node.device_views import PairingView
 from lutra.node.options import NodeOptions
 from lutra.node.pairing_desk import Desk, Entrance
+from lutra.node.pairing_late import SILENT_SECONDS, LateMeeting
 from lutra.node.pairing_link import pairing_link, read_pairing_code
 from lutra.node.pairing_meeting import Meeting
 
-_SILENT_SECONDS = 10.0
-"""How long whoever has not proved to know the code may keep the line without saying anything."""
 _RECORD_BYTES = 16 * 1024 * 1024
 _UNPROVEN = frozenset({State.READY, State.CONNECTED, State.CONFIRMING})
 
@@ -59,6 +58,7 @@ class _Run:
     meeting: Meeting
     connection: Connection | None = None
     met_at: str = ""
+    late: LateMeeting | None = None
 
 
 class PairingService:
@@ -84,6 +84,7 @@ class PairingService:
         self._changed = changed
         self._clock = clock
         self._run: _Run | None = None
+        self._late: LateMeeting | None = None
         self._view: PairingView | None = None
         self._tasks = Tasks("pairing failed")
         self._lock = asyncio.Lock()
@@ -168,7 +169,6 @@ class PairingService:
             PairingStateError: there is nothing to confirm now.
             UsageError: the identity that is here was not said to be merged.
         """
-        run = self._under_way()
         choice, merged = Choice.NONE, ()
         if self._view is not None and self._view.new and self._has_identity:
             if not merge:
@@ -178,7 +178,7 @@ class PairingService:
                 )
             choice, merged = Choice.MERGE, await self._desk.identity()
         async with self._lock:
-            now = self._clock()
+            run, now = self._under_way(), self._clock()
             await self._take(run, run.machine.accept(now, choice, merged=merged))
         return self._shown()
 
@@ -188,8 +188,8 @@ class PairingService:
         Raises:
             PairingStateError: there is none.
         """
-        run = self._under_way()
         async with self._lock:
+            run = self._under_way()
             await self._take(run, run.machine.cancel(self._clock()))
         return self._shown()
 
@@ -224,6 +224,7 @@ class PairingService:
             if run.connection is not None:
                 run.connection.close()
             await run.meeting.close()
+        await self._close_late()
         await self._tasks.close()
 
     # Beginning and ending
@@ -241,10 +242,15 @@ class PairingService:
     async def _open(self, machine: Pairing, plan: _Plan, side: Side) -> None:
         self._trouble, self._separate = "", ()
         meeting = Meeting(
-            plan.secret, side, self._options, typed=plan.typed, on_connection=self._connected
+            plan.secret,
+            side,
+            self._options,
+            typed=plan.typed,
+            on_connection=lambda connection: self._connected(run, connection),
         )
         run = self._run = _Run(machine, plan, meeting)
         try:
+            await self._close_late()
             await meeting.open(plan.port)
             run.plan = _Plan(plan.secret, plan.typed, meeting.port)
             async with self._lock:
@@ -256,15 +262,17 @@ class PairingService:
         self._tasks.spawn(self._watch_clock(run))
 
     def _under_way(self) -> _Run:
+        """Return the pairing to act on; under the lock `view` tells why, if there is none."""
         if self._run is None or self._run.machine.state in TERMINAL:
             raise PairingStateError("No pairing is under way.")
         return self._run
 
     # Connections
 
-    def _connected(self, connection: Connection) -> bool:
-        run = self._run
-        if run is None or run.connection is not None or run.machine.state in TERMINAL:
+    def _connected(self, run: _Run, connection: Connection) -> bool:
+        if run.late is not None:
+            return run.late.came(connection)
+        if self._run is not run or run.connection is not None or run.machine.state in TERMINAL:
             return False
         run.connection = connection
         self._tasks.spawn(self._serve(run, connection))
@@ -280,7 +288,7 @@ class PairingService:
                 run.met_at = connection.address.host
                 await self._take(run, machine.connect(channel, self._clock()))
             while machine.state not in TERMINAL and run.connection is connection:
-                async with asyncio.timeout(_SILENT_SECONDS if self._is_unproven(run) else None):
+                async with asyncio.timeout(SILENT_SECONDS if self._is_unproven(run) else None):
                     frame = await connection.receive()
                 async with self._lock:
                     await self._take(run, machine.receive(frame, self._clock()))
@@ -331,6 +339,8 @@ class PairingService:
         self._tell(run)
         if machine.state in TERMINAL and self._run is run:
             self._run = None
+            if machine.spent is not None:
+                self._late = run.late = LateMeeting(machine.spent, run.meeting)
             self._tasks.spawn(self._finish(run))
 
     async def _finish(self, run: _Run) -> None:
@@ -338,7 +348,16 @@ class PairingService:
         if run.connection is not None:
             run.connection.close()
         run.connection = None
-        await run.meeting.close()
+        if run.late is not None:
+            await run.late.stay()
+        else:
+            await run.meeting.close()
+
+    async def _close_late(self) -> None:
+        """Speak no more of the code before: there is another one, or the program ends."""
+        late, self._late = self._late, None
+        if late is not None:
+            await late.close()
 
     async def _admit(self, run: _Run) -> Step:
         """Sign the addition: the new device is in when this returns, and the record says so."""

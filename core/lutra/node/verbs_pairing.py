@@ -74,6 +74,13 @@ async def _offer(pairs: Pairs, arguments: Arguments) -> object:
     return {"link": made.link, "content": _text(made.content)}
 
 
+async def _offer_saved(pairs: Pairs, arguments: Arguments) -> object:
+    content = arguments.base64("content")
+    arguments.finish()
+    await pairs.device_files.offer_saved(content)
+    return None
+
+
 async def _read_request(pairs: Pairs, arguments: Arguments) -> object:
     content = arguments.base64("content")
     arguments.finish()
@@ -118,6 +125,7 @@ PAIRING_VERBS: dict[str, Callable[[Pairs, Arguments], Awaitable[object]]] = {
     "pairing_enter": _enter,
     "pairing_is_entered": _is_entered,
     "pairing_offer": _offer,
+    "pairing_offer_saved": _offer_saved,
     "pairing_read_request": _read_request,
     "pairing_request": _request,
     "pairing_respond": _respond,

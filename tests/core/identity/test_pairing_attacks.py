@@ -14,7 +14,7 @@ from lutra.crypto.pake import Spake2
 from lutra.errors import MalformedError
 from lutra.identity.device_log import claim_of, consent, sign_claim
 from lutra.identity.errors import PairingStateError
-from lutra.identity.pairing import MAX_ATTEMPTS
+from lutra.identity.pairing import MAX_ATTEMPTS, Pairing
 from lutra.identity.pairing_code import PairingSecret
 from lutra.identity.pairing_messages import (
     Agreement,
@@ -24,6 +24,7 @@ from lutra.identity.pairing_messages import (
     decode_frame,
     encode_frame,
 )
+from lutra.identity.pairing_spent import Latecomers
 from lutra.identity.pairing_table import REASONS, TERMINAL, Event, Role, Side, State
 
 WRONG = PairingSecret(407, b"abd")
@@ -79,6 +80,108 @@ def test_a_wrong_guess_uses_up_the_code_and_is_seen(existing_side: Side) -> None
     again.connect()
     again.run()
     assert again.new.state is State.DONE
+
+
+def ended(secret: PairingSecret, how: str) -> Pairing:
+    """Return the machine that has shown a code, at its end."""
+    pair = Pair.make(secret=secret)
+    if how == "expired":
+        pair.shows.do(lambda machine: machine.tick(10_000))
+    else:
+        pair.connect()
+        pair.run()
+    return pair.shows.machine
+
+
+def late(secret: PairingSecret, latecomers: Latecomers, number: int) -> Device:
+    """Let a device with a code come to one whose code is spent."""
+    one = device(Side.ENTERS, secret, Role.NEW, number=5, person=None, names=NAMES[2:], seed=number)
+    left, right = channels(number)
+    latecomers.connect(right)
+    one.do(lambda machine: machine.connect(left, 0))
+    while one.outbox:
+        for answer in latecomers.receive(one.outbox.pop(0)).frames:
+            one.do(lambda machine, frame=answer: machine.receive(frame, 0))
+    return one
+
+
+@secrets
+@pytest.mark.parametrize("how", ["used", "expired"])
+def test_only_who_knows_a_spent_code_learns_that_it_is(secret: PairingSecret, how: str) -> None:
+    spent = ended(secret, how).spent
+    assert spent is not None
+    assert secret.secret.hex() not in repr(spent) + repr(Latecomers(spent))
+    latecomers = Latecomers(spent)
+    told = REASONS[State.INTRODUCING, Event.USED if how == "used" else Event.EXPIRED]
+    for number in (60, 61):
+        assert late(secret, latecomers, number).machine.sentence == told
+    wrong = WRONG if secret.is_short else PairingSecret(None, bytes(16))
+    guesser = late(wrong, latecomers, 62)
+    if secret.is_short:
+        assert guesser.machine.sentence == REASONS[State.CONFIRMING, Event.WRONG_CODE]
+    else:
+        assert guesser.state is State.READY
+    # The one guess at a short code was made, though the code is spent.
+    assert latecomers.listens is not secret.is_short
+    right = late(secret, latecomers, 63).machine
+    assert right.sentence == ("" if secret.is_short else told)
+
+
+def test_a_guess_at_a_spent_code_is_answered_like_one_at_a_code_that_counts() -> None:
+    answers: list[list[Frame]] = []
+    spent = ended(SHORT, "used").spent
+    assert spent is not None
+    latecomers = Latecomers(spent)
+    counts = Pair.make().shows
+    for receive, connect in (
+        (latecomers.receive, latecomers.connect),
+        (
+            lambda frame: counts.machine.receive(frame, 0),
+            lambda channel: counts.machine.connect(channel, 0),
+        ),
+    ):
+        thief = attacker(Side.ENTERS, Role.NEW, WRONG)
+        left, right = channels(64)
+        connect(right)
+        thief.do(lambda machine, at=left: machine.connect(at, 0))
+        heard: list[bytes] = []
+        while thief.outbox:
+            for answer in receive(thief.outbox.pop(0)).frames:
+                heard.append(answer)
+                thief.do(lambda machine, frame=answer: machine.receive(frame, 0))
+        answers.append(kinds(heard))
+    assert answers[0] == answers[1] == [Frame.SHARE, Frame.BYE]
+
+
+def test_breaking_off_is_counted_for_a_spent_code_too() -> None:
+    spent = ended(SHORT, "used").spent
+    assert spent is not None
+    latecomers = Latecomers(spent)
+    for number in range(spent.attempts, MAX_ATTEMPTS):
+        assert latecomers.listens
+        thief = attacker(Side.ENTERS, Role.NEW, WRONG, seed=number)
+        left, right = channels(100 + number)
+        latecomers.connect(right)
+        thief.do(lambda machine, at=left: machine.connect(at, 0))
+        assert kinds(list(latecomers.receive(thief.outbox[0]).frames)) == [Frame.SHARE]
+    assert not latecomers.listens
+    assert late(SHORT, latecomers, 90).state is State.READY
+
+
+def test_a_code_that_was_guessed_at_or_withdrawn_is_not_spoken_of() -> None:
+    guessed, withdrawn = Pair.make(), Pair.make()
+    talk(attacker(Side.ENTERS, Role.NEW, WRONG), guessed.shows)
+    withdrawn.shows.do(lambda machine: machine.cancel(0))
+    for one in (guessed, withdrawn):
+        assert one.shows.state in TERMINAL
+        assert one.shows.machine.spent is None
+    # Nor does who has entered a code tell others about it, or who has started anew.
+    used = Pair.make()
+    used.connect()
+    used.run()
+    assert used.enters.machine.spent is None
+    used.shows.crash()
+    assert used.shows.machine.spent is None
 
 
 @sides

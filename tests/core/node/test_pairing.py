@@ -2,15 +2,21 @@
 
 from __future__ import annotations
 
+import asyncio
 from pathlib import Path
 
 import pytest
 
-from core.node.nodes import address_of, until_text
+from core.node.nodes import address_of, until, until_text
 from core.node.pairing_homes import LOOPBACK, Home, Waiting, confirm, pair, reach, until_complete
 from lutra.codec import encode
+from lutra.crypto.signing import SigningKey
 from lutra.errors import MalformedError, NotFoundError, NotPermittedError, UsageError
-from lutra.identity.errors import PairingStateError
+from lutra.identity.errors import PairingFileError, PairingStateError
+from lutra.identity.pairing_table import REASONS, Event, State
+from lutra.net.errors import DialError
+from lutra.net.transport import dial
+from lutra.node.addresses import parse_address
 from lutra.node.newcomer import Newcomer
 from lutra.node.node import Node
 from lutra.node.pairing_desk import Entrance, WaitingDesk
@@ -211,8 +217,9 @@ async def test_what_was_handed_over_and_cannot_be_read_adds_nothing_here(tmp_pat
     async with await home.open() as laptop, await waiting.open() as newcomer:
         offer = await laptop.device_files.offer()
         asked = await newcomer.device_files.request(offer.content)
-        offering = await laptop.device_files._offering()
-        request = offering.read(asked.content)
+        answers = await laptop.device_files._offer_of(asked.content)
+        assert isinstance(answers, tuple)
+        offering, request = answers
         desk = laptop.device_files._desk
         made: list[bytes] = []
 
@@ -264,6 +271,57 @@ async def test_another_offer_gets_another_request(tmp_path: Path) -> None:
         assert (await laptop.device_files.read_request(other.content)).digits == other.digits
 
 
+async def test_an_offer_stays_valid_until_the_next_one_is_saved(tmp_path: Path) -> None:
+    home, waiting = await Home.make(tmp_path, "Ana"), await Waiting.make(tmp_path)
+    async with await home.open() as laptop, await waiting.open() as newcomer:
+        files = laptop.device_files
+        first = await files.offer()
+        lost, saved = await files.offer(), await files.offer()
+        requests = [
+            (await newcomer.device_files.request(offer.content)).content
+            for offer in (first, lost, saved)
+        ]
+        # The file of the latest may be on its way already; of the one between, nobody can tell.
+        for valid in (requests[0], requests[2]):
+            assert (await files.read_request(valid)).digits
+        with pytest.raises(PairingFileError):
+            await files.read_request(requests[1])
+        with pytest.raises(PairingStateError):
+            await files.offer_saved(lost.content)
+        await files.offer_saved(saved.content)
+        with pytest.raises(PairingFileError):
+            await files.read_request(requests[0])
+        # Saved or not, one that was answered withdraws the other; until then both are valid.
+        latest = await files.offer()
+        asked = await newcomer.device_files.request(latest.content)
+        response = await files.respond(asked.content, same_digits=True)
+        with pytest.raises(PairingStateError):
+            await files.read_request(requests[2])
+        # What an answered offer gave is there until another one is saved, too.
+        another = await files.offer()
+        assert await files.respond(asked.content, same_digits=True) == response
+        await files.offer_saved(another.content)
+        with pytest.raises(PairingFileError):
+            await files.read_request(asked.content)
+
+
+async def test_a_link_withdraws_earlier_offers_at_once(tmp_path: Path) -> None:
+    home, waiting = await Home.make(tmp_path, "Ana"), await Waiting.make(tmp_path)
+    async with await home.open() as laptop, await waiting.open() as newcomer:
+        files = laptop.device_files
+        offers = [await files.offer(), await files.offer(), await files.offer(link=True)]
+        asked = [
+            (await newcomer.device_files.request(offer.link or offer.content)).content
+            for offer in offers
+        ]
+        for void in asked[:2]:
+            with pytest.raises(PairingFileError):
+                await files.read_request(void)
+        with pytest.raises(PairingStateError):
+            await files.offer_saved(offers[1].content)
+        assert not (await files.read_request(asked[2])).digits
+
+
 async def test_a_code_that_nobody_enters_ends_with_a_sentence(tmp_path: Path) -> None:
     home = await Home.make(tmp_path, "Ana")
     async with await home.open() as laptop:
@@ -281,6 +339,105 @@ async def test_a_code_that_nobody_enters_ends_with_a_sentence(tmp_path: Path) ->
         await service.show(new=False)
         await service.close()
         assert await laptop.pairing.resume() is not None
+
+
+async def test_who_enters_a_code_that_was_used_is_told_until_there_is_another(
+    tmp_path: Path,
+) -> None:
+    home, waiting = await Home.make(tmp_path, "Ana"), await Waiting.make(tmp_path)
+    late = await Waiting.make(tmp_path, "tablet")
+    async with await home.start() as laptop, await late.open() as tablet:
+        shown = await laptop.pairing.show(new=False)
+        async with await waiting.open() as newcomer:
+            await newcomer.pairing.enter(shown.code, new=True, addresses=shown.addresses)
+            await confirm(laptop.pairing, newcomer.pairing)
+        ended = laptop.pairing.view
+        for _ in range(2):
+            await tablet.pairing.enter(shown.code, new=True, addresses=shown.addresses)
+            told = await reach(tablet.pairing, "failed")
+            assert told.sentence == REASONS[State.INTRODUCING, Event.USED]
+            assert not told.device_name + told.person_name
+        assert laptop.pairing.view == ended
+        assert len(await laptop.devices()) == 2
+        await laptop.pairing.show(new=False)
+        with pytest.raises(DialError):
+            await dial(parse_address(shown.addresses[0]), SigningKey.generate())
+        await laptop.pairing.cancel()
+        await pair(laptop, tablet)
+
+
+@pytest.mark.parametrize("link", [False, True])
+async def test_who_enters_a_code_that_has_expired_is_told(tmp_path: Path, link: bool) -> None:
+    home, waiting = await Home.make(tmp_path, "Ana"), await Waiting.make(tmp_path)
+    async with await home.open() as laptop, await waiting.open() as newcomer:
+        now = [1000.0]
+        service = PairingService(
+            laptop.pairing._desk, LOOPBACK, lambda _view: None, clock=lambda: now[0]
+        )
+        shown = await service.show(new=False, link=link)
+        now[0] += 601
+        await reach(service, "failed")
+        code = shown.link or shown.code
+        await newcomer.pairing.enter(code, new=True, addresses=shown.addresses)
+        told = await reach(newcomer.pairing, "failed")
+        assert told.sentence == REASONS[State.INTRODUCING, Event.EXPIRED]
+        await service.close()
+        with pytest.raises(DialError):
+            await dial(parse_address(shown.addresses[0]), SigningKey.generate())
+
+
+async def test_nobody_is_told_about_a_code_that_was_withdrawn(tmp_path: Path) -> None:
+    home = await Home.make(tmp_path, "Ana")
+    async with await home.open() as laptop:
+        shown = await laptop.pairing.show(new=False)
+        await laptop.pairing.cancel()
+
+        async def closed() -> bool:
+            try:
+                connection = await dial(parse_address(shown.addresses[0]), SigningKey.generate())
+            except DialError:
+                return True
+            connection.close()
+            return False
+
+        await until(closed, "nobody listens any more")
+
+
+class Slow(WaitingDesk):
+    """Its disk takes the end of a pairing only when it is let."""
+
+    def __init__(self, desk: WaitingDesk) -> None:
+        super().__init__(desk._thread, desk._store, desk.key)
+        self.going, self.let = asyncio.Event(), asyncio.Event()
+
+    async def save(self, record: bytes | None, name: str = "pairing") -> None:
+        if record is None:
+            self.going.set()
+            await self.let.wait()
+        await super().save(record, name)
+
+
+@pytest.mark.parametrize("answer", ["accept", "cancel"])
+async def test_who_answers_while_the_other_device_ends_it_finds_out_how(
+    tmp_path: Path, answer: str
+) -> None:
+    home, waiting = await Home.make(tmp_path, "Ana"), await Waiting.make(tmp_path)
+    async with await home.start() as laptop, await waiting.open() as newcomer:
+        shown = await laptop.pairing.show(new=False)
+        await newcomer.pairing.enter(shown.code, new=True, addresses=shown.addresses)
+        await reach(newcomer.pairing, "comparing")
+        await reach(laptop.pairing, "comparing")
+        desk = newcomer.pairing._desk
+        assert isinstance(desk, WaitingDesk)
+        slow = newcomer.pairing._desk = Slow(desk)
+        await laptop.pairing.cancel()
+        await slow.going.wait()
+        asyncio.get_running_loop().call_later(0.1, slow.let.set)
+        with pytest.raises(PairingStateError):
+            await getattr(newcomer.pairing, answer)()
+        view = newcomer.pairing.view
+        assert view is not None
+        assert view.state == "cancelled"
 
 
 async def test_a_record_of_another_version_is_dropped(tmp_path: Path) -> None:

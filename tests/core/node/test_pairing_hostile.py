@@ -8,11 +8,16 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 
+import pytest
+
 from core.node.pairing_homes import Home, Waiting, confirm, pair, reach
 from lutra.codec import encode
 from lutra.crypto.signing import SigningKey
 from lutra.errors import LutraError
+from lutra.identity.pairing_messages import Frame
+from lutra.identity.pairing_table import REASONS, Event, State
 from lutra.net.connection import Address, Connection
+from lutra.net.errors import DialError
 from lutra.net.transport import Listener, dial
 from lutra.node.addresses import parse_address
 
@@ -126,6 +131,49 @@ async def test_who_speaks_first_with_a_guess_burns_the_code_visibly(tmp_path: Pa
         assert "somebody else tried to pair" in told.sentence
         assert told.strangers == 1
         await pair(laptop, newcomer)
+
+
+async def test_a_guess_at_a_code_that_was_used_learns_what_a_guess_learns(tmp_path: Path) -> None:
+    home, waiting = await Home.make(tmp_path, "Ana"), await Waiting.make(tmp_path)
+    async with (
+        await home.start() as laptop,
+        await waiting.open() as newcomer,
+        await (await Waiting.make(tmp_path, "thief")).open() as thief,
+    ):
+        shown = await laptop.pairing.show(new=False)
+        await newcomer.pairing.enter(shown.code, new=True, addresses=shown.addresses)
+        await confirm(laptop.pairing, newcomer.pairing)
+        # Who only looks, talks nonsense or takes up what never was does not end it.
+        for nonsense in (b"\xff", encode([3, bytes(32)]), encode([5, bytes(32)])):
+            async with stranger(shown.addresses[0]) as connection:
+                await connection.send(nonsense)
+                assert await until_over(connection) == [encode([Frame.BYE.value])]
+        other = (await thief.pairing.show(new=True)).code.split()[1:]
+        await thief.pairing.cancel()
+        guess = " ".join([shown.code.split()[0], *other])
+        await thief.pairing.enter(guess, new=True, addresses=shown.addresses)
+        told = await reach(thief.pairing, "failed")
+        assert told.sentence == REASONS[State.CONFIRMING, Event.WRONG_CODE]
+        # It was the one guess: now there is nobody to make another at.
+        with pytest.raises(DialError):
+            async with stranger(shown.addresses[0]):
+                pass
+
+
+async def test_nobody_is_told_about_a_code_that_was_guessed_at(tmp_path: Path) -> None:
+    home = await Home.make(tmp_path, "Ana")
+    async with await home.start() as laptop:
+        async with await (await Waiting.make(tmp_path, "thief")).open() as thief:
+            shown = await laptop.pairing.show(new=False)
+            other = (await thief.pairing.show(new=True)).code.split()[1:]
+            await thief.pairing.cancel()
+            guess = " ".join([shown.code.split()[0], *other])
+            await thief.pairing.enter(guess, new=True, addresses=shown.addresses)
+            await reach(laptop.pairing, "failed")
+            await reach(thief.pairing, "failed")
+        with pytest.raises(DialError):
+            async with stranger(shown.addresses[0]):
+                pass
 
 
 async def test_who_comes_first_and_says_nothing_or_nonsense_changes_nothing(
