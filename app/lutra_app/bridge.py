@@ -204,8 +204,8 @@ class Bridge(QObject):
             except Exception as error:
                 # Whoever asked goes on; `_finish` tells of the fault.
                 if failed is not None:
-                    text = _fault(error)
-                    self._post(lambda: None if given_up.is_set() else failed(text))
+                    text, tell = _fault(error), failed
+                    self._post(lambda: None if given_up.is_set() else tell(text))
                 raise
             else:
                 report_result = done or _ignore
