@@ -119,8 +119,17 @@ def test_saying_that_the_digits_differ_ends_it(lutra: Lutra, phone: Path) -> Non
     assert again.value("init", "--name", "Ben", "--device", "phone")["name"] == "Ben"
 
 
-@pytest.mark.parametrize("decliner", ["existing", "new"])
-@pytest.mark.parametrize("how", ["no", "Ctrl-C"])
+# Every pair of choices is there once: with a node or alone, how, and who.
+@pytest.mark.parametrize(
+    ("ana", "how", "decliner"),
+    [
+        ("alone", "no", "existing"),
+        ("alone", "Ctrl-C", "new"),
+        ("beside a running node", "no", "new"),
+        ("beside a running node", "Ctrl-C", "existing"),
+    ],
+    indirect=["ana"],
+)
 def test_who_is_asked_still_hears_at_once_that_the_other_device_declined(
     ana: Lutra, phone: Path, decliner: str, how: str
 ) -> None:
