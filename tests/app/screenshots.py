@@ -17,8 +17,8 @@ os.environ.setdefault("QT_QPA_PLATFORM", "offscreen")
 os.environ.setdefault("PYTHON_KEYRING_BACKEND", "keyring.backends.fail.Keyring")
 os.environ.setdefault("QT_SCALE_FACTOR", "2")
 
-from PySide6.QtCore import Qt
-from PySide6.QtGui import QPainter, QPixmap
+from PySide6.QtCore import QEvent, Qt
+from PySide6.QtGui import QFocusEvent, QPainter, QPixmap
 from PySide6.QtTest import QTest
 from PySide6.QtWidgets import QAbstractButton, QApplication, QWidget
 
@@ -125,6 +125,8 @@ def front(desktop: Desktop) -> None:
 
 def write(desktop: Desktop, text: str) -> None:
     front(desktop)
+    # Without a display no window keeps the keyboard: the title would go on showing its caret.
+    QApplication.sendEvent(desktop.window.area.page.title, QFocusEvent(QEvent.Type.FocusOut))
     desktop.window.area.page.setFocus()
     for character in text:
         if character == "\n":
