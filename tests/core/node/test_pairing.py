@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 from pathlib import Path
 
 import pytest
@@ -13,10 +14,13 @@ from lutra.codec import encode
 from lutra.crypto.signing import SigningKey
 from lutra.errors import MalformedError, NotFoundError, NotPermittedError, UsageError
 from lutra.identity.errors import PairingFileError, PairingStateError
+from lutra.identity.pairing_memory import Spent
 from lutra.identity.pairing_table import REASONS, Event, State
 from lutra.net.errors import DialError
 from lutra.net.transport import dial
+from lutra.node import pairing_late
 from lutra.node.addresses import parse_address
+from lutra.node.device_views import PairingView
 from lutra.node.newcomer import Newcomer
 from lutra.node.node import Node
 from lutra.node.pairing_desk import Entrance, WaitingDesk
@@ -401,6 +405,53 @@ async def test_nobody_is_told_about_a_code_that_was_withdrawn(tmp_path: Path) ->
             return False
 
         await until(closed, "nobody listens any more")
+
+
+async def nobody_listens(view: PairingView) -> None:
+    with pytest.raises(DialError):
+        await dial(parse_address(view.addresses[0]), SigningKey.generate())
+
+
+async def test_closing_at_once_leaves_no_meeting_place_open(tmp_path: Path) -> None:
+    home = await Home.make(tmp_path, "Ana")
+    async with await home.open() as laptop:
+        service = PairingService(laptop.pairing._desk, LOOPBACK, lambda _view: None)
+        shown = await service.show(new=False)
+        await service.cancel()
+        await service.close()
+        await nobody_listens(shown)
+
+
+async def test_two_pairings_that_begin_at_once_are_one(tmp_path: Path) -> None:
+    home = await Home.make(tmp_path, "Ana")
+    async with await home.open() as laptop:
+        begun = await asyncio.gather(
+            *(laptop.pairing.show(new=False) for _ in range(2)), return_exceptions=True
+        )
+        assert [isinstance(one, PairingStateError) for one in begun] == [False, True]
+
+
+async def test_a_spent_code_is_forgotten_when_its_meeting_place_closes(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(pairing_late, "_STAY_SECONDS", 0.1)
+    home = await Home.make(tmp_path, "Ana")
+    async with await home.open() as laptop:
+        now = [1000.0]
+        service = PairingService(
+            laptop.pairing._desk, LOOPBACK, lambda _view: None, clock=lambda: now[0]
+        )
+        shown = await service.show(new=False)
+        now[0] += 601
+        await reach(service, "failed")
+
+        async def forgotten() -> bool:
+            gc.collect()
+            return not any(isinstance(one, Spent) for one in gc.get_objects())
+
+        await until(forgotten, "nothing knows the code any more")
+        await nobody_listens(shown)
+        await service.close()
 
 
 class Slow(WaitingDesk):
