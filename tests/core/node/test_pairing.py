@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import gc
 from pathlib import Path
 
@@ -23,7 +24,7 @@ from lutra.node.addresses import parse_address
 from lutra.node.device_views import PairingView
 from lutra.node.newcomer import Newcomer
 from lutra.node.node import Node
-from lutra.node.pairing_desk import Entrance, WaitingDesk
+from lutra.node.pairing_desk import EngineDesk, Entrance, WaitingDesk
 from lutra.node.pairing_service import PairingService
 from lutra.operation import Operation
 
@@ -324,6 +325,44 @@ async def test_a_link_withdraws_earlier_offers_at_once(tmp_path: Path) -> None:
         with pytest.raises(PairingStateError):
             await files.offer_saved(offers[1].content)
         assert not (await files.read_request(asked[2])).digits
+
+
+class Deliberate(EngineDesk):
+    """Between what it has read and what follows, others have time."""
+
+    async def load(self, name: str = "pairing") -> bytes | None:
+        found = await super().load(name)
+        await asyncio.sleep(0.2)
+        return found
+
+
+@pytest.mark.parametrize("step", ["offer", "offer_saved"])
+async def test_an_answer_and_an_offer_at_once_do_not_lose_the_response(
+    tmp_path: Path, step: str
+) -> None:
+    home, waiting = await Home.make(tmp_path, "Ana"), await Waiting.make(tmp_path)
+    async with await home.open() as laptop, await waiting.open() as newcomer:
+        files = laptop.device_files
+        first = await files.offer()
+        latest = await files.offer()
+        asked = await newcomer.device_files.request(first.content)
+        desk = files._desk
+        assert isinstance(desk, EngineDesk)
+        slow = Deliberate(desk._engine, desk.key, places=desk._places, on_entered=desk._on_entered)
+        files._desk = slow
+
+        async def meanwhile() -> None:
+            await asyncio.sleep(0.1)
+            with contextlib.suppress(PairingStateError):
+                if step == "offer":
+                    await files.offer()
+                else:
+                    await files.offer_saved(latest.content)
+
+        response, _ = await asyncio.gather(
+            files.respond(asked.content, same_digits=True), meanwhile()
+        )
+        assert await files.respond(asked.content, same_digits=True) == response
 
 
 async def test_a_code_that_nobody_enters_ends_with_a_sentence(tmp_path: Path) -> None:
