@@ -258,6 +258,10 @@ class PairingService:
             await meeting.open(plan.port)
             run.plan = _Plan(plan.secret, plan.typed, meeting.port)
             async with self._lock:
+                if self._run is not run:
+                    # It was ended while this opened, and what was not open yet not closed.
+                    await meeting.close()
+                    return
                 await self._take(run, Step())
         except BaseException:
             self._run = None

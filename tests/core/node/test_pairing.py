@@ -25,6 +25,7 @@ from lutra.node.device_views import PairingView
 from lutra.node.newcomer import Newcomer
 from lutra.node.node import Node
 from lutra.node.pairing_desk import EngineDesk, Entrance, WaitingDesk
+from lutra.node.pairing_meeting import Meeting
 from lutra.node.pairing_service import PairingService
 from lutra.operation import Operation
 
@@ -490,6 +491,37 @@ async def test_a_spent_code_is_forgotten_when_its_meeting_place_closes(
 
         await until(forgotten, "nothing knows the code any more")
         await nobody_listens(shown)
+        await service.close()
+
+
+@pytest.mark.parametrize("end", ["cancel", "close"])
+async def test_what_is_ended_while_it_begins_leaves_no_meeting_place_open(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, end: str
+) -> None:
+    opening: asyncio.Queue[Meeting] = asyncio.Queue()
+    really = Meeting.open
+
+    async def slowly(meeting: Meeting, port: int = 0) -> None:
+        opening.put_nowait(meeting)
+        await asyncio.sleep(0.2)
+        await really(meeting, port)
+
+    monkeypatch.setattr(Meeting, "open", slowly)
+    home = await Home.make(tmp_path, "Ana")
+    async with await home.open() as laptop:
+        desk = laptop.pairing._desk
+        service = PairingService(desk, LOOPBACK, lambda _view: None)
+        begins = asyncio.ensure_future(service.show(new=False))
+        meeting = await opening.get()
+        await getattr(service, end)()
+        if end == "cancel":
+            assert (await begins).state == "cancelled"
+        else:
+            with pytest.raises(PairingStateError):
+                await begins
+        assert await desk.load() is None
+        with pytest.raises(DialError):
+            await dial(meeting.addresses()[0], SigningKey.generate())
         await service.close()
 
 
