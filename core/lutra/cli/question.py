@@ -27,6 +27,7 @@ class Question:
         self._text = harmless(text)
         self._answer: bool | None = None
         self._error: Exception | None = None
+        self._is_left = False
         self._over = threading.Event()
         threading.Thread(target=self._run, name=_READER, daemon=True).start()
 
@@ -39,7 +40,7 @@ class Question:
 
         Raises:
             click.Abort: standard input has ended.
-            UnicodeDecodeError: what was typed is not text.
+            OSError: standard input cannot be read, or nothing can be asked on stderr.
         """
         if self._error is not None:
             raise self._error
@@ -47,26 +48,56 @@ class Question:
 
     def leave(self) -> None:
         """Ask no more: what is said next begins a line of its own."""
+        self._is_left = True
         click.echo(err=True)
 
     def _run(self) -> None:
         try:
             self._ask()
-        except (click.Abort, UnicodeDecodeError, OSError) as error:
+        except (click.Abort, OSError) as error:
             self._error = error
         finally:
             self._over.set()
 
     def _ask(self) -> None:
+        _forget_what_was_typed()
         # Not `click.confirm`: while that waits, everything that is printed goes to stderr.
         while self._answer is None:
             click.echo(f"{self._text} [y/N]: ", nl=False, err=True)
-            line = sys.stdin.readline() if sys.stdin is not None else ""  # pyright: ignore[reportUnnecessaryComparison]
+            line = _line()
+            if self._is_left:
+                return
             if not line:
                 raise click.Abort
             self._answer = _ANSWERS.get(line.strip().lower())
             if self._answer is None:
                 click.echo("Please answer y or n.", err=True)
+
+
+def _line() -> str:
+    """Return the next line of standard input; nothing at its end."""
+    if sys.stdin is None:  # pyright: ignore[reportUnnecessaryComparison]
+        return ""
+    try:
+        return sys.stdin.readline()
+    except UnicodeDecodeError:
+        return "\N{REPLACEMENT CHARACTER}"  # no answer, but no end either
+
+
+def _forget_what_was_typed() -> None:
+    """Drop what was typed at a terminal before there was a question; it answers another one."""
+    if sys.stdin is None or not sys.stdin.isatty():  # pyright: ignore[reportUnnecessaryComparison]
+        return
+    if sys.platform == "win32":
+        import msvcrt
+
+        while msvcrt.kbhit():
+            msvcrt.getwch()
+    else:
+        import termios
+
+        with contextlib.suppress(termios.error):
+            termios.tcflush(sys.stdin, termios.TCIFLUSH)
 
 
 def end_process(status: int) -> NoReturn:
@@ -78,6 +109,7 @@ def end_process(status: int) -> NoReturn:
     if any(thread.name == _READER for thread in threading.enumerate()):
         for stream in (sys.stdout, sys.stderr):
             with contextlib.suppress(OSError):
-                stream.flush()
+                if stream is not None:  # pyright: ignore[reportUnnecessaryComparison]
+                    stream.flush()
         os._exit(status)
     sys.exit(status)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -56,6 +57,8 @@ class DeviceFiles:
     def __init__(self, desk: Desk, changed: Callable[[], None] = lambda: None) -> None:
         self._desk = desk
         self._changed = changed
+        self._record = asyncio.Lock()
+        """Held from reading the record of offers until it is changed: steps may come at once."""
 
     # On the existing device
 
@@ -72,9 +75,11 @@ class DeviceFiles:
             LutraError: this device cannot take in others.
         """
         offering = Offering.make(await self._desk.card(Role.EXISTING), link=link)
-        offers, made = await self._offers(), offering.store()
-        beside = offers and not link
-        await self._desk.save(encode([offers[0], made]) if beside else made, _OFFERING)
+        made = offering.store()
+        async with self._record:
+            offers = await self._offers()
+            beside = offers and not link
+            await self._desk.save(encode([offers[0], made]) if beside else made, _OFFERING)
         offer = offering.offer
         return OfferView(offer.link() if link else "", b"" if link else offer.file())
 
@@ -88,11 +93,17 @@ class DeviceFiles:
             PairingStateError: it is not the latest offer's; nothing is withdrawn.
             PairingFileError: it is no offer.
         """
-        saved, offers = Offer.of_file(content), await self._offers()
-        latest = offers[-1] if offers else None
-        if latest is None or _Answered.restore(latest) or Offering.restore(latest).offer != saved:
-            raise PairingStateError("Another offer was made meanwhile. Use that one.")
-        await self._desk.save(latest, _OFFERING)
+        saved = Offer.of_file(content)
+        async with self._record:
+            offers = await self._offers()
+            latest = offers[-1] if offers else None
+            if (
+                latest is None
+                or _Answered.restore(latest)
+                or Offering.restore(latest).offer != saved
+            ):
+                raise PairingStateError("Another offer was made meanwhile. Use that one.")
+            await self._desk.save(latest, _OFFERING)
 
     async def read_request(self, content: bytes) -> RequestView:
         """Open a request, to show its digits before it is answered.
@@ -118,6 +129,10 @@ class DeviceFiles:
             PairingFileError: the request is damaged, was changed, or answers another offer.
             DeviceKnownError: the device was one of the person's before.
         """
+        async with self._record:
+            return await self._respond(content, same_digits=same_digits)
+
+    async def _respond(self, content: bytes, *, same_digits: bool) -> bytes:
         found = await self._offer_of(content)
         asked = found.asked if isinstance(found, _Answered) else _view(found[1])
         if asked.digits and not same_digits:

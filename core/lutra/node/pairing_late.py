@@ -32,7 +32,7 @@ class LateMeeting:
         self._connection: Connection | None = None
         self._tasks = Tasks("telling somebody that a pairing code is spent failed")
         self._over = asyncio.Event()
-        self._is_closed = False
+        self._closing = asyncio.Lock()
 
     def came(self, connection: Connection) -> bool:
         """Take a connection; returns whether it is wanted."""
@@ -50,13 +50,11 @@ class LateMeeting:
         await self.close()
 
     async def close(self) -> None:
-        """Listen no more."""
+        """Listen no more; twice is harmless, and either returns when nobody listens."""
         self._over.set()
-        if self._is_closed:
-            return
-        self._is_closed = True
-        await self._tasks.close()
-        await self._meeting.close()
+        async with self._closing:
+            await self._tasks.close()
+            await self._meeting.close()
 
     async def _serve(self, connection: Connection) -> None:
         self._latecomers.connect(

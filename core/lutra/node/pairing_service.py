@@ -87,6 +87,7 @@ class PairingService:
         self._late: LateMeeting | None = None
         self._view: PairingView | None = None
         self._tasks = Tasks("pairing failed")
+        self._endings: set[asyncio.Task[None]] = set()
         self._lock = asyncio.Lock()
         self._moved = asyncio.Condition()
         self._has_identity = False
@@ -225,15 +226,18 @@ class PairingService:
                 run.connection.close()
             await run.meeting.close()
         await self._close_late()
+        # Called off, they would leave their meeting places open.
+        await asyncio.gather(*self._endings, return_exceptions=True)
         await self._tasks.close()
 
     # Beginning and ending
 
     async def _begin(self, side: Side, plan: _Plan, *, new: bool) -> PairingView:
-        if self._run is not None or await self._desk.load() is not None:
+        is_kept = await self._desk.load() is not None
+        card = await self._desk.card(Role.NEW if new else Role.EXISTING)
+        # Looked at last: another one may have begun meanwhile.
+        if is_kept or self._run is not None:
             raise PairingStateError("A pairing is under way already; end it first.")
-        role = Role.NEW if new else Role.EXISTING
-        card = await self._desk.card(role)
         self._has_identity = card.person is not None
         machine = Pairing.start(side, plan.secret, card=card, key=self._desk.key, now=self._clock())
         await self._open(machine, plan, side)
@@ -254,6 +258,10 @@ class PairingService:
             await meeting.open(plan.port)
             run.plan = _Plan(plan.secret, plan.typed, meeting.port)
             async with self._lock:
+                if self._run is not run:
+                    # It was ended while this opened, and what was not open yet not closed.
+                    await meeting.close()
+                    return
                 await self._take(run, Step())
         except BaseException:
             self._run = None
@@ -341,7 +349,9 @@ class PairingService:
             self._run = None
             if machine.spent is not None:
                 self._late = run.late = LateMeeting(machine.spent, run.meeting)
-            self._tasks.spawn(self._finish(run))
+            ending = self._tasks.spawn(self._finish(run))
+            self._endings.add(ending)
+            ending.add_done_callback(self._endings.discard)
 
     async def _finish(self, run: _Run) -> None:
         """Let the last frames leave before everything is closed."""
@@ -350,6 +360,8 @@ class PairingService:
         run.connection = None
         if run.late is not None:
             await run.late.stay()
+            if self._late is run.late:
+                self._late = None  # It knows the code.
         else:
             await run.meeting.close()
 

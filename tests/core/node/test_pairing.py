@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import gc
 from pathlib import Path
 
 import pytest
@@ -13,13 +15,17 @@ from lutra.codec import encode
 from lutra.crypto.signing import SigningKey
 from lutra.errors import MalformedError, NotFoundError, NotPermittedError, UsageError
 from lutra.identity.errors import PairingFileError, PairingStateError
+from lutra.identity.pairing_memory import Spent
 from lutra.identity.pairing_table import REASONS, Event, State
 from lutra.net.errors import DialError
 from lutra.net.transport import dial
+from lutra.node import pairing_late
 from lutra.node.addresses import parse_address
+from lutra.node.device_views import PairingView
 from lutra.node.newcomer import Newcomer
 from lutra.node.node import Node
-from lutra.node.pairing_desk import Entrance, WaitingDesk
+from lutra.node.pairing_desk import EngineDesk, Entrance, WaitingDesk
+from lutra.node.pairing_meeting import Meeting
 from lutra.node.pairing_service import PairingService
 from lutra.operation import Operation
 
@@ -322,6 +328,44 @@ async def test_a_link_withdraws_earlier_offers_at_once(tmp_path: Path) -> None:
         assert not (await files.read_request(asked[2])).digits
 
 
+class Deliberate(EngineDesk):
+    """Between what it has read and what follows, others have time."""
+
+    async def load(self, name: str = "pairing") -> bytes | None:
+        found = await super().load(name)
+        await asyncio.sleep(0.2)
+        return found
+
+
+@pytest.mark.parametrize("step", ["offer", "offer_saved"])
+async def test_an_answer_and_an_offer_at_once_do_not_lose_the_response(
+    tmp_path: Path, step: str
+) -> None:
+    home, waiting = await Home.make(tmp_path, "Ana"), await Waiting.make(tmp_path)
+    async with await home.open() as laptop, await waiting.open() as newcomer:
+        files = laptop.device_files
+        first = await files.offer()
+        latest = await files.offer()
+        asked = await newcomer.device_files.request(first.content)
+        desk = files._desk
+        assert isinstance(desk, EngineDesk)
+        slow = Deliberate(desk._engine, desk.key, places=desk._places, on_entered=desk._on_entered)
+        files._desk = slow
+
+        async def meanwhile() -> None:
+            await asyncio.sleep(0.1)
+            with contextlib.suppress(PairingStateError):
+                if step == "offer":
+                    await files.offer()
+                else:
+                    await files.offer_saved(latest.content)
+
+        response, _ = await asyncio.gather(
+            files.respond(asked.content, same_digits=True), meanwhile()
+        )
+        assert await files.respond(asked.content, same_digits=True) == response
+
+
 async def test_a_code_that_nobody_enters_ends_with_a_sentence(tmp_path: Path) -> None:
     home = await Home.make(tmp_path, "Ana")
     async with await home.open() as laptop:
@@ -401,6 +445,84 @@ async def test_nobody_is_told_about_a_code_that_was_withdrawn(tmp_path: Path) ->
             return False
 
         await until(closed, "nobody listens any more")
+
+
+async def nobody_listens(view: PairingView) -> None:
+    with pytest.raises(DialError):
+        await dial(parse_address(view.addresses[0]), SigningKey.generate())
+
+
+async def test_closing_at_once_leaves_no_meeting_place_open(tmp_path: Path) -> None:
+    home = await Home.make(tmp_path, "Ana")
+    async with await home.open() as laptop:
+        service = PairingService(laptop.pairing._desk, LOOPBACK, lambda _view: None)
+        shown = await service.show(new=False)
+        await service.cancel()
+        await service.close()
+        await nobody_listens(shown)
+
+
+async def test_two_pairings_that_begin_at_once_are_one(tmp_path: Path) -> None:
+    home = await Home.make(tmp_path, "Ana")
+    async with await home.open() as laptop:
+        begun = await asyncio.gather(
+            *(laptop.pairing.show(new=False) for _ in range(2)), return_exceptions=True
+        )
+        assert [isinstance(one, PairingStateError) for one in begun] == [False, True]
+
+
+async def test_a_spent_code_is_forgotten_when_its_meeting_place_closes(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(pairing_late, "_STAY_SECONDS", 0.1)
+    home = await Home.make(tmp_path, "Ana")
+    async with await home.open() as laptop:
+        now = [1000.0]
+        service = PairingService(
+            laptop.pairing._desk, LOOPBACK, lambda _view: None, clock=lambda: now[0]
+        )
+        shown = await service.show(new=False)
+        now[0] += 601
+        await reach(service, "failed")
+
+        async def forgotten() -> bool:
+            gc.collect()
+            return not any(isinstance(one, Spent) for one in gc.get_objects())
+
+        await until(forgotten, "nothing knows the code any more")
+        await nobody_listens(shown)
+        await service.close()
+
+
+@pytest.mark.parametrize("end", ["cancel", "close"])
+async def test_what_is_ended_while_it_begins_leaves_no_meeting_place_open(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, end: str
+) -> None:
+    opening: asyncio.Queue[Meeting] = asyncio.Queue()
+    really = Meeting.open
+
+    async def slowly(meeting: Meeting, port: int = 0) -> None:
+        opening.put_nowait(meeting)
+        await asyncio.sleep(0.2)
+        await really(meeting, port)
+
+    monkeypatch.setattr(Meeting, "open", slowly)
+    home = await Home.make(tmp_path, "Ana")
+    async with await home.open() as laptop:
+        desk = laptop.pairing._desk
+        service = PairingService(desk, LOOPBACK, lambda _view: None)
+        begins = asyncio.ensure_future(service.show(new=False))
+        meeting = await opening.get()
+        await getattr(service, end)()
+        if end == "cancel":
+            assert (await begins).state == "cancelled"
+        else:
+            with pytest.raises(PairingStateError):
+                await begins
+        assert await desk.load() is None
+        with pytest.raises(DialError):
+            await dial(meeting.addresses()[0], SigningKey.generate())
+        await service.close()
 
 
 class Slow(WaitingDesk):
