@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import signal
 import subprocess
 import sys
 import time
@@ -105,3 +106,11 @@ def until(holds: Callable[[], bool]) -> None:
     while not holds():
         assert time.monotonic() < deadline, "what was waited for never happened"
         time.sleep(0.05)
+
+
+@pytest.fixture
+def children_hear_interrupts() -> Iterator[None]:
+    """A shell that runs the tests in the background makes all their children ignore Ctrl-C."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)

@@ -10,7 +10,6 @@ import shutil
 import signal
 import subprocess
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -376,15 +375,7 @@ def test_watching_begins_with_the_call(node: subprocess.Popen[bytes], lutra: Lut
     client.close()
 
 
-@pytest.fixture
-def _children_hear_interrupts() -> Iterator[None]:
-    """A shell that runs the tests in the background makes all their children ignore Ctrl-C."""
-    before = signal.signal(signal.SIGINT, signal.default_int_handler)
-    yield
-    signal.signal(signal.SIGINT, before)
-
-
-@pytest.mark.usefixtures("_children_hear_interrupts")
+@pytest.mark.usefixtures("children_hear_interrupts")
 @pytest.mark.parametrize("ending", ["the node ends", "Ctrl-C"])
 def test_watch_prints_events_until_the_end(
     node: subprocess.Popen[bytes], lutra: Lutra, ending: str

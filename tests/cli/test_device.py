@@ -119,6 +119,7 @@ def test_saying_that_the_digits_differ_ends_it(lutra: Lutra, phone: Path) -> Non
     assert again.value("init", "--name", "Ben", "--device", "phone")["name"] == "Ben"
 
 
+@pytest.mark.usefixtures("children_hear_interrupts")
 # Every pair of choices is there once: with a node or alone, how, and who.
 @pytest.mark.parametrize(
     ("ana", "how", "decliner"),
