@@ -10,8 +10,9 @@ import os
 import threading
 import time
 from bisect import bisect_left, bisect_right
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
-from types import TracebackType
 from typing import Self
 
 _COUNTERS = Path("/proc/stat")
@@ -20,28 +21,24 @@ _STOLEN_AT = 8
 
 
 class StolenTime:
-    """Takes notes while it is entered; says nothing where the kernel does not count."""
+    """What was noted of it; nothing where the kernel does not count."""
 
     def __init__(self) -> None:
         self._moments: list[float] = []
         self._stolen: list[float] = []
-        self._end = threading.Event()
-        self._thread = threading.Thread(target=self._watch, daemon=True)
 
-    def __enter__(self) -> Self:
-        if _COUNTERS.exists():
-            self._thread.start()
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self._end.set()
-        if self._thread.ident is not None:
-            self._thread.join()
+    @classmethod
+    @contextmanager
+    def watched(cls) -> Iterator[Self]:
+        """Take notes until the block ends."""
+        made, end = cls(), threading.Event()
+        thread = threading.Thread(target=made._watch, args=(end,), daemon=True)
+        thread.start()
+        try:
+            yield made
+        finally:
+            end.set()
+            thread.join()
 
     def between(self, began: float, ended: float) -> float | None:
         """Return the share of all processors' time, 0 to 1, that was stolen between two moments.
@@ -57,9 +54,11 @@ class StolenTime:
         stolen = self._stolen[last] - self._stolen[first]
         return min(1.0, stolen / (ended - began) / (os.cpu_count() or 1))
 
-    def _watch(self) -> None:
+    def _watch(self, end: threading.Event) -> None:
+        if not _COUNTERS.exists():
+            return
         ticks = os.sysconf("SC_CLK_TCK")
-        while not self._end.wait(_EVERY_SECONDS):
+        while not end.wait(_EVERY_SECONDS):
             counted = _COUNTERS.read_text(encoding="ascii").split("\n", 1)[0].split()
             self._moments.append(time.monotonic())
             self._stolen.append(int(counted[_STOLEN_AT]) / ticks)
